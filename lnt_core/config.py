@@ -1,0 +1,202 @@
+"""The typed, frozen config of ONE trial: model, data, strategy, learning rate, training, seed."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lnt_core.frozen import Frozen
+from lnt_core.strategies import AnyStrategyConfig
+
+CAPTION_PROMPT = "Provide a one-sentence caption for the provided image."
+"""lmms-eval's captioning prompt (its flickr30k task)."""
+
+Conversation = Literal["vicuna_v1", "plain", "chat_template"]
+Precision = Literal["fp32", "tf32", "bf16"]
+
+
+class DatasetConfig(Frozen):
+    """Images with captions (Karpathy JSON) or with conversations (LLaVA JSON), told by layout."""
+
+    annotations: str
+    """The JSON file as published."""
+    images: str
+    """The folder that the file's image names are relative to."""
+    split: str | None = None
+    """Karpathy layout only: which split; left out, `train` (with `restval`, as is usual for COCO)."""
+    num_samples: int | None = Field(default=None, ge=1)
+    """A random subset of this many samples, drawn with the trial's seed."""
+
+
+class SelectConfig(Frozen):
+    """The captioning task by which learning rates are chosen. Scores are CIDEr x 100."""
+
+    task: Literal["flickr30k", "flickr8k", "coco", "scenes"]
+    """The data set's name, under which a score is reported; the layout is Karpathy's for all."""
+    annotations: str
+    images: str
+    split: str = "val"
+    """The split that chooses."""
+    report_split: str | None = None
+    """A further split that is scored and reported but never chooses: `test` when `val` chooses."""
+    num_images: int | None = Field(default=None, ge=2)
+    """The first so many images of the split. A score depends on the set: do not compare across."""
+    prompt: str = CAPTION_PROMPT
+    text_examples: int = Field(default=0, ge=0, le=16)
+    """Question-answer examples without image before the question; the paper uses 3."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _report_test(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "report_split" not in values:
+            chooses = values.get("split", "val")
+            return {**values, "report_split": None if chooses == "test" else "test"}
+        return values
+
+
+class ScenesConfig(Frozen):
+    """Drawn images with captions, made on this machine in Karpathy's layout."""
+
+    num_train: int = Field(default=3000, ge=2)
+    num_val: int = Field(default=200, ge=2)
+    num_test: int = Field(default=200, ge=2)
+    seed: int = Field(default=0, ge=0)
+
+
+class DataConfig(Frozen):
+    """Either files for each stage, or drawn scenes for all of them."""
+
+    align: DatasetConfig | None = None
+    """Stage 1; left out, the tune data."""
+    tune: DatasetConfig | None = None
+    select: SelectConfig | None = None
+    scenes: ScenesConfig | None = None
+
+    @model_validator(mode="after")
+    def _files_or_scenes(self) -> Self:
+        if self.scenes is not None:
+            if self.align or self.tune or self.select:
+                raise ValueError("give either `scenes` or files (`tune`, `select`), not both")
+        elif self.tune is None or self.select is None:
+            missing = [name for name in ("tune", "select") if getattr(self, name) is None]
+            raise ValueError(f"missing {' and '.join(f'`{name}`' for name in missing)}")
+        return self
+
+
+class ShapesConfig(Frozen):
+    """The architecture's own config values, to count with where the files are absent."""
+
+    language: dict[str, Any]
+    vision: dict[str, Any]
+
+
+class TinyConfig(Frozen):
+    """What the embedded model learns from before any sweep."""
+
+    text: str | None = None
+    """English to learn, one sentence a line; left out, the captions of drawn scenes."""
+    pairs: DatasetConfig | None = None
+    """Images with captions that the vision tower learns from; left out, drawn scenes."""
+
+
+class ModelConfig(Frozen):
+    """One of: language model + vision tower, a whole checkpoint, or the embedded tiny model."""
+
+    language_model: str | None = None
+    """A folder or hub name of any causal language model."""
+    vision_tower: str | None = None
+    """A folder or hub name of a CLIP-like vision tower."""
+    connector: Literal["linear", "mlp2"] = "linear"
+    vision_feature_layer: int = -2
+    """Which hidden states of the tower are used; -2 is the last but one (LLaVA)."""
+    checkpoint: str | None = None
+    """A folder or hub name of a whole vision-language model."""
+    tiny: bool | TinyConfig = False
+    conversation: Conversation = "vicuna_v1"
+    """How questions and answers become text. Left out: `vicuna_v1` for a language model with a
+    vision tower, `chat_template` (its own) for a checkpoint, `plain` for the tiny model."""
+    shapes: ShapesConfig | None = None
+    """Only for `lnt plan --no-files`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _conversation_of_kind(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "conversation" not in values:
+            if values.get("tiny"):
+                return {**values, "conversation": "plain"}
+            if values.get("checkpoint"):
+                return {**values, "conversation": "chat_template"}
+        return values
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        composed = self.language_model is not None or self.vision_tower is not None
+        if sum((composed, self.checkpoint is not None, bool(self.tiny))) != 1:
+            raise ValueError(
+                "give exactly one of: `language_model` with `vision_tower`, `checkpoint`, `tiny`"
+            )
+        if composed and (self.language_model is None or self.vision_tower is None):
+            raise ValueError("`language_model` and `vision_tower` belong together: give both")
+        return self
+
+
+class TrainConfig(Frozen):
+    """AdamW with linear warm-up and cosine to zero, as in the paper."""
+
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over the tune data; 1 when `max_steps` is left out as well."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Optimiser steps, in place of `epochs`."""
+    batch_size: int = Field(default=128, ge=1)
+    """Samples of one optimiser step, over all micro-batches."""
+    micro_batch_size: int = Field(default=16, ge=1)
+    """Samples of one forward and backward pass."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    gradient_checkpointing: bool = True
+    precision: Precision = "fp32"
+    max_length: int = Field(default=2048, ge=8)
+    """Tokens behind which a conversation is cut."""
+    checkpoint_every_steps: int = Field(default=50, ge=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.epochs is not None and self.max_steps is not None:
+            raise ValueError("give `epochs` or `max_steps`, not both")
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"`batch_size` ({self.batch_size}) must be a multiple of "
+                f"`micro_batch_size` ({self.micro_batch_size})"
+            )
+        return self
+
+
+class TuneConfig(TrainConfig):
+    """Stage 2."""
+
+    evaluate_at_steps: tuple[int, ...] = ()
+    """Steps before the last at which the selection score is taken too, for early stopping."""
+
+
+class AlignConfig(TrainConfig):
+    """Stage 1: the connector alone, before any strategy. The paper: lr 2e-3, 3 epochs."""
+
+    learning_rate: float = Field(default=2e-3, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+    """Its own, so that trials with other seeds still share one stage 1."""
+
+
+class TrialConfig(Frozen):
+    """Everything that determines the outcome of one trial."""
+
+    model: ModelConfig
+    data: DataConfig
+    strategy: AnyStrategyConfig
+    learning_rate: float = Field(gt=0, lt=1)
+    """Peak rate of stage 2. No default: no value suits both LoRA and LayerNorm tuning."""
+    align: AlignConfig | None = None
+    """Left out: no stage 1 (a checkpoint's connector is aligned already)."""
+    train: TuneConfig = TuneConfig()
+    seed: int = Field(default=0, ge=0)

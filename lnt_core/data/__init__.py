@@ -1,0 +1,1 @@
+"""From published files to batches: captions, instructions, label masks, drawn scenes."""

@@ -1,0 +1,141 @@
+"""Questions and answers to text, text to token ids, and which of them are answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lnt_core.config import Conversation
+from lnt_core.data.samples import IMAGE, Sample
+from lnt_core.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IGNORE = -100
+"""Label of a token that is not to be learnt; torch's cross-entropy skips it."""
+
+VICUNA_SYSTEM = (
+    "A chat between a curious human and an artificial intelligence assistant. The assistant "
+    "gives helpful, detailed, and polite answers to the human's questions."
+)
+"""LLaVA's `vicuna_v1` system prompt (Visual Instruction Tuning, arXiv:2304.08485, its code)."""
+
+Segment = tuple[str, bool]
+"""A piece of text, and whether it is an answer."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One conversation in token ids."""
+
+    input_ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    """Equal to ``input_ids`` at answer tokens, ``IGNORE`` elsewhere."""
+    image: Path | None
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """Turns conversations into token ids, in one style, for one model."""
+
+    style: Conversation
+    tokenizer: "PreTrainedTokenizerBase"
+    image_token: str
+    """Stands for one image feature in the text; its id is replaced by the feature."""
+    num_image_tokens: int
+    template: Any = None
+    """What owns ``apply_chat_template`` when the style is ``chat_template``."""
+
+    def encode(self, sample: Sample, *, max_length: int | None = None) -> Encoded:
+        """Token ids of a whole conversation; only answers and the end after each are labels.
+
+        Args:
+            sample: Its questions and answers.
+            max_length: Longer conversations are cut behind this many tokens.
+
+        Raises:
+            DataError: The text itself contains the token that stands for images.
+        """
+        ids, answers = self._tokenize(self._segments(sample.turns), has_image=bool(sample.image))
+        labels = [i if a else IGNORE for i, a in zip(ids, answers, strict=True)]
+        return Encoded(tuple(ids[:max_length]), tuple(labels[:max_length]), sample.image)
+
+    def encode_prompt(
+        self, question: str, *, image: bool = True, examples: tuple[tuple[str, str], ...] = ()
+    ) -> list[int]:
+        """Token ids up to where the model is to answer ``question``."""
+        asked = f"{IMAGE}\n{question}" if image else question
+        segments = self._segments((*examples, (asked, "")))[:-1]
+        return self._tokenize(segments, has_image=image)[0]
+
+    def prompt_text(self, question: str, *, examples: tuple[tuple[str, str], ...] = ()) -> str:
+        """The text of a prompt with ``<image>`` once, as it is logged."""
+        segments = self._segments((*examples, (f"{IMAGE}\n{question}", "")))[:-1]
+        return "".join(text for text, _ in segments)
+
+    def _segments(self, turns: tuple[tuple[str, str], ...]) -> list[Segment]:
+        """Alternating question and answer segments; the last is the last answer."""
+        end = self.tokenizer.eos_token
+        if self.style == "chat_template":
+            return self._chat_segments(turns)
+        segments: list[Segment] = []
+        for number, (question, answer) in enumerate(turns):
+            if self.style == "plain":
+                segments += [(f"{question}\n", False), (f"{answer}{end}", True)]
+            else:
+                head = f"{VICUNA_SYSTEM} " if number == 0 else ""
+                segments += [
+                    (f"{head}USER: {question} ASSISTANT:", False),
+                    (f" {answer}{end}", True),
+                ]
+        return segments
+
+    def _chat_segments(self, turns: tuple[tuple[str, str], ...]) -> list[Segment]:
+        """The model's own template, rendered turn by turn; what a turn adds is its segment."""
+        owner = self.template if self.template is not None else self.tokenizer
+        messages: list[dict[str, Any]] = []
+        segments: list[Segment] = []
+        text = ""
+        for question, answer in turns:
+            content: list[dict[str, str]] = [{"type": "image"}] if IMAGE in question else []
+            content.append({"type": "text", "text": question.replace(IMAGE, "").strip()})
+            messages.append({"role": "user", "content": content})
+            asked = owner.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+            told = owner.apply_chat_template(messages, tokenize=False)
+            if not asked.startswith(text) or not told.startswith(asked):
+                raise ConfigError(
+                    "model.conversation is 'chat_template', but the model's template rewrites "
+                    "earlier turns, so answers cannot be told from questions; choose 'vicuna_v1' "
+                    "or 'plain'"
+                )
+            segments += [(asked[len(text) :], False), (told[len(asked) :], True)]
+            text = told
+        return segments
+
+    def _tokenize(self, segments: list[Segment], *, has_image: bool) -> tuple[list[int], list[bool]]:
+        marker = self.image_token if self.style == "chat_template" else IMAGE
+        image_run = self.image_token * self.num_image_tokens
+        text, spans = "", []
+        for piece, is_answer in segments:
+            start = len(text)
+            text += piece if is_answer else piece.replace(marker, image_run)
+            if is_answer:
+                spans.append((start, len(text)))
+        encoded = self.tokenizer(
+            text,
+            return_offsets_mapping=True,
+            add_special_tokens=self.style != "chat_template",
+        )
+        ids = encoded["input_ids"]
+        image_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
+        if ids.count(image_id) != (self.num_image_tokens if has_image else 0):
+            raise DataError(
+                f"a caption or question contains {self.image_token!r}, which stands for images: "
+                f"{''.join(piece for piece, _ in segments)[:200]!r}"
+            )
+        answers = [
+            any(start <= a and b <= end and b > a for start, end in spans)
+            for a, b in encoded["offset_mapping"]
+        ]
+        return ids, answers

@@ -1,0 +1,121 @@
+"""Reading the published layouts into samples: Karpathy captions and LLaVA instructions."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lnt_core.config import CAPTION_PROMPT, DatasetConfig, SelectConfig
+from lnt_core.errors import ConfigError, DataError
+from lnt_core.seeding import generator
+
+IMAGE = "<image>"
+"""Stands for the image in a question, as LLaVA's files write it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One conversation, about one image or none."""
+
+    image: Path | None
+    turns: tuple[tuple[str, str], ...]
+    """Questions and answers in order; ``<image>`` stands in the first question if there is one."""
+
+
+@dataclass(frozen=True)
+class CaptionedImage:
+    """One image of a captioning task, with its reference captions."""
+
+    image: Path
+    references: tuple[str, ...]
+
+
+def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
+    """The samples of a data set for training, in the file's order; every caption is a sample.
+
+    Raises:
+        ConfigError: The file's layout is neither of the two.
+    """
+    content = read_json(data.annotations)
+    if is_karpathy(content):
+        splits = {data.split} if data.split else {"train", "restval"}
+        samples = [
+            Sample(item.image, ((f"{IMAGE}\n{CAPTION_PROMPT}", caption),))
+            for item in _karpathy_items(content, data.images, splits)
+            for caption in item.references
+        ]
+    elif is_llava(content):
+        samples = [_llava_sample(item, data.images) for item in content]
+    else:
+        raise ConfigError(unknown_layout(data.annotations))
+    if data.num_samples is not None and data.num_samples < len(samples):
+        chosen = torch.randperm(len(samples), generator=generator("subset", seed))
+        samples = [samples[i] for i in sorted(chosen[: data.num_samples].tolist())]
+    return samples
+
+
+def load_captioned(select: SelectConfig, split: str) -> list[CaptionedImage]:
+    """The images of one split of a captioning task, in the file's order."""
+    items = _karpathy_items(read_json(select.annotations), select.images, {split})
+    return items[: select.num_images]
+
+
+def read_json(path: str) -> Any:
+    """The file's content; DataError if it is not JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+
+
+def is_karpathy(content: Any) -> bool:
+    """``{"images": [{"filename", "split", "sentences": [{"raw"}]}]}``: Flickr8k, 30k, COCO."""
+    images = content.get("images") if isinstance(content, dict) else None
+    return bool(images) and all(
+        isinstance(item, dict) and {"filename", "split", "sentences"} <= item.keys()
+        for item in images
+    )
+
+
+def is_llava(content: Any) -> bool:
+    """``[{"id", "image", "conversations": [{"from", "value"}]}]``."""
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(isinstance(item, dict) and item.get("conversations") for item in content)
+    )
+
+
+def unknown_layout(path: str) -> str:
+    """What to say of a file that is neither layout."""
+    return (
+        f"{path} has neither of the known layouts: Karpathy's "
+        '{"images": [{"filename", "split", "sentences"}]} '
+        'nor LLaVA\'s [{"image", "conversations"}]'
+    )
+
+
+def _karpathy_items(content: Any, images: str, splits: set[str]) -> list[CaptionedImage]:
+    return [
+        CaptionedImage(
+            Path(images, item.get("filepath", ""), item["filename"]),
+            tuple(sentence["raw"].strip() for sentence in item["sentences"]),
+        )
+        for item in content["images"]
+        if item["split"] in splits
+    ]
+
+
+def _llava_sample(item: dict[str, Any], images: str) -> Sample:
+    said = [turn["value"].strip() for turn in item["conversations"]]
+    speakers = [turn["from"] for turn in item["conversations"]]
+    if speakers != ["human", "gpt"] * (len(said) // 2) or not said:
+        raise DataError(
+            f"conversation {item.get('id')!r} must alternate human, gpt; it has {speakers}"
+        )
+    image = Path(images, item["image"]) if item.get("image") else None
+    first = said[0].replace(IMAGE, "").strip()
+    said[0] = f"{IMAGE}\n{first}" if image else first
+    return Sample(image, tuple(zip(said[::2], said[1::2], strict=True)))

@@ -1,0 +1,1 @@
+"""Captions by greedy decoding, and their CIDEr."""

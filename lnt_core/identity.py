@@ -1,0 +1,89 @@
+"""Names by content: a hash of what determines a result, wherever the files happen to be."""
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrialConfig
+from lnt_core.data.samples import load_captioned, load_samples
+
+ID_LENGTH = 12
+
+
+def trial_id(config: TrialConfig) -> str:
+    """Hash of a trial's config and data; the same on every machine that has the same files.
+
+    Where a file is missing its path stands in for its content (``lnt plan --no-files``).
+    """
+    content = config.model_dump(mode="json", exclude={"data", "model"})
+    content["data"] = data_sha256(config.data)
+    content["model"] = _model_identity(config)
+    return _sha256(content)[:ID_LENGTH]
+
+
+def align_id(config: TrialConfig) -> str:
+    """Hash of what stage 1 depends on: not the strategy, nor its learning rate."""
+    assert config.align is not None
+    stage = config.data.align or config.data.tune or config.data.scenes
+    assert stage is not None
+    return _sha256(
+        {
+            "model": _model_identity(config),
+            "align": config.align.model_dump(mode="json"),
+            "data": _stage_sha256(stage),
+            "frozen_precision": config.train.precision,
+        }
+    )[:ID_LENGTH]
+
+
+def data_sha256(data: DataConfig) -> str:
+    """Hash of annotations, and of the images' names and sizes, of every stage."""
+    stages = {"align": data.align, "tune": data.tune, "select": data.select, "scenes": data.scenes}
+    return _sha256({k: _stage_sha256(v) for k, v in stages.items() if v is not None})
+
+
+def _model_identity(config: TrialConfig) -> dict[str, Any]:
+    content = config.model.model_dump(mode="json", exclude={"shapes"})
+    tiny = config.model.tiny
+    if tiny and not isinstance(tiny, bool):
+        content["tiny"] = {
+            "text": _file_sha256(tiny.text) if tiny.text else None,
+            "pairs": _stage_sha256(tiny.pairs) if tiny.pairs else None,
+        }
+    return content
+
+
+@lru_cache(maxsize=64)
+def _stage_sha256(stage: Any) -> str:
+    """Configs are frozen, hence hashable; files are taken not to change while a sweep runs."""
+    if not isinstance(stage, DatasetConfig | SelectConfig):
+        return _sha256(stage.model_dump(mode="json"))
+    content = stage.model_dump(mode="json", exclude={"annotations", "images"})
+    content["annotations"] = _file_sha256(stage.annotations)
+    content["images"] = [_name_and_size(path, stage.images) for path in _images(stage)]
+    return _sha256(content)
+
+
+def _images(stage: DatasetConfig | SelectConfig) -> list[Path]:
+    if not Path(stage.annotations).is_file():
+        return []
+    if isinstance(stage, SelectConfig):
+        splits = filter(None, (stage.split, stage.report_split))
+        return [item.image for split in splits for item in load_captioned(stage, split)]
+    samples = load_samples(stage, seed=0)
+    return list(dict.fromkeys(s.image for s in samples if s.image is not None))
+
+
+def _name_and_size(path: Path, folder: str) -> tuple[str, int]:
+    name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+    return name, path.stat().st_size if path.is_file() else -1
+
+
+def _file_sha256(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else path
+
+
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

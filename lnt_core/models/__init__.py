@@ -1,0 +1,1 @@
+"""Building a vision-language model, and the roles of its parts."""

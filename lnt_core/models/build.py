@@ -1,0 +1,202 @@
+"""Building the base model: composed of parts as in the paper, from a checkpoint, or the tiny one."""
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lnt_core.config import ModelConfig, Precision, TinyConfig
+from lnt_core.data.conversation import Conversations
+from lnt_core.errors import ConfigError
+from lnt_core.models.roles import find_roles
+from lnt_core.models.vlm import VisionLanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_base(
+    config: ModelConfig, *, cache: Path, device: str = "cpu", precision: Precision = "fp32"
+) -> VisionLanguageModel:
+    """Load or, for the tiny model, train on first use; frozen, on ``device``.
+
+    Args:
+        config: Which model.
+        cache: Folder kept between runs, where the tiny model is.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        precision: ``bf16`` holds the frozen weights in bfloat16, otherwise they are float32.
+
+    Raises:
+        ConfigError: The parts do not fit together, or the architecture is unknown.
+    """
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    if config.checkpoint is not None:
+        base = _from_checkpoint(config, config.checkpoint, dtype)
+    else:
+        language, vision = config.language_model, config.vision_tower
+        if config.tiny:
+            from lnt_core.models.tiny import tiny_model
+
+            tiny = config.tiny if isinstance(config.tiny, TinyConfig) else TinyConfig()
+            language, vision = tiny_model(tiny, cache)
+        assert language is not None
+        assert vision is not None
+        base = _compose(config, language, vision, dtype)
+    base.model.requires_grad_(False)
+    base.model.eval().to(device)
+    return base
+
+
+def build_on_meta(config: ModelConfig) -> "PreTrainedModel":
+    """The same architecture without weights or memory, to count with.
+
+    Composed models are built from ``config.shapes`` where given, else from the files' configs.
+    """
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    if config.checkpoint is not None:
+        with torch.device("meta"):
+            return AutoModelForImageTextToText.from_config(  # type: ignore[no-any-return]
+                AutoConfig.from_pretrained(config.checkpoint)
+            )
+    if config.tiny:
+        from lnt_core.models.tiny import LANGUAGE_SHAPE, VISION_SHAPE
+
+        text, vision = _config_of(LANGUAGE_SHAPE), _config_of(VISION_SHAPE)
+    elif config.shapes is not None:
+        text, vision = _config_of(config.shapes.language), _config_of(config.shapes.vision)
+    else:
+        text = AutoConfig.from_pretrained(config.language_model)
+        vision = _vision_config(AutoConfig.from_pretrained(config.vision_tower))
+    return _skeleton(config, text, vision)
+
+
+def _config_of(shape: dict[str, Any]) -> "PretrainedConfig":
+    from transformers import AutoConfig
+
+    return AutoConfig.for_model(**shape)
+
+
+def _vision_config(config: "PretrainedConfig") -> "PretrainedConfig":
+    """A CLIP checkpoint's config describes both towers; a tower's own describes itself."""
+    return getattr(config, "vision_config", config)
+
+
+def _skeleton(
+    config: ModelConfig, text: "PretrainedConfig", vision: "PretrainedConfig"
+) -> "PreTrainedModel":
+    """LLaVA on the meta device, with the connector asked for."""
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
+
+    untied = copy.deepcopy(text)  # LLaVA ties by a name that only LLaMA's kin have: tied below
+    untied.tie_word_embeddings = False
+    with torch.device("meta"):
+        model = LlavaForConditionalGeneration(
+            LlavaConfig(
+                vision_config=vision,
+                text_config=untied,
+                vision_feature_layer=config.vision_feature_layer,
+                image_token_index=0,
+                tie_word_embeddings=False,
+            )
+        )
+        if config.connector == "linear":
+            model.model.multi_modal_projector = nn.Linear(vision.hidden_size, text.hidden_size)
+    if text.tie_word_embeddings:
+        model.lm_head.weight = model.get_input_embeddings().weight
+    return model
+
+
+def _compose(
+    config: ModelConfig, language: str, vision: str, dtype: torch.dtype
+) -> VisionLanguageModel:
+    from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+    tower = AutoModel.from_pretrained(vision, dtype=dtype)
+    tower = getattr(tower, "vision_model", tower)
+    causal = AutoModelForCausalLM.from_pretrained(language, dtype=dtype)
+    model = _skeleton(config, causal.config, tower.config)
+    model.model.vision_tower = tower
+    model.model.language_model = causal.base_model
+    model.lm_head = causal.get_output_embeddings()
+    connector = model.model.multi_modal_projector.to_empty(device="cpu")
+    for module in connector.modules():
+        if isinstance(module, nn.Linear):
+            module.reset_parameters()  # random until stage 1; seeded by the caller
+    connector.to(dtype)
+    model.generation_config = causal.generation_config
+    tokenizer = AutoTokenizer.from_pretrained(language)
+    drop_first = hasattr(tower.embeddings, "class_embedding")
+    conversations = _conversations(config, tokenizer, model, _patches(tower.config))
+    return VisionLanguageModel(
+        model=model,
+        roles=find_roles(model),
+        conversations=conversations,
+        image_processor=AutoImageProcessor.from_pretrained(vision),
+        feature_layers=(config.vision_feature_layer,),
+        drop_first_token=drop_first,
+    )
+
+
+def _from_checkpoint(config: ModelConfig, checkpoint: str, dtype: torch.dtype) -> VisionLanguageModel:
+    from transformers import AutoModelForImageTextToText, AutoProcessor
+
+    model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype)
+    roles = find_roles(model)
+    layers = getattr(model.config, "vision_feature_layer", None)
+    if layers is None:
+        raise ConfigError(
+            f"model.checkpoint: {type(model).__name__} does not say which of the tower's layers "
+            "it uses (`vision_feature_layer` in its config), as LLaVA's family does"
+        )
+    processor = AutoProcessor.from_pretrained(checkpoint)
+    drop_first = model.config.vision_feature_select_strategy == "default"
+    conversations = _conversations(
+        config, processor.tokenizer, model, _patches(model.config.vision_config), template=processor
+    )
+    return VisionLanguageModel(
+        model=model,
+        roles=roles,
+        conversations=conversations,
+        image_processor=processor.image_processor,
+        feature_layers=(layers,) if isinstance(layers, int) else tuple(layers),
+        drop_first_token=drop_first,
+    )
+
+
+def _patches(vision: "PretrainedConfig") -> int:
+    return int(vision.image_size // vision.patch_size) ** 2
+
+
+def _conversations(
+    config: ModelConfig,
+    tokenizer: "PreTrainedTokenizerBase",
+    model: "PreTrainedModel",
+    num_image_tokens: int,
+    template: Any = None,
+) -> Conversations:
+    """Choose the token that stands for an image feature: its id must have a row in the embedding."""
+    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
+    if tokenizer.convert_tokens_to_ids("<image>") in (None, tokenizer.unk_token_id):
+        if len(tokenizer) < rows:
+            tokenizer.add_tokens(["<image>"], special_tokens=True)
+    token = "<image>"
+    if tokenizer.convert_tokens_to_ids(token) in (None, tokenizer.unk_token_id):
+        token = tokenizer.unk_token  # type: ignore[assignment]  # byte fallback: no text gives it
+    if token is None:
+        raise ConfigError(
+            "model.language_model: its embedding has no free row and its tokenizer no unknown "
+            "token, one of which must stand for images"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.image_token_id = tokenizer.convert_tokens_to_ids(token)
+    return Conversations(
+        style=config.conversation,
+        tokenizer=tokenizer,
+        image_token=token,
+        num_image_tokens=num_image_tokens,
+        template=template,
+    )

@@ -1,0 +1,94 @@
+"""A base vision-language model: frozen, held once per worker, copied structurally per trial."""
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from lnt_core.data.conversation import Conversations
+from lnt_core.errors import DataError
+from lnt_core.models.roles import Roles
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class PrecomputedTower(nn.Module):
+    """Takes the place of the vision tower in a trial: its input already is the tower's output."""
+
+    def forward(self, pixel_values: Tensor, **_: Any) -> Any:
+        """``pixel_values`` are features of shape (images, tokens, channels), passed through."""
+        from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+        return BaseModelOutputWithPooling(hidden_states=(pixel_values,))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class VisionLanguageModel:
+    """The base model with everything needed to feed it."""
+
+    model: "PreTrainedModel"
+    """LLaVA-like; every parameter frozen, in evaluation mode."""
+    roles: Roles
+    conversations: Conversations
+    image_processor: Any
+    feature_layers: tuple[int, ...]
+    drop_first_token: bool
+    """The tower puts a class token before the patches, and it is not used."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @torch.no_grad()
+    def image_features(self, paths: list[Path]) -> Tensor:
+        """The frozen tower's features of shape (images, tokens, channels), on the model's device.
+
+        Raises:
+            DataError: An image cannot be read.
+        """
+        images = [_open(path) for path in paths]
+        pixels = self.image_processor(images, return_tensors="pt")["pixel_values"]
+        tower = self.model.get_submodule(self.roles.vision)
+        weight = next(tower.parameters())
+        outputs = tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
+        layers = [outputs.hidden_states[layer] for layer in self.feature_layers]
+        features: Tensor = torch.cat(layers, dim=-1)
+        return features[:, 1:] if self.drop_first_token else features
+
+    def trial_copy(self) -> "PreTrainedModel":
+        """A copy with modules of its own that shares every weight with the base.
+
+        It takes features in place of pixels. What is trained must be given storage of its own
+        before the first step: :func:`own_trainable`.
+        """
+        memo: dict[int, Any] = {
+            id(p): nn.Parameter(p.detach(), requires_grad=False) for p in self.model.parameters()
+        }
+        memo |= {id(buffer): buffer for buffer in self.model.buffers()}
+        tower = self.model.get_submodule(self.roles.vision)
+        memo[id(tower)] = PrecomputedTower()
+        model = copy.deepcopy(self.model, memo)
+        model.config.vision_feature_layer = -1
+        model.config.vision_feature_select_strategy = "full"
+        return model
+
+
+def own_trainable(model: nn.Module) -> None:
+    """Give each trainable parameter its own storage, in fp32, so that the base never changes."""
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.to(torch.float32, copy=True)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{path} cannot be decoded: {error}") from error

@@ -1,0 +1,36 @@
+"""The tuning strategies: one file each, one registry.
+
+A further one is a new file and its Config in the union below.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lnt_core.strategies.attn_mlp import AttnMLPConfig
+from lnt_core.strategies.attn_qv import AttnQVConfig
+from lnt_core.strategies.base import STRATEGIES, Strategy, StrategyConfig, get_strategy, register
+from lnt_core.strategies.connector import ConnectorConfig
+from lnt_core.strategies.full import FullConfig
+from lnt_core.strategies.layernorm import LayerNormConfig, LayerNormSimpleConfig
+from lnt_core.strategies.lora import LoraConfig
+
+AnyStrategyConfig = Annotated[
+    FullConfig
+    | LoraConfig
+    | AttnQVConfig
+    | AttnMLPConfig
+    | LayerNormConfig
+    | LayerNormSimpleConfig
+    | ConnectorConfig,
+    Field(discriminator="name"),
+]
+
+__all__ = [
+    "STRATEGIES",
+    "AnyStrategyConfig",
+    "Strategy",
+    "StrategyConfig",
+    "get_strategy",
+    "register",
+]

@@ -1,0 +1,29 @@
+"""The MLP of each block, with connector, embedding and head."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from typing_extensions import override
+
+from lnt_core.strategies.base import StrategyConfig, TrainModules, register
+
+if TYPE_CHECKING:
+    from lnt_core.models.roles import Roles
+
+
+class AttnMLPConfig(StrategyConfig):
+    """No options."""
+
+    name: Literal["attn_mlp"] = "attn_mlp"
+
+
+@register("attn_mlp")
+class AttnMLP(TrainModules[AttnMLPConfig]):
+    """Train the linear layers of every block outside its attention."""
+
+    Config: ClassVar[type[StrategyConfig]] = AttnMLPConfig
+    label: ClassVar[str] = "Attn. MLP"
+    source: ClassVar[str] = "Zhao et al., Tuning LayerNorm in Attention, arXiv:2312.11420"
+
+    @override
+    def modules(self, roles: "Roles") -> tuple[str, ...]:
+        return (*roles.mlp, *roles.base)

@@ -1,0 +1,29 @@
+"""Attention query and value projections, with connector, embedding and head."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from typing_extensions import override
+
+from lnt_core.strategies.base import StrategyConfig, TrainModules, register
+
+if TYPE_CHECKING:
+    from lnt_core.models.roles import Roles
+
+
+class AttnQVConfig(StrategyConfig):
+    """No options."""
+
+    name: Literal["attn_qv"] = "attn_qv"
+
+
+@register("attn_qv")
+class AttnQV(TrainModules[AttnQVConfig]):
+    """Train the q and v projections of every block."""
+
+    Config: ClassVar[type[StrategyConfig]] = AttnQVConfig
+    label: ClassVar[str] = "Attn. QV Proj."
+    source: ClassVar[str] = "Zhao et al., Tuning LayerNorm in Attention, arXiv:2312.11420"
+
+    @override
+    def modules(self, roles: "Roles") -> tuple[str, ...]:
+        return (*roles.attn_q, *roles.attn_v, *roles.base)

@@ -1,0 +1,84 @@
+"""What a tuning strategy is, and the registry of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from typing_extensions import override
+
+from lnt_core.errors import ConfigError, bad_field
+from lnt_core.frozen import Frozen
+
+if TYPE_CHECKING:  # so that reading a config does not import torch
+    from torch import nn
+
+    from lnt_core.models.roles import Roles
+
+
+class StrategyConfig(Frozen):
+    """Base of every strategy's options."""
+
+    name: str
+
+
+Options = TypeVar("Options", bound=StrategyConfig)
+
+
+class Strategy(ABC, Generic[Options]):
+    """What trains, given a model and the roles of its parts."""
+
+    Config: ClassVar[type[StrategyConfig]]
+    label: ClassVar[str]
+    """The paper's name for it."""
+    source: ClassVar[str]
+
+    @abstractmethod
+    def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":
+        """Make exactly the strategy's parameters trainable.
+
+        Args:
+            model: A copy of the base model of which every parameter is frozen.
+            roles: Names of its parts.
+            options: The strategy's own options.
+
+        Returns:
+            ``model`` itself, or a PEFT model around it. At step 0 its output equals the base's.
+        """
+
+
+STRATEGIES: dict[str, type[Strategy]] = {}  # type: ignore[type-arg]
+Registered = TypeVar("Registered", bound=type[Strategy])  # type: ignore[type-arg]
+
+
+def register(name: str) -> Callable[[Registered], Registered]:
+    """Add a strategy under the ``name`` that its Config declares."""
+
+    def add(strategy: Registered) -> Registered:
+        declared = strategy.Config.model_fields["name"].default
+        if declared != name or name in STRATEGIES:
+            raise ValueError(f"cannot register {name!r}: Config says {declared!r}, or it is taken")
+        STRATEGIES[name] = strategy
+        return strategy
+
+    return add
+
+
+def get_strategy(name: str) -> Strategy:  # type: ignore[type-arg]
+    """The strategy of that name, or a ConfigError that lists them."""
+    if name not in STRATEGIES:
+        raise ConfigError(bad_field("strategy", name, allowed=STRATEGIES))
+    return STRATEGIES[name]()
+
+
+class TrainModules(Strategy[Options]):
+    """A strategy that trains weights of the model itself, named by role."""
+
+    @abstractmethod
+    def modules(self, roles: "Roles") -> tuple[str, ...]:
+        """Names of the modules of which every parameter trains."""
+
+    @override
+    def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":
+        for name in self.modules(roles):
+            model.get_submodule(name).requires_grad_(True)
+        return model

@@ -1,0 +1,29 @@
+"""Full finetuning: the whole language model and the connector."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from typing_extensions import override
+
+from lnt_core.strategies.base import StrategyConfig, TrainModules, register
+
+if TYPE_CHECKING:
+    from lnt_core.models.roles import Roles
+
+
+class FullConfig(StrategyConfig):
+    """No options."""
+
+    name: Literal["full"] = "full"
+
+
+@register("full")
+class Full(TrainModules[FullConfig]):
+    """Train everything but the vision tower."""
+
+    Config: ClassVar[type[StrategyConfig]] = FullConfig
+    label: ClassVar[str] = "Finetune"
+    source: ClassVar[str] = "Liu et al., Visual Instruction Tuning, arXiv:2304.08485"
+
+    @override
+    def modules(self, roles: "Roles") -> tuple[str, ...]:
+        return (roles.language, roles.head, roles.connector)

@@ -1,0 +1,49 @@
+"""LoRA on every linear layer of the language model, with connector, embedding and head."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+from typing_extensions import override
+
+from lnt_core.strategies.base import Strategy, StrategyConfig, register
+from lnt_core.strategies.peft_model import wrap
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lnt_core.models.roles import Roles
+
+
+class LoraConfig(StrategyConfig):
+    """Options of LoRA. The paper's parameter counts are those of rank 64."""
+
+    name: Literal["lora"] = "lora"
+    rank: int = Field(default=32, ge=1)
+    alpha: float = Field(default=64.0, gt=0)
+    """The update is scaled by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+@register("lora")
+class Lora(Strategy[LoraConfig]):
+    """Train a low-rank update beside each linear layer of the blocks."""
+
+    Config: ClassVar[type[StrategyConfig]] = LoraConfig
+    label: ClassVar[str] = "LoRA"
+    source: ClassVar[str] = "Hu et al., LoRA, arXiv:2106.09685"
+
+    @override
+    def apply(self, model: "nn.Module", roles: "Roles", options: LoraConfig) -> "nn.Module":
+        import peft
+
+        return wrap(
+            model,
+            peft.LoraConfig(
+                r=options.rank,
+                lora_alpha=options.alpha,  # type: ignore[arg-type]
+                lora_dropout=options.dropout,
+                target_modules=list(roles.linear),
+                modules_to_save=list(roles.base),
+            ),
+            roles,
+        )

@@ -1,0 +1,1 @@
+"""Stage 1 (align) and stage 2 (tune): one small loop for both."""

@@ -1,0 +1,87 @@
+"""Checkpoints of a stage: written whole or not at all, and enough to go on bit for bit."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from lnt_core.errors import TrialError
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """The parts of a stage that change while it runs."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    schedule: LRScheduler
+
+
+def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Trained tensors by name; a tensor shared by two modules stands once."""
+    return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+
+
+def save_atomically(content: Any, path: Path) -> None:
+    """``torch.save`` to a temporary file beside ``path``, synced, then renamed over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, path)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any) -> None:
+    """Write the state after ``step`` optimiser steps, with the generators' states."""
+    save_atomically(
+        {
+            "step": step,
+            "model": trainable_state(state.model),
+            "optimizer": state.optimizer.state_dict(),
+            "schedule": state.schedule.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "monitor": monitor,
+        },
+        path,
+    )
+
+
+def load_checkpoint(path: Path, state: TrainingState) -> tuple[int, Any]:
+    """Restore ``state`` in place; returns the step it stands at and the divergence monitor.
+
+    Raises:
+        TrialError: The checkpoint is of another set of trained tensors.
+    """
+    device = next(state.model.parameters()).device
+    content = torch.load(path, map_location=device, weights_only=True)
+    load_trainable(state.model, content["model"], where=str(path))
+    state.optimizer.load_state_dict(content["optimizer"])
+    state.schedule.load_state_dict(content["schedule"])
+    torch.set_rng_state(content["rng"].cpu())
+    if content["cuda_rng"]:
+        torch.cuda.set_rng_state_all([rng.cpu() for rng in content["cuda_rng"]])
+    return content["step"], content["monitor"]
+
+
+@torch.no_grad()
+def load_trainable(model: nn.Module, tensors: dict[str, torch.Tensor], *, where: str) -> None:
+    """Copy tensors into the trainable parameters of the same names; the names must agree."""
+    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != tensors.keys():
+        other = sorted(own.keys() ^ tensors.keys())[:3]
+        raise TrialError(f"{where} holds other trained tensors than this trial's: {other} ...")
+    for name, parameter in own.items():
+        parameter.copy_(tensors[name])

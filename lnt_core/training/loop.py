@@ -1,0 +1,218 @@
+"""The training loop: AdamW, warm-up and cosine, clipping, accumulation, checkpoints, exact resume."""
+
+import contextlib
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lnt_core.config import TrainConfig
+from lnt_core.data.batches import Batch, FeatureStore, collate, num_steps, sample_order
+from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.training.checkpoints import TrainingState, load_checkpoint, save_checkpoint
+
+Report = Callable[[int, dict[str, float]], None]
+"""Takes the optimiser step and metrics by name."""
+
+DIVERGED_FACTOR = 3.0  # assumed: a useful run's loss never trebles
+DIVERGED_WINDOW = 10
+"""A trial diverged when its loss is not finite, or when the mean of this many steps is
+``DIVERGED_FACTOR`` times the mean of its first so many."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a stage ended."""
+
+    steps: int
+    diverged: bool
+    final_loss: float
+    """Mean over the last ``DIVERGED_WINDOW`` steps, nats per answer token; NaN if not finite."""
+    train_s: float
+    """Seconds of training in this process, without what a checkpoint had done before."""
+    tokens_per_s: float
+
+
+@dataclass
+class LossMonitor:
+    """The first and the last few losses: enough to tell a diverged trial."""
+
+    first: list[float] = field(default_factory=list)
+    last: list[float] = field(default_factory=list)
+
+    def diverged(self, loss: float) -> bool:
+        """Take in the loss of one step and judge."""
+        if len(self.first) < DIVERGED_WINDOW:
+            self.first.append(loss)
+        self.last = [*self.last, loss][-DIVERGED_WINDOW:]
+        return not math.isfinite(loss) or self.mean(self.last) > DIVERGED_FACTOR * self.mean(
+            self.first
+        )
+
+    @staticmethod
+    def mean(losses: list[float]) -> float:
+        """Mean, or NaN of nothing."""
+        return sum(losses) / len(losses) if losses else math.nan
+
+
+def train(
+    model: nn.Module,
+    samples: Sequence[Encoded],
+    config: TrainConfig,
+    *,
+    learning_rate: float,
+    seed: int,
+    store: FeatureStore,
+    pad_id: int,
+    report: Report,
+    checkpoint: Path | None = None,
+    after_step: Callable[[int], None] | None = None,
+) -> Trained:
+    """Train the parameters that require a gradient; resume from ``checkpoint`` if it exists.
+
+    The loss of a step is the mean over the answer tokens of its whole batch, in nats, however
+    the batch is split into micro-batches.
+
+    Args:
+        model: On its device; takes ``input_ids``, ``attention_mask``, ``pixel_values``.
+        samples: The encoded tune data.
+        config: Steps, batch sizes, schedule, precision.
+        learning_rate: Peak rate.
+        seed: Of the sample order.
+        store: Image features.
+        pad_id: Token id that pads.
+        report: Called after every step with ``train/loss``, ``train/lr``, ``train/grad_norm``.
+        checkpoint: File to resume from and to write to; None keeps none.
+        after_step: Called with each completed step, for evaluation midway.
+    """
+    total = num_steps(
+        len(samples), batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps
+    )
+    state = _start(model, config, learning_rate, total)
+    step, monitor = 0, LossMonitor()
+    if checkpoint is not None and checkpoint.exists():
+        step, losses = load_checkpoint(checkpoint, state)
+        monitor = LossMonitor(**losses)
+    order = itertools.islice(sample_order(len(samples), seed=seed), step * config.batch_size, None)
+    model.train()
+    diverged, tokens, started = False, 0, time.perf_counter()
+    while step < total and not diverged:
+        chosen = [samples[i] for i in itertools.islice(order, config.batch_size)]
+        micro = [
+            collate(chosen[i : i + config.micro_batch_size], pad_id=pad_id, store=store)
+            for i in range(0, len(chosen), config.micro_batch_size)
+        ]
+        loss, norm = optimizer_step(state, micro, config)
+        tokens += sum(int(batch.attention_mask.sum()) for batch in micro)
+        step += 1
+        diverged = monitor.diverged(loss)
+        elapsed = time.perf_counter() - started
+        report(
+            step,
+            {
+                "train/loss": loss,
+                "train/lr": float(state.schedule.get_last_lr()[0]),
+                "train/grad_norm": norm,
+                "train/tokens_per_s": tokens / elapsed,
+            },
+        )
+        if checkpoint is not None and (step % config.checkpoint_every_steps == 0 or step == total):
+            save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
+        if after_step is not None and not diverged:
+            after_step(step)
+            model.train()
+    model.eval()
+    elapsed = time.perf_counter() - started
+    return Trained(
+        steps=step,
+        diverged=diverged,
+        final_loss=monitor.mean(monitor.last),
+        train_s=elapsed,
+        tokens_per_s=tokens / elapsed if tokens else 0.0,
+    )
+
+
+def _start(
+    model: nn.Module, config: TrainConfig, learning_rate: float, total: int
+) -> TrainingState:
+    """Optimiser and schedule; every trainable tensor is in the one group."""
+    from transformers import get_cosine_schedule_with_warmup
+
+    if config.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        parameters, lr=learning_rate, weight_decay=config.weight_decay, foreach=True
+    )
+    schedule = get_cosine_schedule_with_warmup(
+        optimizer, math.ceil(config.warmup_ratio * total), total
+    )
+    return TrainingState(model, optimizer, schedule)
+
+
+def optimizer_step(
+    state: TrainingState, micro: Sequence[Batch], config: TrainConfig
+) -> tuple[float, float]:
+    """One step over all micro-batches; returns the loss and the gradient's norm before clipping."""
+    num_answer_tokens = sum(int((batch.labels[:, 1:] != IGNORE).sum()) for batch in micro)
+    total = 0.0
+    for batch in micro:
+        loss = answer_loss(
+            state.model, batch, num_answer_tokens=num_answer_tokens, bf16=config.precision == "bf16"
+        )
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += loss.item()
+    parameters = [p for p in state.model.parameters() if p.requires_grad]
+    norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
+    state.optimizer.step()
+    state.schedule.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    return total, float(norm)
+
+
+def answer_loss(
+    model: nn.Module, batch: Batch, *, num_answer_tokens: int, bf16: bool = False
+) -> Tensor:
+    """Cross-entropy of one micro-batch's answer tokens, as its share of the step's mean.
+
+    Position t predicts token t + 1. The sum is divided by the answer tokens of the whole
+    optimiser step, so that micro-batch losses add up to the exact mean.
+
+    Args:
+        model: Gives logits of shape (B, T', V) for the last T' positions.
+        batch: B conversations of T tokens.
+        num_answer_tokens: Labels other than ``IGNORE`` in the whole step.
+        bf16: Run under bfloat16 autocast; the loss itself is float32.
+
+    Returns:
+        Scalar float32, nats.
+
+    Source:
+        Liu et al., Visual Instruction Tuning, arXiv:2304.08485: only answers enter the loss.
+    """
+    device = next(model.parameters()).device
+    if num_answer_tokens == 0:
+        raise ValueError("a batch without any answer token has nothing to learn from")
+    first = int((batch.labels != IGNORE).any(dim=0).nonzero()[0])
+    keep = batch.labels.shape[1] - max(first - 1, 0)  # logits before the first answer are unused
+    context = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+    with context:
+        logits = model(
+            input_ids=batch.input_ids.to(device),
+            attention_mask=batch.attention_mask.to(device),
+            pixel_values=batch.features,
+            logits_to_keep=keep,
+        ).logits
+    labels = batch.labels[:, -keep:].to(device)
+    loss = nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(),
+        labels[:, 1:].flatten(),
+        ignore_index=IGNORE,
+        reduction="sum",
+    )
+    return loss / num_answer_tokens

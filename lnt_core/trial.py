@@ -1,0 +1,162 @@
+"""One trial: prepare, apply the strategy, train, evaluate, save.
+
+As a library: ``run_trial(config, out=..., report=..., worker=Worker(cache))``.
+From a shell: ``python -m lnt_core.trial trial.yaml --out DIR``.
+"""
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torch import nn
+
+from lnt_core.accounting import (
+    ParameterCount,
+    count_parameters,
+    peak_memory_gib,
+    reset_peak_memory,
+)
+from lnt_core.config import TrialConfig
+from lnt_core.models.vlm import own_trainable
+from lnt_core.seeding import seed_everything
+from lnt_core.strategies import get_strategy
+from lnt_core.strategies.weights import save_connector, save_weights
+from lnt_core.training.loop import Report, Trained, train
+from lnt_core.worker import Prepared, Worker
+
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights"
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended, and what it scored."""
+
+    status: str
+    """``finished`` or ``diverged``; only a finished trial has scores."""
+    steps: int
+    metrics: dict[str, float]
+    """``select/cider`` and what else was measured at the end, by the names of MLflow."""
+
+
+def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker) -> TrialResult:
+    """Run one trial from its config, or go on from the checkpoint in ``out``.
+
+    Args:
+        config: Everything that determines the outcome.
+        out: The trial's own folder: checkpoint, captions and weights are written there.
+        report: Called with the step and its metrics, each step once and in order.
+        worker: Keeps the base model and data between trials.
+
+    Raises:
+        LntError: This trial cannot be run; says why.
+    """
+    started = time.perf_counter()
+    prepared = worker.prepare(config)
+    seed_everything(config.seed)
+    reset_peak_memory()
+    model, count = tunable_model(prepared, config)
+    prepare_s = time.perf_counter() - started
+
+    def evaluate_midway(step: int) -> None:
+        if step in config.train.evaluate_at_steps:
+            scored = prepared.select.evaluate(model, prepared.store, bf16=bf16)
+            report(step, {"select/cider": scored.cider})
+
+    bf16 = config.train.precision == "bf16"
+    trained = train(
+        model,
+        prepared.samples,
+        config.train,
+        learning_rate=config.learning_rate,
+        seed=config.seed,
+        store=prepared.store,
+        pad_id=prepared.pad_id,
+        report=report,
+        checkpoint=out / CHECKPOINT,
+        after_step=evaluate_midway,
+    )
+    started = time.perf_counter()
+    scores = {} if trained.diverged else evaluate(model, prepared, out, bf16=bf16)
+    metrics = _measured(trained, count, prepare_s, eval_s=time.perf_counter() - started) | scores
+    report(trained.steps, metrics)
+    if not trained.diverged:
+        save_weights(model, out / WEIGHTS, base_name=model_name(config))
+        save_connector(prepared.base, out / WEIGHTS)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
+
+
+def tunable_model(prepared: Prepared, config: TrialConfig) -> tuple[nn.Module, ParameterCount]:
+    """A copy of the base of which exactly the strategy's parameters train."""
+    base = prepared.base
+    strategy = get_strategy(config.strategy.name)
+    model = strategy.apply(base.trial_copy(), base.roles, config.strategy)
+    own_trainable(model)
+    tower = base.model.get_submodule(base.roles.vision)
+    return model, count_parameters(model, left_out=sum(p.numel() for p in tower.parameters()))
+
+
+def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:
+    """Score the split that chooses, and the one that is reported if there is one."""
+    scores = {}
+    for name, task in (("select", prepared.select), ("report", prepared.report)):
+        if task is not None:
+            scored = task.evaluate(model, prepared.store, bf16=bf16)
+            scores[f"{name}/cider"] = scored.cider
+            lines = [json.dumps(row, ensure_ascii=False) for row in scored.rows()]
+            path = out / f"captions_{name}.jsonl"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return scores
+
+
+def model_name(config: TrialConfig) -> str:
+    """The base model in a few words, as an adapter's config and a model card name it."""
+    model = config.model
+    if model.checkpoint is not None:
+        return model.checkpoint
+    return "lnt-tiny" if model.tiny else f"{model.language_model} + {model.vision_tower}"
+
+
+def _measured(
+    trained: Trained, count: ParameterCount, prepare_s: float, eval_s: float
+) -> dict[str, float]:
+    return {
+        "train/final_loss": trained.final_loss,
+        "params/total": count.total,
+        "params/trainable": count.trainable,
+        "params/share": count.share,
+        "memory/peak_gib": peak_memory_gib(),
+        "time/prepare_s": prepare_s,
+        "time/train_s": trained.train_s,
+        "time/evaluate_s": eval_s,
+    }
+
+
+def main() -> None:
+    """Run the trial of a YAML file and print its result as JSON."""
+    import argparse
+
+    import yaml
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", type=Path, help="a TrialConfig in YAML")
+    parser.add_argument("--out", type=Path, default=Path("trial-out"))
+    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "lnt")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    args = parser.parse_args()
+    config = TrialConfig.model_validate(yaml.safe_load(args.config.read_text()))
+
+    def show(step: int, metrics: dict[str, float]) -> None:
+        print(step, " ".join(f"{name}={value:.4g}" for name, value in metrics.items()), flush=True)  # noqa: T201
+
+    result = run_trial(
+        config, out=args.out, report=show, worker=Worker(args.cache, device=args.device)
+    )
+    print(json.dumps(asdict(result)))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""What a worker keeps between trials: base model, stage 1, encoded data, image features, tasks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from lnt_core.config import DataConfig, SelectConfig, TrialConfig
+from lnt_core.data.batches import FeatureStore
+from lnt_core.data.conversation import Encoded
+from lnt_core.data.samples import load_samples
+from lnt_core.data.scenes import scenes_data
+from lnt_core.errors import TrialError
+from lnt_core.evaluation.captioning import CaptioningTask
+from lnt_core.identity import align_id
+from lnt_core.models.build import load_base
+from lnt_core.models.vlm import VisionLanguageModel
+from lnt_core.seeding import seed_everything
+from lnt_core.training.align import align
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that trials with the same model, data and stage 1 share."""
+
+    base: VisionLanguageModel
+    """With the connector of stage 1."""
+    samples: tuple[Encoded, ...]
+    store: FeatureStore
+    select: CaptioningTask
+    report: CaptioningTask | None
+    pad_id: int
+
+
+class Worker:
+    """Prepares trials, and keeps what the next trial can use.
+
+    Args:
+        cache: Folder kept between runs and shared by workers: tiny models, scenes, stage 1.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        feature_cache_gib: Memory for image features; what does not fit is computed again.
+    """
+
+    def __init__(self, cache: Path, *, device: str = "cpu", feature_cache_gib: float = 4.0) -> None:
+        self._cache = cache
+        self._device = device
+        self._max_bytes = int(feature_cache_gib * 2**30)
+        self._key = ""
+        self._prepared: Prepared | None = None
+
+    def prepare(self, config: TrialConfig) -> Prepared:
+        """What ``config`` needs besides its strategy; at once if the trial before needed the same."""
+        shared = config.model_dump_json(
+            include={"model": True, "data": True, "align": True, "seed": True}
+        )
+        key = f"{shared} {config.train.precision} {config.train.max_length}"
+        if self._prepared is None or key != self._key:
+            self._prepared = None  # free the old base before the new one is built
+            self._prepared = self._prepare(config)
+            self._key = key
+        return self._prepared
+
+    def _prepare(self, config: TrialConfig) -> Prepared:
+        precision = config.train.precision
+        _set_precision(precision, self._device)
+        data = located(config.data, self._cache)
+        assert data.tune is not None
+        assert data.select is not None
+        seed_everything(config.align.seed if config.align else config.seed)
+        base = load_base(
+            config.model, cache=self._cache, device=self._device, precision=precision
+        )
+        store = FeatureStore(base, max_bytes=self._max_bytes)
+        if config.align is not None:
+            align(
+                base,
+                data.align or data.tune,
+                config.align,
+                store=store,
+                saved=self._cache / f"align-{align_id(config)}.pt",
+            )
+        encoded = [
+            base.conversations.encode(sample, max_length=config.train.max_length)
+            for sample in load_samples(data.tune, seed=config.seed)
+        ]
+        return Prepared(
+            base=base,
+            samples=tuple(encoded),
+            store=store,
+            select=_task(data.select, data.select.split, base, config.seed),
+            report=_task(data.select, data.select.report_split, base, config.seed)
+            if data.select.report_split
+            else None,
+            pad_id=int(base.conversations.tokenizer.pad_token_id),  # type: ignore[arg-type]
+        )
+
+
+def located(data: DataConfig, cache: Path) -> DataConfig:
+    """The files of each stage; scenes are drawn on first use."""
+    return scenes_data(data.scenes, cache) if data.scenes is not None else data
+
+
+def _task(
+    select: SelectConfig, split: str, base: VisionLanguageModel, seed: int
+) -> CaptioningTask:
+    return CaptioningTask(select, split, base.conversations, seed=seed)
+
+
+def _set_precision(precision: str, device: str) -> None:
+    if precision == "tf32" and not device.startswith("cuda"):
+        raise TrialError(
+            "train.precision is 'tf32', which only NVIDIA GPUs have; on CPU use 'fp32' or 'bf16'"
+        )
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

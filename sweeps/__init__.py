@@ -1,0 +1,1 @@
+"""The search over many trials: space, driver, tracking, selection, the `lnt` command."""

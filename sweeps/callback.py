@@ -1,0 +1,88 @@
+"""What the driver does when Ray Tune says that a trial started, moved on or ended."""
+
+from typing import Any
+
+from ray import tune
+
+from lnt_core.identity import trial_id
+from sweeps.execution import Result
+from sweeps.live import Board
+from sweeps.space import label
+from sweeps.tracking import Tracker, TrialRun
+from sweeps.trainable import Context
+from sweeps.weights import WinnerWeights
+
+
+class DriverCallback(tune.Callback):
+    """Keeps MLflow, the live table and the winners' weights up to date.
+
+    An exception in here would end the whole sweep, so nothing here waits for anything remote.
+    """
+
+    def __init__(
+        self, context: Context, tracker: Tracker, board: Board, tags: dict[str, str]
+    ) -> None:
+        self._context = context
+        self._tracker = tracker
+        self._board = board
+        self._tags = tags
+        self.weights = WinnerWeights(context.execution)
+        self.num_ended = 0
+        self._trials: dict[str, TrialRun] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Ray pickles callbacks into its own snapshot, which we never restore from."""
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial was given its resources."""
+        run = self._run(trial)
+        self._tracker.started(run)
+        self._board.started(run.trial_id, run.config)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A trial reported progress."""
+        self._board.progress(self._run(trial).trial_id, result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial ended, or the scheduler stopped it."""
+        run = self._run(trial)
+        result = self._context.execution.result(run.trial_id)
+        if result is None:
+            result = Result("stopped", int(trial.last_result.get("step", 0)))
+            self._context.execution.write_result(run.trial_id, result)
+        self._ended(run, result)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process died more often than it may."""
+        run = self._run(trial)
+        error = f"the trial's process died: {trial.get_error() or 'no word from it'}"
+        result = Result("failed", int(trial.last_result.get("step", 0)), error=error)
+        self._context.execution.write_result(run.trial_id, result)
+        self._ended(run, result)
+
+    def _ended(self, run: TrialRun, result: Result) -> None:
+        self.num_ended += 1
+        self._tracker.ended(run, result)
+        self._board.ended(run.trial_id, result)
+        self.weights.keep_best(run.trial_id, run.config, result)
+
+    def _run(self, trial: Any) -> TrialRun:
+        if trial.trial_id not in self._trials:
+            point = trial.config.get("point", trial.config)
+            self._trials[trial.trial_id] = trial_run(self._context, point, self._tags)
+        return self._trials[trial.trial_id]
+
+
+def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> TrialRun:
+    """What MLflow is told of the trial at a point."""
+    config = context.config(point)
+    own = {
+        "lnt.kind": "trial",
+        "lnt.strategy": config.strategy.name,
+        "mlflow.note.content": f"Strategy {config.strategy.name} at learning rate "
+        f"{config.learning_rate:g}, one trial of the sweep {context.sweep.name}.",
+    }
+    return TrialRun(trial_id(config), label(config), config, tags | own)

@@ -1,0 +1,204 @@
+"""The `lnt` command: parse, call, print. Imports neither torch nor Ray until a command needs them."""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lnt_core import __version__
+from lnt_core.errors import LntError
+from sweeps.settings import quiet_libraries, read_settings
+
+EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    args = _parser().parse_args(argv)
+    quiet_libraries()
+    try:
+        code: int = args.command(args)
+    except LntError as error:
+        print(f"lnt: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        print("lnt: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lnt", description="Hyperparameter search for tuning multi-modal LLMs."
+    )
+    parser.add_argument("--version", action="version", version=f"lnt {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=function)
+        return sub
+
+    plan = command("plan", _plan, "check a sweep and list its trials; start nothing")
+    _sweep_arguments(plan)
+    plan.add_argument("--no-files", action="store_true", help="do not look for the files")
+    plan.add_argument("--json", action="store_true", help="print one JSON object")
+    run = command("run", _run, "run a sweep here, or on a running Ray")
+    _sweep_arguments(run)
+    run.add_argument("--address", help="of a running Ray; left out, Ray is started here")
+    run.add_argument("--resume", action="store_true", help="go on with the latest execution")
+    best = command("best", _best, "the winner of each strategy, from MLflow")
+    best.add_argument("name", metavar="NAME", help="the sweep's name")
+    best.add_argument("--json", action="store_true", help="print one JSON object")
+    _tracking_argument(best)
+    export = command("export", _export, "write best.yaml, the tuned weights and a model card")
+    export.add_argument("name", metavar="NAME", help="the sweep's name")
+    export.add_argument("--strategy", help="whose winner; left out, the best of all")
+    export.add_argument("-o", dest="out", type=Path, required=True, metavar="DIR", help="where to")
+    _tracking_argument(export)
+    train = command("train", _train, "train once more from an exported best.yaml")
+    train.add_argument("best", type=Path, metavar="best.yaml")
+    train.add_argument(
+        "-o", dest="out", type=Path, default=Path("lnt_train"), metavar="DIR", help="where to"
+    )
+    ui = command("ui", _ui, "the MLflow dashboard on the tracking store")
+    ui.add_argument("--port", type=int, default=5000)
+    _tracking_argument(ui)
+    return parser
+
+
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep file, or a preset's name")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="key.path=value",
+        help="override one value (repeatable)",
+    )
+
+
+def _tracking_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tracking-uri",
+        help=f"left out: MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}",
+    )
+
+
+def _tracking_uri(args: argparse.Namespace) -> str:
+    return args.tracking_uri or read_settings().tracking_uri or DEFAULT_TRACKING_URI
+
+
+def _load(args: argparse.Namespace) -> Any:
+    from sweeps.config import load_sweep
+
+    return load_sweep(args.sweep, tuple(args.overrides))
+
+
+def _plan(args: argparse.Namespace) -> int:
+    from sweeps.plan import check_files, plan
+    from sweeps.tables import plan_json, print_plan
+
+    sweep = _load(args)
+    if not args.no_files:
+        check_files(sweep)
+    planned = plan(sweep)
+    if args.json:
+        print(json.dumps(plan_json(sweep, planned)))
+    else:
+        print_plan(sweep, planned)
+    return EXIT_DONE
+
+
+def _run(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from sweeps.driver import run_sweep
+    from sweeps.tables import print_winners
+
+    sweep = _load(args)
+    console = Console()
+    outcome = run_sweep(
+        sweep, read_settings(), console, address=args.address, resume=args.resume
+    )
+    again = f"lnt run {args.sweep} --resume"
+    if outcome.interrupted:
+        console.print(f"Interrupted. Go on with: {again}", markup=False, highlight=False)
+        return EXIT_INTERRUPTED
+    print_winners(console, outcome.sweep)
+    console.print(f"Figure:    {outcome.execution.path / 'curve.png'}", soft_wrap=True)
+    uri = "" if sweep.tracking.uri == DEFAULT_TRACKING_URI else f" --tracking-uri {sweep.tracking.uri}"
+    console.print(f"Dashboard: lnt ui{uri}", highlight=False, soft_wrap=True)
+    console.print(f"Export:    lnt export {sweep.name} -o out/{uri}", highlight=False, soft_wrap=True)
+    if outcome.num_failed:
+        console.print(
+            f"{outcome.num_failed} trials failed (error.txt in their MLflow runs); "
+            f"try them again with: {again}",
+            highlight=False,
+        )
+        return EXIT_FAILED
+    return EXIT_DONE
+
+
+def _best(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from sweeps.selection import as_json, read_sweep
+    from sweeps.store import connect
+    from sweeps.tables import print_winners
+
+    sweep = read_sweep(connect(_tracking_uri(args)), args.name)
+    if args.json:
+        print(json.dumps(as_json(sweep)))
+    else:
+        print_winners(Console(), sweep)
+    return EXIT_DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    from sweeps.export import export
+    from sweeps.store import connect
+
+    trial = export(connect(_tracking_uri(args)), args.name, args.strategy, args.out)
+    print(f"{trial.strategy} at {trial.learning_rate:g}, CIDEr {trial.score:.2f}: {args.out}")
+    print(f"Train again with: lnt train {args.out / 'best.yaml'}")
+    return EXIT_DONE
+
+
+def _train(args: argparse.Namespace) -> int:
+    from lnt_core.data.check import data_problems
+    from lnt_core.errors import all_problems
+    from sweeps.export import load_best, train_best
+
+    best = load_best(args.best)
+    if problems := data_problems(best.trial):
+        raise all_problems(str(args.best), problems)
+    result = train_best(best, args.out, read_settings().cache)
+    if result.status != "finished":
+        print(f"lnt: the trial {result.status} at step {result.steps}", file=sys.stderr)
+        return EXIT_FAILED
+    print(f"CIDEr {result.metrics['select/cider']!r} (exported: {best.score!r}), in {args.out}")
+    return EXIT_DONE
+
+
+def _ui(args: argparse.Namespace) -> int:
+    uri = _tracking_uri(args)
+    if uri.startswith("http"):
+        print(f"The dashboard is at {uri}")
+        return EXIT_DONE
+    from sweeps.store import connect
+
+    connect(uri)
+    print(f"MLflow at http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--host", "127.0.0.1", "--port", str(args.port), "--workers", "1"]
+    return subprocess.run(command, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+"""The typed sweep file: YAML to config, every problem at once."""
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+
+from lnt_core.config import AlignConfig, DataConfig, ModelConfig, ScenesConfig, TuneConfig
+from lnt_core.errors import ConfigError, all_problems, bad_field
+from lnt_core.frozen import Frozen
+from sweeps.problems import load_yaml, validation_problems
+
+PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
+"""11 values from 2e-3 to 1e-7. Zhao et al., arXiv:2312.11420 fixes the ends and the count; the
+values between are our choice."""
+PRESETS = Path(__file__).parent / "presets"
+
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class RateRange(Frozen):
+    """A range to draw learning rates from, for `random` and `tpe`."""
+
+    low: Rate
+    high: Rate
+    log: bool = True
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low >= self.high:
+            raise ValueError(f"`low` ({self.low:g}) must be below `high` ({self.high:g})")
+        return self
+
+
+def _kind_of_rates(value: Any) -> str:
+    """Which of the three forms is meant, so that problems are worded for that one alone."""
+    if isinstance(value, dict | RateRange):
+        return "range"
+    return "list" if isinstance(value, list | tuple) else "paper"
+
+
+Rates = Annotated[
+    Annotated[Literal["paper"], Tag("paper")]
+    | Annotated[tuple[Rate, ...], Tag("list")]
+    | Annotated[RateRange, Tag("range")],
+    Discriminator(_kind_of_rates),
+]
+
+
+class SearchConfig(Frozen):
+    """Which strategies at which learning rates, and in which order."""
+
+    strategy: tuple[dict[str, Any], ...] = Field(min_length=1)
+    """Names, or a name with its options; a list as an option's value means each of them."""
+    learning_rate: Rates = "paper"
+    """`paper`, a list, or a range `{low, high, log}`."""
+    algorithm: Literal["grid", "random", "tpe"] = "grid"
+    num_trials: int | None = Field(default=None, ge=1)
+    """How many to draw; for `random` and `tpe`, which have no end of their own."""
+    scheduler: Literal["none", "asha"] = "none"
+    """`asha` scores trials midway and stops the worse of them (arXiv:1810.05934)."""
+    reduction_factor: int = Field(default=3, ge=2)
+    """`asha`: one in so many goes on at each halt."""
+    grace_ratio: float = Field(default=0.1, gt=0, lt=1)
+    """`asha`: the first halt, as a share of a trial's steps."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_are_strategies(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("strategy"), list | str):
+            given = values["strategy"]
+            listed = [given] if isinstance(given, str) else given
+            strategies = [{"name": s} if isinstance(s, str) else s for s in listed]
+            return {**values, "strategy": strategies}
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if isinstance(self.learning_rate, tuple) and not self.learning_rate:
+            raise ValueError("`learning_rate` is an empty list: give at least one rate")
+        if self.algorithm == "grid":
+            if isinstance(self.learning_rate, RateRange):
+                raise ValueError("a range of learning rates needs `algorithm: random` or `tpe`")
+            if self.num_trials is not None:
+                raise ValueError("`num_trials` is for `random` and `tpe`; a grid is run whole")
+        elif self.num_trials is None:
+            raise ValueError(f"`algorithm: {self.algorithm}` needs `num_trials`")
+        return self
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The grid's values; empty for a range."""
+        if isinstance(self.learning_rate, RateRange):
+            return ()
+        return PAPER_RATES if self.learning_rate == "paper" else self.learning_rate
+
+
+class ResourcesConfig(Frozen):
+    """What one trial takes of the machines."""
+
+    cpus_per_trial: float = Field(default=1, gt=0)
+    gpus_per_trial: float = Field(default=0, ge=0)
+    """Below 1, so many trials share a GPU."""
+    max_concurrent_trials: int | None = Field(default=None, ge=1)
+    feature_cache_gib: float = Field(default=4.0, ge=0)
+    """Memory of each worker for image features."""
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Self:
+        if self.gpus_per_trial > 1 and not float(self.gpus_per_trial).is_integer():
+            raise ValueError("`gpus_per_trial` above 1 must be a whole number")
+        return self
+
+
+class TrackingConfig(Frozen):
+    """Where MLflow is."""
+
+    uri: str = "sqlite:///mlflow.db"
+    """As MLflow takes it; a relative path is relative to the working folder."""
+    storage: str = "lnt_runs"
+    """Folder of checkpoints, captions and weights; on a cluster one that every node sees."""
+
+
+class SweepConfig(Frozen):
+    """One search, as its file says it."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    """The MLflow experiment."""
+    model: ModelConfig
+    data: DataConfig | None = None
+    """May be left out for the tiny model, which then sees drawn scenes."""
+    align: AlignConfig | None = None
+    """Stage 1. Left out: trained with its defaults, but not for a checkpoint, which has it."""
+    search: SearchConfig
+    train: TuneConfig = TuneConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _data_given(self) -> Self:
+        if self.data is None and not self.model.tiny:
+            raise ValueError("missing `data`: only the tiny model can do without")
+        if self.train.precision == "tf32" and self.resources.gpus_per_trial == 0:
+            raise ValueError(
+                "`train.precision` is 'tf32', which only NVIDIA GPUs have, but "
+                "`resources.gpus_per_trial` is 0; use 'fp32' or 'bf16', or give trials a GPU"
+            )
+        return self
+
+    @property
+    def trial_data(self) -> DataConfig:
+        """The data as a trial gets them."""
+        return self.data if self.data is not None else DataConfig(scenes=ScenesConfig())
+
+    @property
+    def trial_align(self) -> AlignConfig | None:
+        """Stage 1 as a trial gets it, with the sweep's seed and the frozen weights' precision."""
+        if self.align is None and self.model.checkpoint is not None:
+            return None
+        align = self.align if self.align is not None else AlignConfig()
+        same = {"seed": self.seed, "precision": self.train.precision}
+        return align.model_copy(
+            update={k: v for k, v in same.items() if k not in align.model_fields_set}
+        )
+
+
+def load_sweep(source: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
+    """Read a sweep file or a preset, with ``key.path=value`` overrides.
+
+    Raises:
+        ConfigError: Names every problem of the file at once.
+    """
+    path = sweep_path(source)
+    content = load_yaml(path)
+    for override in overrides:
+        _override(content, override)
+    base = Path.cwd() if path.parent == PRESETS else path.parent
+    try:
+        return SweepConfig.model_validate(_absolute_paths(content, base.resolve()))
+    except ValidationError as error:
+        raise all_problems(source, validation_problems(error, SweepConfig)) from None
+
+
+def sweep_path(source: str) -> Path:
+    """The file of that name, or the preset."""
+    if Path(source).is_file():
+        return Path(source)
+    presets = preset_names()
+    if source in presets:
+        return PRESETS / f"{source}.yaml"
+    raise ConfigError(bad_field("SWEEP", source, allowed=["a file", *presets]))
+
+
+def preset_names() -> list[str]:
+    """Names of the sweep files that come along."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(bad_field("--set", override, allowed="key.path=value"))
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = content.setdefault(parent, {})
+        if not isinstance(below, dict):
+            content[parent] = below = {}
+        content = below
+    content[last] = load_yaml(value)
+
+
+def _absolute_paths(content: Any, base: Path) -> Any:
+    """Make the paths of a sweep file absolute; they are relative to the file."""
+    if not isinstance(content, dict):
+        return content
+    content = {**content}
+    data, model = content.get("data"), content.get("model")
+    if isinstance(data, dict):
+        content["data"] = {k: _anchor(v, ("annotations", "images"), base) for k, v in data.items()}
+    if isinstance(model, dict):
+        content["model"] = _anchor_model(model, base)
+    return content
+
+
+def _anchor_model(model: dict[str, Any], base: Path) -> dict[str, Any]:
+    model = {**model}
+    for key in ("language_model", "vision_tower", "checkpoint"):
+        if isinstance(model.get(key), str) and (base / model[key]).is_dir():
+            model[key] = str(base / model[key])  # anything else is a hub name
+    if isinstance(model.get("tiny"), dict):
+        tiny = _anchor(model["tiny"], ("text",), base)
+        model["tiny"] = {k: _anchor(v, ("annotations", "images"), base) for k, v in tiny.items()}
+    return model
+
+
+def _anchor(values: Any, keys: tuple[str, ...], base: Path) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {
+        k: str(base / Path(v).expanduser()) if k in keys and isinstance(v, str) else v
+        for k, v in values.items()
+    }
+
+
+def steps_of_halts(search: SearchConfig, total_steps: int) -> tuple[int, ...]:
+    """Steps at which ASHA compares trials: grace, then times the reduction factor.
+
+    Integer arithmetic: a logarithm loses a halt at exact powers.
+    """
+    step = max(1, math.ceil(search.grace_ratio * total_steps))
+    halts = []
+    while step < total_steps:
+        halts.append(step)
+        step *= search.reduction_factor
+    return tuple(halts)

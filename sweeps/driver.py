@@ -1,0 +1,290 @@
+"""Runs a sweep: checks, prepares what trials share, lets Ray Tune schedule, picks the winners."""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+import lnt_core
+from lnt_core.config import TrialConfig
+from lnt_core.data.batches import num_steps
+from lnt_core.data.samples import load_samples
+from lnt_core.errors import ConfigError, LntError
+from lnt_core.identity import data_sha256, trial_id
+from sweeps.config import SweepConfig, steps_of_halts
+from sweeps.curve import draw_curve
+from sweeps.execution import Execution, latest_execution, new_execution, read_json, write_json
+from sweeps.live import Board
+from sweeps.plan import check_files
+from sweeps.search import Point, asha, optuna_search, point_of
+from sweeps.selection import METRIC, Sweep, read_sweep
+from sweeps.settings import Settings
+from sweeps.space import trials
+from sweeps.store import connect, experiment_id
+from sweeps.tracking import Tracker, flat
+from sweeps.trainable import Context, prepare_base, run_point
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from ray import tune
+
+    from sweeps.callback import DriverCallback
+
+MAX_DEATHS = 3
+"""So often a trial whose process died is started again from its checkpoint."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended."""
+
+    sweep: Sweep
+    execution: Execution
+    interrupted: bool
+    num_failed: int
+
+
+def run_sweep(
+    sweep: SweepConfig,
+    settings: Settings,
+    console: Console,
+    *,
+    address: str | None = None,
+    resume: bool = False,
+) -> Outcome:
+    """Run a sweep here or on the Ray cluster at ``address``; resume its latest execution if asked.
+
+    Raises:
+        ConfigError: Something is wrong that is better said before anything starts.
+    """
+    check_files(sweep)
+    sweep = _with_halts(sweep, settings)
+    planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)  # refuses bad points, too
+    client = connect(sweep.tracking.uri)
+    execution = latest_execution(sweep) if resume else new_execution(sweep)
+    with execution.locked():
+        _start_ray(sweep, address)
+        context = Context(sweep, execution, settings.cache.resolve())
+        tracker = _tracker(context, client)
+        try:
+            base = _base_scores(context, console)
+            _report_base(tracker, base)
+            interrupted = _tune(context, tracker, planned, console)
+        except BaseException:
+            tracker.interrupted()
+            tracker.close("KILLED")
+            raise
+        return _finish(context, tracker, client, console, interrupted=interrupted)
+
+
+def _start_ray(sweep: SweepConfig, address: str | None) -> None:
+    import logging
+
+    import ray
+
+    ray.init(
+        address=address,
+        include_dashboard=False if address is None else None,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+    have = ray.cluster_resources()
+    needed = {"CPU": sweep.resources.cpus_per_trial, "GPU": sweep.resources.gpus_per_trial}
+    for kind, amount in needed.items():
+        if amount > have.get(kind, 0):
+            field = f"resources.{kind.lower()}s_per_trial"
+            raise ConfigError(
+                f"{field} is {amount:g}, but this Ray has {have.get(kind, 0):g} {kind}s; "
+                f"lower it, or give the address of a cluster that has more"
+            )
+
+
+def _with_halts(sweep: SweepConfig, settings: Settings) -> SweepConfig:
+    """Under ASHA trials are scored midway, at steps that depend on how many there are."""
+    if sweep.search.scheduler == "none":
+        return sweep
+    halts = steps_of_halts(sweep.search, _total_steps(sweep, settings))
+    if not halts:
+        raise ConfigError("search.scheduler is 'asha', but a trial has one step: nothing to halt")
+    train = sweep.train.model_copy(update={"evaluate_at_steps": halts})
+    return sweep.model_copy(update={"train": train})
+
+
+def _total_steps(sweep: SweepConfig, settings: Settings) -> int:
+    from lnt_core.worker import located
+
+    train = sweep.train
+    data = located(sweep.trial_data, settings.cache).tune
+    assert data is not None
+    count = 0 if train.max_steps else len(load_samples(data, seed=sweep.seed))
+    return num_steps(
+        count, batch_size=train.batch_size, epochs=train.epochs, max_steps=train.max_steps
+    )
+
+
+def _tags(context: Context) -> dict[str, str]:
+    sweep = context.sweep
+    select = sweep.trial_data.select
+    on = f"{select.task} {select.split}" if select else "scenes val"
+    return {
+        "lnt.sweep": sweep.name,
+        "lnt.version": lnt_core.__version__,
+        "lnt.git_commit": _git_commit(),
+        "lnt.data_sha256": data_sha256(sweep.trial_data),
+        "lnt.metric": f"{METRIC} on {on}",
+    }
+
+
+def _git_commit() -> str:
+    """Of the code that runs, if it runs from a checkout."""
+    folder = Path(__file__).parent
+    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return done.stdout.strip()
+
+
+def _tracker(context: Context, client: "MlflowClient") -> Tracker:
+    sweep = context.sweep
+    tracker = Tracker(
+        client,
+        experiment_id(client, sweep.name),
+        context.execution,
+        tags=_tags(context),
+        params=flat(sweep.model_dump(mode="json", exclude={"name"}, exclude_none=True)),
+    )
+    tracker.parent_artifact(context.execution.path / "sweep.yaml")
+    return tracker
+
+
+def _base_scores(context: Context, console: Console) -> dict[str, float]:
+    """What the untuned base scores; trains the tiny model and stage 1 if nobody has yet."""
+    import ray
+
+    path = context.execution.path / "base.json"
+    if path.exists():
+        return dict(read_json(path))
+    resources = context.sweep.resources
+    task = ray.remote(prepare_base).options(
+        num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial
+    )
+    with console.status("Preparing the base model, data and stage 1 ..."):
+        try:
+            scores: dict[str, float] = ray.get(
+                task.remote(context, {"strategy": 0, "learning_rate": 1e-3})
+            )
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, LntError):
+                raise error.cause from None
+            raise
+    write_json(path, scores)
+    console.print(f"Untuned base: CIDEr {scores['select/cider']:.2f}", highlight=False)
+    return scores
+
+
+def _report_base(tracker: Tracker, base: dict[str, float]) -> None:
+    tracker.parent_metrics({f"base/{name}": value for name, value in base.items()})
+
+
+def _tune(
+    context: Context, tracker: Tracker, planned: list[TrialConfig], console: Console
+) -> bool:
+    """Let Ray Tune run what is left; True if it was interrupted before all was done."""
+    from sweeps.callback import DriverCallback, trial_run
+
+    sweep, execution, tags = context.sweep, context.execution, _tags(context)
+    configs, done = execution.configs(), execution.results()
+    for name in [name for name, result in done.items() if result.status == "failed"]:
+        execution.forget_result(name)  # it is tried again, from its checkpoint
+        del done[name]
+    num_trials = sweep.search.num_trials or len(planned)
+    with Board(console, num_trials=num_trials, num_done=len(done)) as board:
+        callback = DriverCallback(context, tracker, board, tags)
+        for name, result in done.items():
+            run = trial_run(context, point_of(sweep, configs[name]), tags)
+            tracker.ended(run, result)
+            callback.weights.keep_best(name, configs[name], result)
+        points = _points_left(context, planned, set(done))
+        num_left = num_trials - len(done) if sweep.search.algorithm == "tpe" else len(points)
+        if num_left:
+            _tuner(context, points, num_left, callback).fit()
+    return callback.num_ended < num_left
+
+
+def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -> list[Point]:
+    """Of a grid or of random draws; those with a checkpoint first."""
+    named = [(trial_id(config), config) for config in planned]
+    left = [(name, config) for name, config in named if name not in done]
+    left.sort(key=lambda item: not (context.execution.trial(item[0]) / "checkpoint.pt").exists())
+    return [point_of(context.sweep, config) for _, config in left]
+
+
+def _tuner(
+    context: Context, points: list[Point], num_left: int, callback: "DriverCallback"
+) -> "tune.Tuner":
+    """Ray Tune over what is left. Its own snapshots are not restored from: see Execution."""
+    from ray import tune
+
+    sweep, resources = context.sweep, context.sweep.resources
+    tpe = sweep.search.algorithm == "tpe"
+    trainable = tune.with_resources(
+        tune.with_parameters(run_point, context=context),
+        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+    )
+    return tune.Tuner(
+        trainable,
+        param_space=None if tpe else {"point": tune.grid_search(points)},
+        tune_config=tune.TuneConfig(
+            search_alg=optuna_search(sweep, context.execution) if tpe else None,
+            scheduler=asha(sweep) if sweep.search.scheduler == "asha" else None,
+            num_samples=num_left if tpe else 1,
+            max_concurrent_trials=resources.max_concurrent_trials,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=f"ray-{len(list(context.execution.path.glob('ray-*'))) + 1}",
+            storage_path=str(context.execution.path),
+            verbose=0,
+            callbacks=[callback],
+            failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
+        ),
+    )
+
+
+def _finish(
+    context: Context,
+    tracker: Tracker,
+    client: "MlflowClient",
+    console: Console,
+    *,
+    interrupted: bool,
+) -> Outcome:
+    """Winners, their weights, the figure; then the parent run is closed."""
+    from sweeps.export import write_best
+
+    execution = context.execution
+    num_failed = sum(r.status == "failed" for r in execution.results().values())
+    if interrupted:
+        tracker.interrupted()
+    tracker.flush()
+    sweep = read_sweep(client, context.sweep.name)
+    if not interrupted:
+        draw_curve(sweep, execution.path / "curve.png")
+        tracker.parent_artifact(execution.path / "curve.png")
+        for winner in sweep.winners:
+            tracker.log_weights(winner.trial.trial_id)
+        if sweep.winners:
+            best = sweep.winners[0].trial
+            write_best(execution, sweep, best, context.sweep.resources, execution.path / "best.yaml")
+            tracker.parent_artifact(execution.path / "best.yaml")
+            assert best.score is not None
+            tracker.parent_metrics({"best/select/cider": best.score})
+    status = "KILLED" if interrupted else "FAILED" if num_failed else "FINISHED"
+    tracker.close(
+        status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
+    )
+    return Outcome(sweep, execution, interrupted, num_failed)

@@ -1,0 +1,63 @@
+"""A trial's metrics on its own disk: written by the trial, sent to MLflow by the driver.
+
+So a trial never waits for the tracking server, and nothing is lost when it is away.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+EVENTS = "events.jsonl"
+
+
+@dataclass(frozen=True)
+class Event:
+    """Metrics of one step."""
+
+    step: int
+    time_ms: int
+    metrics: dict[str, float]
+
+
+class EventLog:
+    """Appends events; after a resume, steps that were written before are not written again.
+
+    They would be the same (resume is exact), and a metric sent twice would be doubled in MLflow.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._last: dict[str, int] = {}
+        end = 0
+        if path.exists():
+            for event, end in read_events(path):  # noqa: B007  `end` is where whole lines end
+                self._last.update(dict.fromkeys(event.metrics, event.step))
+        self._file = path.open("ab")
+        self._file.truncate(end)  # a line torn by a kill
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Append the metrics that are newer than what stands there."""
+        fresh = {k: v for k, v in metrics.items() if step > self._last.get(k, -1)}
+        if not fresh:
+            return
+        self._last.update(dict.fromkeys(fresh, step))
+        line = json.dumps([step, int(time.time() * 1000), fresh])
+        self._file.write(line.encode() + b"\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_events(path: Path, offset: int = 0) -> Iterator[tuple[Event, int]]:
+    """Whole events from a byte offset on, each with the offset behind it."""
+    with path.open("rb") as file:
+        file.seek(offset)
+        for line in file:
+            if not line.endswith(b"\n"):
+                return
+            offset += len(line)
+            yield Event(*json.loads(line)), offset

@@ -1,0 +1,120 @@
+"""The sweep as it runs: a live table on a terminal, a line a finished trial elsewhere."""
+
+import time
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from lnt_core.config import TrialConfig
+from sweeps.execution import Result
+from sweeps.space import label, short_rate
+
+RECENT = 8
+"""So many ended trials stand in the live table."""
+
+
+@dataclass
+class Row:
+    """What the table shows of a trial."""
+
+    config: TrialConfig
+    started_at: float
+    status: str = "starting"
+    step: int = 0
+    loss: float | None = None
+    score: float | None = None
+    took_s: float = 0.0
+
+
+class Board:
+    """Shows trials with strategy, learning rate, step, loss, CIDEr and the time left.
+
+    Args:
+        console: Where to.
+        num_trials: Of the whole sweep.
+        num_done: Of them finished in an earlier execution that is resumed.
+    """
+
+    def __init__(self, console: Console, *, num_trials: int, num_done: int = 0) -> None:
+        self._console = console
+        self._num_trials = num_trials
+        self._num_done = num_done
+        self._resumed = num_done
+        self._started_at = time.monotonic()
+        self._rows: dict[str, Row] = {}
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render)
+
+    def __enter__(self) -> "Board":
+        """Show the table, if this is a terminal."""
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last state of the table standing."""
+        self._live.stop()
+
+    def started(self, trial_id: str, config: TrialConfig) -> None:
+        """A trial starts or goes on."""
+        self._rows[trial_id] = Row(config, time.monotonic())
+
+    def progress(self, trial_id: str, result: dict[str, Any]) -> None:
+        """A trial reported."""
+        row = self._rows[trial_id]
+        row.status, row.step = result["status"], result["step"]
+        row.loss = result.get("loss", row.loss)
+        row.score = result.get("objective", row.score)
+
+    def ended(self, trial_id: str, result: Result) -> None:
+        """A trial ended; without a terminal this prints its line."""
+        row = self._rows[trial_id]
+        row.status, row.step, row.score = result.status, result.steps, result.score
+        row.loss = result.metrics.get("train/final_loss", row.loss)
+        row.took_s = time.monotonic() - row.started_at
+        self._num_done += 1
+        if not self._console.is_terminal:
+            score = f"CIDEr {row.score:.2f}" if row.score is not None else result.status
+            loss = f"loss {row.loss:.3f}" if row.loss is not None else ""
+            self._console.print(
+                f"[{self._num_done}/{self._num_trials}] {label(row.config)}  "
+                f"step {row.step}  {loss}  {score}  {row.took_s:.0f} s  {self._left()}",
+                highlight=False,
+                markup=False,
+            )
+
+    def _left(self) -> str:
+        """Time left, from the pace of the trials that have ended in this execution."""
+        ended = self._num_done - self._resumed
+        if not ended:
+            return "time left: -"
+        left_s = (time.monotonic() - self._started_at) / ended * (self._num_trials - self._num_done)
+        return f"time left: {int(left_s // 60)}:{int(left_s % 60):02d}"
+
+    def _render(self) -> RenderableType:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for column in ("strategy", "lr", "step", "loss", "CIDEr", "status"):
+            table.add_column(column, justify="left" if column in ("strategy", "status") else "right")
+        ended = [r for r in self._rows.values() if r.took_s]
+        running = [r for r in self._rows.values() if not r.took_s]
+        for row in [*ended[-RECENT:], *running]:
+            table.add_row(
+                row.config.strategy.name,
+                short_rate(row.config.learning_rate),
+                str(row.step),
+                "-" if row.loss is None else f"{row.loss:.3f}",
+                "-" if row.score is None else f"{row.score:.2f}",
+                f"{row.status} ({row.took_s:.0f} s)" if row.took_s else row.status,
+                style="" if not row.took_s else "dim",
+            )
+        head = f"{self._num_done} of {self._num_trials} trials done, {self._left()}"
+        return Group(Text(head, style="bold"), table)

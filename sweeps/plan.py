@@ -1,0 +1,100 @@
+"""What a sweep would run, checked and counted before anything starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lnt_core.config import TrialConfig
+from lnt_core.data.check import data_problems
+from lnt_core.errors import all_problems
+from lnt_core.identity import trial_id
+from lnt_core.strategies import StrategyConfig
+from sweeps.config import SweepConfig
+from sweeps.space import strategies, trial_config, trials
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a strategy costs, whatever the learning rate."""
+
+    trainable_parameters: int
+    trainable_share: float
+    memory_gib: float
+    """Weights, gradients and AdamW's state; activations are not in it."""
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One line of the plan."""
+
+    id: str
+    strategy: str
+    learning_rate: float
+    cost: Cost
+
+
+def check_files(sweep: SweepConfig) -> None:
+    """Raise one ConfigError that names every missing or unreadable file and model."""
+    probe = trial_config(sweep, strategies(sweep)[0], 1e-3)
+    problems = _model_problems(probe) + data_problems(probe)
+    if problems:
+        raise all_problems(sweep.name, problems)
+
+
+def plan(sweep: SweepConfig) -> list[PlannedTrial]:
+    """Every trial with its cost, from models without weights; for `tpe` one line a strategy.
+
+    Raises:
+        ConfigError: A bad strategy, a trial listed twice, or an unknown architecture.
+    """
+    costs = {strategy: _cost(sweep, strategy) for strategy in strategies(sweep)}
+    if sweep.search.algorithm == "tpe":
+        return [PlannedTrial("", s.name, float("nan"), cost) for s, cost in costs.items()]
+    return [
+        PlannedTrial(trial_id(t), t.strategy.name, t.learning_rate, costs[t.strategy])
+        for t in trials(sweep)
+    ]
+
+
+def _cost(sweep: SweepConfig, strategy: StrategyConfig) -> Cost:
+    import warnings
+
+    from lnt_core.accounting import count_parameters, state_gib
+    from lnt_core.models.build import build_on_meta
+    from lnt_core.models.roles import find_roles
+    from lnt_core.strategies import get_strategy
+
+    model = build_on_meta(sweep.model)
+    model.requires_grad_(False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tuned = get_strategy(strategy.name).apply(model, find_roles(model), strategy)
+    count = count_parameters(tuned)
+    memory = state_gib(tuned, precision=sweep.train.precision)
+    return Cost(count.trainable, count.share, memory)
+
+
+def _model_problems(config: TrialConfig) -> list[str]:
+    model = config.model
+    names = {
+        "model.language_model": model.language_model,
+        "model.vision_tower": model.vision_tower,
+        "model.checkpoint": model.checkpoint,
+    }
+    return [
+        f"{field}: {name} is neither a folder with a config.json nor in the local Hugging Face "
+        f"cache; fetch it with `hf download {name}`"
+        for field, name in names.items()
+        if name is not None and not _is_here(name)
+    ]
+
+
+def _is_here(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if (Path(name) / "config.json").is_file():
+        return True
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        return False

@@ -1,0 +1,80 @@
+"""The points that Ray Tune is to try: a list, or Optuna's suggestions."""
+
+from typing import TYPE_CHECKING, Any
+
+from lnt_core.config import TrialConfig
+from sweeps.config import RateRange, SweepConfig
+from sweeps.execution import Execution
+from sweeps.space import strategies
+from sweeps.trainable import WORST_SCORE
+
+if TYPE_CHECKING:
+    from ray.tune.schedulers import TrialScheduler
+    from ray.tune.search.optuna import OptunaSearch
+
+OBJECTIVE = "objective"
+Point = dict[str, Any]
+"""``{"strategy": index into the sweep's strategies, "learning_rate": rate}``."""
+
+
+def point_of(sweep: SweepConfig, config: TrialConfig) -> Point:
+    """Where a trial lies in its sweep."""
+    return {
+        "strategy": strategies(sweep).index(config.strategy),
+        "learning_rate": config.learning_rate,
+    }
+
+
+def optuna_search(sweep: SweepConfig, execution: Execution) -> "OptunaSearch":
+    """TPE over strategies and rates, told of every trial that an earlier driver finished.
+
+    The study is filled here because Ray's own way to do so takes either all points with results
+    or none, and a resumed sweep has both.
+    """
+    import optuna
+    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    rates = sweep.search.learning_rate
+    space: dict[str, BaseDistribution] = {
+        "strategy": CategoricalDistribution(list(range(len(strategies(sweep))))),
+        "learning_rate": FloatDistribution(rates.low, rates.high, log=rates.log)
+        if isinstance(rates, RateRange)
+        else CategoricalDistribution(sweep.search.rates),
+    }
+    storage = optuna.storages.InMemoryStorage()
+    study = optuna.create_study(storage=storage, study_name=sweep.name, direction="maximize")
+    results = execution.results()
+    for trial_id, config in execution.configs().items():
+        point, result = point_of(sweep, config), results.get(trial_id)
+        if result is None:
+            study.enqueue_trial(point)
+        elif result.score is not None or result.status == "diverged":
+            value = WORST_SCORE if result.score is None else result.score
+            study.add_trial(
+                optuna.trial.create_trial(params=point, distributions=space, value=value)
+            )
+    return OptunaSearch(
+        space,
+        metric=OBJECTIVE,
+        mode="max",
+        sampler=optuna.samplers.TPESampler(seed=sweep.seed),
+        storage=storage,
+        study_name=sweep.name,
+    )
+
+
+def asha(sweep: SweepConfig) -> "TrialScheduler":
+    """Asynchronous successive halving over a trial's steps (Li et al., arXiv:1810.05934)."""
+    from ray.tune.schedulers import ASHAScheduler
+
+    halts, factor = sweep.train.evaluate_at_steps, sweep.search.reduction_factor
+    return ASHAScheduler(
+        time_attr="step",
+        metric=OBJECTIVE,
+        mode="max",
+        grace_period=halts[0],
+        reduction_factor=factor,
+        max_t=halts[-1] * factor + 1,  # behind a trial's last step: it ends by itself
+    )

@@ -1,0 +1,99 @@
+"""What `lnt` prints: the plan and the winners."""
+
+from collections import Counter
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.config import SweepConfig
+from sweeps.plan import PlannedTrial
+from sweeps.selection import Sweep
+from sweeps.space import short_rate
+
+
+def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
+    """One line a trial, then how many there are and what is not in the numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("trial", "strategy", "lr", "trainable", "share", "memory"):
+        left = column in ("trial", "strategy")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    for trial in planned:
+        table.add_row(
+            trial.id or "-",
+            trial.strategy,
+            short_rate(trial.learning_rate) if trial.id else "drawn",
+            f"{trial.cost.trainable_parameters:,}",
+            short_share(trial.cost.trainable_share),
+            f"{trial.cost.memory_gib:.3g} GiB",
+        )
+    console = Console()
+    console.print(table)
+    count = sweep.search.num_trials or len(planned)
+    per_strategy = Counter(trial.strategy for trial in planned)
+    console.print(
+        f"{count} trials of {len(per_strategy)} strategies. Share: of all parameters, vision "
+        "tower included. Memory: weights, gradients and AdamW's state, without activations.",
+        highlight=False,
+    )
+
+
+def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]:
+    """What `lnt plan --json` prints. ``gpu_hours`` is null: nothing predicts it yet."""
+    return {
+        "sweep": sweep.name,
+        "trials": [
+            {
+                "id": trial.id,
+                "strategy": trial.strategy,
+                "learning_rate": trial.learning_rate if trial.id else None,
+                "trainable_parameters": trial.cost.trainable_parameters,
+                "trainable_share": trial.cost.trainable_share,
+                "memory_gib": trial.cost.memory_gib,
+                "gpu_hours": None,
+            }
+            for trial in planned
+        ],
+    }
+
+
+def short_share(share: float) -> str:
+    """As the paper prints it: two decimals, three where two would leave nothing.
+
+    Example:
+        >>> short_share(0.0378), short_share(0.0000383)
+        ('3.78 %', '0.004 %')
+    """
+    percent = share * 100
+    return f"{percent:.2f} %" if percent >= 0.01 else f"{percent:.3f} %"
+
+
+def print_winners(console: Console, sweep: Sweep) -> None:
+    """The winner of each strategy, the base, what did not finish, and advice at the grid's edge."""
+    found = sweep.winners
+    reported = any(winner.trial.report_score is not None for winner in found)
+    table = Table(title=f"{sweep.name}: CIDEr x 100, {sweep.metric}", title_justify="left")
+    table.add_column("strategy")
+    for column in ("best lr", "CIDEr", *(["held out"] if reported else []), "trainable", "share"):
+        table.add_column(column, justify="right")
+    for winner in found:
+        trial = winner.trial
+        held_out = [f"{trial.report_score:.2f}"] if trial.report_score is not None else []
+        table.add_row(
+            trial.strategy,
+            short_rate(trial.learning_rate) + (" (edge)" if winner.at_edge else ""),
+            f"{trial.score:.2f}",
+            *held_out,
+            f"{trial.trainable_parameters:,}",
+            short_share(trial.trainable_share),
+        )
+    if sweep.base_score is not None:
+        table.add_row("untuned base", "", f"{sweep.base_score:.2f}", style="dim")
+    console.print(table)
+    others = Counter(t.status for t in sweep.trials if t.status != "finished")
+    if others:
+        told = ", ".join(f"{count} {status}" for status, count in sorted(others.items()))
+        console.print(f"Of {len(sweep.trials)} trials: {told}.", highlight=False)
+    for winner in found:
+        if winner.at_edge:
+            console.print(winner.advice, highlight=False, soft_wrap=True)

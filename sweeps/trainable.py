@@ -1,0 +1,141 @@
+"""The only place where Ray meets lnt_core: one trainable, warm between trials.
+
+Ray reuses the process for trial after trial (``reuse_actors``), so what :class:`Worker` keeps
+in this module's global survives: torch, base weights, encoded data, image features.
+"""
+
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from lnt_core.config import TrialConfig
+from lnt_core.errors import LntError
+from lnt_core.identity import trial_id
+from sweeps.config import ResourcesConfig, SweepConfig
+from sweeps.events import EVENTS, EventLog
+from sweeps.execution import TRIAL, Execution, Result
+from sweeps.space import strategies, trial_config
+
+if TYPE_CHECKING:
+    from lnt_core.worker import Worker
+
+WORST_SCORE = 0.0
+"""What a diverged trial counts for in a search: CIDEr cannot be lower. Never logged as a score."""
+REPORT_EVERY_S = 1.0
+"""Ray hears of progress so often; every step is in the events."""
+
+_workers: dict[tuple[str, str, float], "Worker"] = {}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What every trial of one execution is given besides its point."""
+
+    sweep: SweepConfig
+    execution: Execution
+    cache: Path
+
+    def config(self, point: dict[str, Any]) -> TrialConfig:
+        """The trial at a point ``{"strategy": index, "learning_rate": rate}``."""
+        strategy = strategies(self.sweep)[int(point["strategy"])]
+        return trial_config(self.sweep, strategy, float(point["learning_rate"]))
+
+
+def worker_for(resources: ResourcesConfig, cache: Path) -> "Worker":
+    """This process's worker, made on first use with the threads and device of one trial."""
+    import torch
+    import transformers
+
+    from lnt_core.worker import Worker
+
+    device = "cuda" if resources.gpus_per_trial else "cpu"
+    key = (str(cache), device, resources.feature_cache_gib)
+    if key not in _workers:
+        torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+        transformers.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        _workers[key] = Worker(cache, device=device, feature_cache_gib=resources.feature_cache_gib)
+    return _workers[key]
+
+
+def prepare_base(context: Context, point: dict[str, Any]) -> dict[str, float]:
+    """Build what all trials share (tiny model, scenes, stage 1), and score the untuned base."""
+    from lnt_core.trial import evaluate
+
+    config = context.config(point)
+    prepared = worker_for(context.sweep.resources, context.cache).prepare(config)
+    return evaluate(
+        prepared.base.trial_copy(),
+        prepared,
+        context.execution.path / "base",
+        bf16=config.train.precision == "bf16",
+    )
+
+
+def run_point(point: dict[str, Any], context: Context) -> None:
+    """Run the trial at one point and report it to Ray Tune; a finished one is only reported."""
+    from ray import tune
+
+    point = point.get("point", point)
+    config = context.config(point)
+    name = trial_id(config)
+    result = context.execution.result(name)
+    if result is None:
+        result = _run(config, name, context)
+        context.execution.write_result(name, result)
+    final: dict[str, float | str] = {"step": result.steps, "trial": name, "status": result.status}
+    if result.score is not None:
+        final["objective"] = result.score
+    elif result.status == "diverged":
+        final["objective"] = WORST_SCORE
+    tune.report(final)
+
+
+def _run(config: TrialConfig, name: str, context: Context) -> Result:
+    """Run a trial; whatever goes wrong inside it becomes its result, and the sweep goes on."""
+    from lnt_core.trial import run_trial
+
+    out = context.execution.trial(name)
+    out.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    (out / TRIAL).write_text(text, encoding="utf-8")
+    events = EventLog(out / EVENTS)
+    progress = _Progress(events, name)
+    try:
+        done = run_trial(config, out=out, report=progress, worker=worker_for(context.sweep.resources, context.cache))
+        return Result(done.status, done.steps, done.metrics)
+    except LntError as error:
+        return Result("failed", progress.step, error=str(error))
+    except Exception:  # noqa: BLE001  a bug or lack of memory in one trial must not end the sweep
+        return Result("failed", progress.step, error=traceback.format_exc())
+    finally:
+        events.close()
+
+
+class _Progress:
+    """Takes each step's metrics: all to the events, a few to Ray."""
+
+    def __init__(self, events: EventLog, name: str) -> None:
+        self._events = events
+        self._name = name
+        self._told_at = 0.0
+        self.step = 0
+
+    def __call__(self, step: int, metrics: dict[str, float]) -> None:
+        from ray import tune
+
+        self.step = step
+        self._events.write(step, metrics)
+        halt = "select/cider" in metrics and "time/train_s" not in metrics
+        if halt or time.monotonic() - self._told_at >= REPORT_EVERY_S:
+            self._told_at = time.monotonic()
+            told: dict[str, Any] = {"step": step, "trial": self._name, "status": "running"}
+            if "train/loss" in metrics:
+                told["loss"] = metrics["train/loss"]
+            if halt:
+                told["objective"] = metrics["select/cider"]
+            tune.report(told)

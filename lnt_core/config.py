@@ -22,7 +22,7 @@ class DatasetConfig(Frozen):
     images: str
     """The folder that the file's image names are relative to."""
     split: str | None = None
-    """Karpathy layout only: which split; left out, `train` (with `restval`, as is usual for COCO)."""
+    """Karpathy layout only: which split; left out, `train` with `restval`, as usual for COCO."""
     num_samples: int | None = Field(default=None, ge=1)
     """A random subset of this many samples, drawn with the trial's seed."""
 

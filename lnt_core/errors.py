@@ -36,8 +36,8 @@ def bad_field(field: str, got: object, *, allowed: str | Iterable[str], fix: str
     """One line that says which field, which value, what is allowed and how to mend it.
 
     Example:
-        >>> bad_field("strategy", "layer_norm", allowed=["full", "layernorm"])
-        "strategy is 'layer_norm', but must be one of 'full', 'layernorm'; did you mean 'layernorm'?"
+        >>> bad_field("split", "tst", allowed=["val", "test"])
+        "split is 'tst', but must be one of 'val', 'test'; did you mean 'test'?"
     """
     if not isinstance(allowed, str):
         names = list(allowed)

@@ -49,7 +49,7 @@ class Worker:
         self._prepared: Prepared | None = None
 
     def prepare(self, config: TrialConfig) -> Prepared:
-        """What ``config`` needs besides its strategy; at once if the trial before needed the same."""
+        """What ``config`` needs besides its strategy; kept if the trial before needed the same."""
         shared = config.model_dump_json(
             include={"model": True, "data": True, "align": True, "seed": True}
         )
@@ -67,9 +67,7 @@ class Worker:
         assert data.tune is not None
         assert data.select is not None
         seed_everything(config.align.seed if config.align else config.seed)
-        base = load_base(
-            config.model, cache=self._cache, device=self._device, precision=precision
-        )
+        base = load_base(config.model, cache=self._cache, device=self._device, precision=precision)
         store = FeatureStore(base, max_bytes=self._max_bytes)
         if config.align is not None:
             align(
@@ -100,9 +98,7 @@ def located(data: DataConfig, cache: Path) -> DataConfig:
     return scenes_data(data.scenes, cache) if data.scenes is not None else data
 
 
-def _task(
-    select: SelectConfig, split: str, base: VisionLanguageModel, seed: int
-) -> CaptioningTask:
+def _task(select: SelectConfig, split: str, base: VisionLanguageModel, seed: int) -> CaptioningTask:
     return CaptioningTask(select, split, base.conversations, seed=seed)
 
 

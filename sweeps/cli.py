@@ -1,4 +1,4 @@
-"""The `lnt` command: parse, call, print. Imports neither torch nor Ray until a command needs them."""
+"""The `lnt` command: parse, call, print. Torch and Ray are imported by what needs them."""
 
 import argparse
 import json
@@ -123,18 +123,22 @@ def _run(args: argparse.Namespace) -> int:
 
     sweep = _load(args)
     console = Console()
-    outcome = run_sweep(
-        sweep, read_settings(), console, address=args.address, resume=args.resume
-    )
+    outcome = run_sweep(sweep, read_settings(), console, address=args.address, resume=args.resume)
     again = f"lnt run {args.sweep} --resume"
     if outcome.interrupted:
         console.print(f"Interrupted. Go on with: {again}", markup=False, highlight=False)
         return EXIT_INTERRUPTED
     print_winners(console, outcome.sweep)
     console.print(f"Figure:    {outcome.execution.path / 'curve.png'}", soft_wrap=True)
-    uri = "" if sweep.tracking.uri == DEFAULT_TRACKING_URI else f" --tracking-uri {sweep.tracking.uri}"
+    uri = (
+        ""
+        if sweep.tracking.uri == DEFAULT_TRACKING_URI
+        else f" --tracking-uri {sweep.tracking.uri}"
+    )
     console.print(f"Dashboard: lnt ui{uri}", highlight=False, soft_wrap=True)
-    console.print(f"Export:    lnt export {sweep.name} -o out/{uri}", highlight=False, soft_wrap=True)
+    console.print(
+        f"Export:    lnt export {sweep.name} -o out/{uri}", highlight=False, soft_wrap=True
+    )
     if outcome.num_failed:
         console.print(
             f"{outcome.num_failed} trials failed (error.txt in their MLflow runs); "

@@ -190,9 +190,7 @@ def _report_base(tracker: Tracker, base: dict[str, float]) -> None:
     tracker.parent_metrics({f"base/{name}": value for name, value in base.items()})
 
 
-def _tune(
-    context: Context, tracker: Tracker, planned: list[TrialConfig], console: Console
-) -> bool:
+def _tune(context: Context, tracker: Tracker, planned: list[TrialConfig], console: Console) -> bool:
     """Let Ray Tune run what is left; True if it was interrupted before all was done."""
     from sweeps.callback import DriverCallback, trial_run
 
@@ -279,7 +277,9 @@ def _finish(
             tracker.log_weights(winner.trial.trial_id)
         if sweep.winners:
             best = sweep.winners[0].trial
-            write_best(execution, sweep, best, context.sweep.resources, execution.path / "best.yaml")
+            write_best(
+                execution, sweep, best, context.sweep.resources, execution.path / "best.yaml"
+            )
             tracker.parent_artifact(execution.path / "best.yaml")
             assert best.score is not None
             tracker.parent_metrics({"best/select/cider": best.score})

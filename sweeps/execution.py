@@ -132,7 +132,9 @@ def latest_execution(sweep: SweepConfig) -> Execution:
     paths = sorted(p.parent for p in parent.glob("*/execution.json"))
     if not paths:
         raise ConfigError(f"there is nothing to resume in {parent}; run without --resume")
-    matching = [p for p in paths if read_json(p / "execution.json")["sweep_sha256"] == _sha256(sweep)]
+    matching = [
+        p for p in paths if read_json(p / "execution.json")["sweep_sha256"] == _sha256(sweep)
+    ]
     if not matching:
         raise ConfigError(
             f"the sweep has changed since {paths[-1].name} was started: compare it with "

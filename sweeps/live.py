@@ -103,7 +103,9 @@ class Board:
     def _render(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("strategy", "lr", "step", "loss", "CIDEr", "status"):
-            table.add_column(column, justify="left" if column in ("strategy", "status") else "right")
+            table.add_column(
+                column, justify="left" if column in ("strategy", "status") else "right"
+            )
         ended = [r for r in self._rows.values() if r.took_s]
         running = [r for r in self._rows.values() if not r.took_s]
         for row in [*ended[-RECENT:], *running]:

@@ -79,7 +79,9 @@ def _problem(item: dict[str, Any], model: type[BaseModel]) -> str:
     message = item["msg"].removeprefix("Input ").replace("Input should", "should")
     hint = ""
     if kind in ("literal_error", "union_tag_invalid"):
-        allowed = re.findall(r"'([^']+)'", str(item["ctx"].get("expected", item["ctx"].get("expected_tags"))))
+        allowed = re.findall(
+            r"'([^']+)'", str(item["ctx"].get("expected", item["ctx"].get("expected_tags")))
+        )
         hint = nearest(got if isinstance(got, str) else item["ctx"].get("tag"), allowed)
         message = "must be one of " + ", ".join(map(repr, allowed))
     shown = item["ctx"].get("tag", got) if kind == "union_tag_invalid" else got

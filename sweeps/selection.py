@@ -46,8 +46,8 @@ class Winner:
             return ""
         beyond = "smaller" if self.at_edge == "lowest" else "larger"
         return (
-            f"{self.trial.strategy}: {self.trial.learning_rate:g} is the {self.at_edge} rate tried; "
-            f"the best may lie beyond: extend search.learning_rate to {beyond} values"
+            f"{self.trial.strategy}: {self.trial.learning_rate:g} is the {self.at_edge} rate "
+            f"tried; the best may lie beyond: extend search.learning_rate to {beyond} values"
         )
 
 

@@ -44,5 +44,7 @@ def experiment_id(client: "MlflowClient", name: str) -> str:
             if found is None:
                 raise
     if found.lifecycle_stage != "active":
-        raise ConfigError(f"the MLflow experiment {name!r} is deleted; restore it or rename the sweep")
+        raise ConfigError(
+            f"the MLflow experiment {name!r} is deleted; restore it or rename the sweep"
+        )
     return str(found.experiment_id)

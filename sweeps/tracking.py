@@ -161,8 +161,10 @@ class Tracker:
             self._save()
 
     def _log(self, run_id: str, events: Iterable[Event]) -> None:
-        """Send in batches. MLflow keeps one of two equal points (same key, step and time), so a
-        batch that is sent twice does no harm."""
+        """Send in batches.
+
+        MLflow keeps one of two equal points (key, step, time): sent twice, a batch does no harm.
+        """
         from mlflow.entities import Metric
 
         metrics = [
@@ -183,9 +185,12 @@ class Tracker:
                 "lnt.trial_id": trial.trial_id,
                 "lnt.status": "running",
             }
-            run_id = self._find_run(trial.trial_id) or self._client.create_run(
-                self._experiment_id, run_name=trial.name, tags=tags
-            ).info.run_id
+            run_id = (
+                self._find_run(trial.trial_id)
+                or self._client.create_run(
+                    self._experiment_id, run_name=trial.name, tags=tags
+                ).info.run_id
+            )
             params = flat(trial.config.model_dump(mode="json", exclude_none=True))
             self._client.log_batch(run_id, params=[Param(k, v) for k, v in params.items()])
             self._state["runs"][trial.trial_id] = {"run_id": run_id, "sent_bytes": 0}
@@ -225,7 +230,8 @@ class Tracker:
         """A run made just before a kill, of which the state on disk knows nothing."""
         found = self._client.search_runs(
             [self._experiment_id],
-            f"tags.`mlflow.parentRunId` = '{self.parent_id}' and tags.`lnt.trial_id` = '{trial_id}'",
+            f"tags.`mlflow.parentRunId` = '{self.parent_id}' "
+            f"and tags.`lnt.trial_id` = '{trial_id}'",
         )
         return str(found[0].info.run_id) if found else None
 

@@ -106,7 +106,12 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
     events = EventLog(out / EVENTS)
     progress = _Progress(events, name)
     try:
-        done = run_trial(config, out=out, report=progress, worker=worker_for(context.sweep.resources, context.cache))
+        done = run_trial(
+            config,
+            out=out,
+            report=progress,
+            worker=worker_for(context.sweep.resources, context.cache),
+        )
         return Result(done.status, done.steps, done.metrics)
     except LntError as error:
         return Result("failed", progress.step, error=str(error))

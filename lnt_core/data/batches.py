@@ -37,7 +37,9 @@ class FeatureStore:
         Beyond ``max_bytes`` further images are computed anew each time they are asked for.
         """
         missing = [path for path in dict.fromkeys(paths) if path not in self._features]
-        fresh = dict(zip(missing, self._base.image_features(missing), strict=True)) if missing else {}
+        fresh = (
+            dict(zip(missing, self._base.image_features(missing), strict=True)) if missing else {}
+        )
         for path, features in fresh.items():
             size = features.numel() * features.element_size()
             if self._bytes + size <= self._max_bytes:
@@ -49,7 +51,7 @@ class FeatureStore:
 
 
 def sample_order(num_samples: int, *, seed: int) -> Iterator[int]:
-    """An endless stream of sample indices: one permutation after another, each from its own draw."""
+    """An endless stream of sample indices: permutation after permutation, each drawn anew."""
     epoch = 0
     while True:
         yield from torch.randperm(num_samples, generator=generator("order", seed, epoch)).tolist()

@@ -90,9 +90,8 @@ def _select_problems(field: str, select: SelectConfig) -> list[str]:
 def _no_images(field: str, split: str, content: object) -> str:
     assert isinstance(content, dict)
     splits = sorted({item["split"] for item in content["images"]})
-    return (
-        f"{field}: split {split!r} has fewer than 2 images; the file has "
-        + ", ".join(map(repr, splits))
+    return f"{field}: split {split!r} has fewer than 2 images; the file has " + ", ".join(
+        map(repr, splits)
     )
 
 

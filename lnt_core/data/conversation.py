@@ -113,7 +113,9 @@ class Conversations:
             text = told
         return segments
 
-    def _tokenize(self, segments: list[Segment], *, has_image: bool) -> tuple[list[int], list[bool]]:
+    def _tokenize(
+        self, segments: list[Segment], *, has_image: bool
+    ) -> tuple[list[int], list[bool]]:
         marker = self.image_token if self.style == "chat_template" else IMAGE
         image_run = self.image_token * self.num_image_tokens
         text, spans = "", []

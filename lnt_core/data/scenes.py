@@ -1,4 +1,4 @@
-"""Drawn scenes with five captions each, written in Karpathy's layout so that the real loader reads them.
+"""Drawn scenes with five captions each, in Karpathy's layout so that the real loader reads them.
 
 Two objects (size, colour, shape) stand beside or above one another on a coloured ground: enough
 that a caption must name attributes and a relation, and small enough for a laptop.
@@ -92,7 +92,9 @@ def draw_scene(rng: random.Random) -> tuple[Image.Image, list[str]]:
     pen = ImageDraw.Draw(image)
     for (size, colour, shape), place in zip(things, (13, 35), strict=True):
         x, y = (place, 24) if beside else (24, place)
-        _draw(pen, shape, COLOURS[colour], x + rng.randint(-2, 2), y + rng.randint(-2, 2), RADII[size])
+        _draw(
+            pen, shape, COLOURS[colour], x + rng.randint(-2, 2), y + rng.randint(-2, 2), RADII[size]
+        )
     first, second = (" ".join(thing) for thing in things)
     return image, _captions(first, second, ground, beside=beside)
 

@@ -1,4 +1,4 @@
-"""Building the base model: composed of parts as in the paper, from a checkpoint, or the tiny one."""
+"""Building the base model: of parts as in the paper, from a checkpoint, or the tiny one."""
 
 import copy
 from pathlib import Path
@@ -140,7 +140,9 @@ def _compose(
     )
 
 
-def _from_checkpoint(config: ModelConfig, checkpoint: str, dtype: torch.dtype) -> VisionLanguageModel:
+def _from_checkpoint(
+    config: ModelConfig, checkpoint: str, dtype: torch.dtype
+) -> VisionLanguageModel:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype)
@@ -177,13 +179,13 @@ def _conversations(
     num_image_tokens: int,
     template: Any = None,
 ) -> Conversations:
-    """Choose the token that stands for an image feature: its id must have a row in the embedding."""
+    """Choose the token that stands for an image feature: one with a row in the embedding."""
     rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
-    if tokenizer.convert_tokens_to_ids("<image>") in (None, tokenizer.unk_token_id):
-        if len(tokenizer) < rows:
-            tokenizer.add_tokens(["<image>"], special_tokens=True)
+    unknown = (None, tokenizer.unk_token_id)
     token = "<image>"
-    if tokenizer.convert_tokens_to_ids(token) in (None, tokenizer.unk_token_id):
+    if tokenizer.convert_tokens_to_ids(token) in unknown and len(tokenizer) < rows:
+        tokenizer.add_tokens([token], special_tokens=True)
+    if tokenizer.convert_tokens_to_ids(token) in unknown:
         token = tokenizer.unk_token  # type: ignore[assignment]  # byte fallback: no text gives it
     if token is None:
         raise ConfigError(

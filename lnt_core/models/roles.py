@@ -1,4 +1,4 @@
-"""Which part of a model does what, found in its architecture and never in a table of model names."""
+"""Which part of a model does what: found in its architecture, never in a table of names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

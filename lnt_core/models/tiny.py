@@ -33,7 +33,7 @@ LANGUAGE_SHAPE: dict[str, Any] = {
     "model_type": "llama",
     "vocab_size": VOCABULARY,
     "hidden_size": 128,
-    "intermediate_size": 512,
+    "intermediate_size": 352,
     "num_hidden_layers": 4,
     "num_attention_heads": 4,
     "num_key_value_heads": 4,
@@ -127,9 +127,10 @@ def _train_tokenizer(sentences: list[str]) -> "PreTrainedTokenizerFast":
 def _train_language(
     tokenizer: "PreTrainedTokenizerFast", sentences: list[str], folder: Path
 ) -> None:
-    """Next-token prediction of sentences, three in four behind most of their own words and the
-    captioning question. So the model learns to speak of what stands before the question, which
-    is what stage 1 aligns images to; a large model has it from in-context learning.
+    """Next-token prediction; three sentences in four follow most of their words and a question.
+
+    So the model learns to speak of what stands before the question, which is what stage 1 aligns
+    images to; a large model has it from in-context learning.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -158,7 +159,9 @@ def _train_language(
         starts = batch.pop("offset_mapping")[:, :, 0]
         asked = starts < torch.tensor([len(question) for question in questions])[:, None]
         unlearnt = asked | (batch["attention_mask"] == 0)
-        result: Tensor = model(**batch, labels=batch["input_ids"].masked_fill(unlearnt, IGNORE)).loss
+        result: Tensor = model(
+            **batch, labels=batch["input_ids"].masked_fill(unlearnt, IGNORE)
+        ).loss
         return result
 
     _descend(model, loss, LANGUAGE_STEPS, LANGUAGE_RATE)
@@ -167,8 +170,10 @@ def _train_language(
 
 
 def _most_words(sentence: str, draws: torch.Generator) -> str:
-    """Nine in ten of a sentence's words, in order (with two in three, copying is not learnt
-    within the steps; docs/LOG.md)."""
+    """Nine in ten of a sentence's words, in order.
+
+    With two in three, copying is not learnt within the steps (docs/LOG.md).
+    """
     words = sentence.rstrip(" .").split()
     kept = torch.rand(len(words), generator=draws) < 0.9
     return " ".join(word for word, keep in zip(words, kept.tolist(), strict=True) if keep)

@@ -1,4 +1,4 @@
-"""The training loop: AdamW, warm-up and cosine, clipping, accumulation, checkpoints, exact resume."""
+"""The training loop: AdamW, warm-up and cosine, clipping, accumulation, exact resume."""
 
 import contextlib
 import itertools

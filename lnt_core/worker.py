@@ -89,7 +89,7 @@ class Worker:
             report=_task(data.select, data.select.report_split, base, config.seed)
             if data.select.report_split
             else None,
-            pad_id=int(base.conversations.tokenizer.pad_token_id),  # type: ignore[arg-type]
+            pad_id=int(base.conversations.tokenizer.pad_token_id),
         )
 
 

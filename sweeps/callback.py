@@ -13,7 +13,7 @@ from sweeps.trainable import Context
 from sweeps.weights import WinnerWeights
 
 
-class DriverCallback(tune.Callback):
+class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     """Keeps MLflow, the live table and the winners' weights up to date.
 
     An exception in here would end the whole sweep, so nothing here waits for anything remote.

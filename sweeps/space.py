@@ -61,7 +61,7 @@ def trial_config(sweep: SweepConfig, strategy: StrategyConfig, rate: float) -> T
     return TrialConfig(
         model=sweep.model,
         data=sweep.trial_data,
-        strategy=strategy,  # type: ignore[arg-type]
+        strategy=strategy,
         learning_rate=rate,
         align=sweep.trial_align,
         train=sweep.train,

@@ -72,7 +72,7 @@ def read_json(path: str) -> Any:
 
 def is_karpathy(content: Any) -> bool:
     """``{"images": [{"filename", "split", "sentences": [{"raw"}]}]}``: Flickr8k, 30k, COCO."""
-    images = content.get("images") if isinstance(content, dict) else None
+    images: Any = content.get("images") if isinstance(content, dict) else []
     return bool(images) and all(
         isinstance(item, dict) and {"filename", "split", "sentences"} <= item.keys()
         for item in images

@@ -54,7 +54,7 @@ def scenes_data(config: ScenesConfig, cache: Path) -> DataConfig:
     files = {"annotations": str(folder / "dataset_scenes.json"), "images": str(folder / "images")}
     return DataConfig(
         tune=DatasetConfig(**files),
-        select=SelectConfig(task="scenes", **files, max_new_tokens=24, batch_size=200),  # type: ignore[arg-type]
+        select=SelectConfig(task="scenes", **files, max_new_tokens=24, batch_size=200),
     )
 
 

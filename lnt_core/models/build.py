@@ -58,7 +58,7 @@ def build_on_meta(config: ModelConfig) -> "PreTrainedModel":
 
     if config.checkpoint is not None:
         with torch.device("meta"):
-            return AutoModelForImageTextToText.from_config(  # type: ignore[no-any-return]
+            return AutoModelForImageTextToText.from_config(
                 AutoConfig.from_pretrained(config.checkpoint)
             )
     if config.tiny:
@@ -180,13 +180,13 @@ def _conversations(
     template: Any = None,
 ) -> Conversations:
     """Choose the token that stands for an image feature: one with a row in the embedding."""
-    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr]
+    rows = model.get_input_embeddings().weight.shape[0]
     unknown = (None, tokenizer.unk_token_id)
     token = "<image>"
     if tokenizer.convert_tokens_to_ids(token) in unknown and len(tokenizer) < rows:
         tokenizer.add_tokens([token], special_tokens=True)
     if tokenizer.convert_tokens_to_ids(token) in unknown:
-        token = tokenizer.unk_token  # type: ignore[assignment]  # byte fallback: no text gives it
+        token = tokenizer.unk_token  # byte fallback: no text gives it
     if token is None:
         raise ConfigError(
             "model.language_model: its embedding has no free row and its tokenizer no unknown "

@@ -95,8 +95,8 @@ def _named(names: dict[int, str], modules: Iterable[nn.Module | None]) -> tuple[
 
 def _blocks(language: nn.Module) -> list[nn.Module]:
     """The longest list of equal layers: the decoder's blocks."""
-    lists = [m for m in language.modules() if isinstance(m, nn.ModuleList) and len(m)]
-    return list(max(lists, key=len)) if lists else []
+    lists = [list(m) for m in language.modules() if isinstance(m, nn.ModuleList)]
+    return max(lists, key=len, default=[])
 
 
 def _attention(block: nn.Module) -> nn.Module | None:

@@ -24,7 +24,7 @@ class PrecomputedTower(nn.Module):
         """``pixel_values`` are features of shape (images, tokens, channels), passed through."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-        return BaseModelOutputWithPooling(hidden_states=(pixel_values,))  # type: ignore[arg-type]
+        return BaseModelOutputWithPooling(hidden_states=(pixel_values,))
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class VisionLanguageModel:
     @property
     def device(self) -> torch.device:
         """Where the model is."""
-        return next(self.model.parameters()).device
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     @torch.no_grad()
     def image_features(self, paths: list[Path]) -> Tensor:

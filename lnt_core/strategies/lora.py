@@ -40,7 +40,7 @@ class Lora(Strategy[LoraConfig]):
             model,
             peft.LoraConfig(
                 r=options.rank,
-                lora_alpha=options.alpha,  # type: ignore[arg-type]
+                lora_alpha=options.alpha,
                 lora_dropout=options.dropout,
                 target_modules=list(roles.linear),
                 modules_to_save=list(roles.base),

@@ -21,11 +21,12 @@ def wrap(model: "nn.Module", config: "PeftConfig", roles: "Roles") -> "nn.Module
     tied = embedding.weight is head.weight
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
-        wrapped = get_peft_model(model, config)  # type: ignore[arg-type]
+        wrapped = get_peft_model(model, config)
     if tied and getattr(config, "modules_to_save", None):
         copies = [
             wrapped.get_base_model().get_submodule(name).modules_to_save["default"]
             for name in (roles.embedding, roles.head)
         ]
         copies[1].weight = copies[0].weight
-    return wrapped
+    tuned: nn.Module = wrapped
+    return tuned

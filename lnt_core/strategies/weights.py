@@ -56,7 +56,8 @@ def load_weights(model: nn.Module, folder: Path) -> nn.Module:
     from safetensors.torch import load_file
 
     if (folder / "adapter_config.json").is_file():
-        return PeftModel.from_pretrained(model, str(folder))  # type: ignore[arg-type]
+        tuned: nn.Module = PeftModel.from_pretrained(model, str(folder))
+        return tuned
     if not (folder / DELTA).is_file():
         raise DataError(f"{folder} holds no tuned weights: neither adapter_config.json nor {DELTA}")
     tensors = load_file(folder / DELTA)

@@ -56,7 +56,7 @@ def _train(
         learning_rate=config.learning_rate,
         seed=config.seed,
         store=store,
-        pad_id=int(pad_id),  # type: ignore[arg-type]
+        pad_id=int(pad_id),
         report=lambda step, metrics: None,
     )
     if trained.diverged:

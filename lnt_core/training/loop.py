@@ -165,7 +165,7 @@ def optimizer_step(
         loss = answer_loss(
             state.model, batch, num_answer_tokens=num_answer_tokens, bf16=config.precision == "bf16"
         )
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         total += loss.item()
     parameters = [p for p in state.model.parameters() if p.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)

@@ -1,0 +1,32 @@
+# `make sweep` and `make test` each set up everything they need, on a machine with Python 3.11.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: sweep test test-slow check bench clean
+
+sweep: .venv/.done
+	$(BIN)/lnt run demo
+
+test: .venv/.done check
+	$(BIN)/pytest
+
+# Whole sweeps, faults and the browser (needs Chromium; .ci/run installs it).
+test-slow: .venv/.done
+	$(BIN)/pytest -m slow
+
+check: .venv/.done
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.done
+	$(BIN)/python -m tests.benchmarks.warm_workers
+
+.venv/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -90,6 +90,7 @@ class Board:
                 f"step {row.step}  {loss}  {score}  {row.took_s:.0f} s  {self._left()}",
                 highlight=False,
                 markup=False,
+                soft_wrap=True,
             )
 
     def _left(self) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,17 +39,6 @@ class Winner:
     at_edge: str
     """``lowest`` or ``highest`` if it is at an end of the rates tried, else empty."""
 
-    @property
-    def advice(self) -> str:
-        """What to do about a winner at the grid's edge."""
-        if not self.at_edge:
-            return ""
-        beyond = "smaller" if self.at_edge == "lowest" else "larger"
-        return (
-            f"{self.trial.strategy}: {self.trial.learning_rate:g} is the {self.at_edge} rate "
-            f"tried; the best may lie beyond: extend search.learning_rate to {beyond} values"
-        )
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -80,6 +69,19 @@ def winners(trials: Iterable[Trial]) -> list[Winner]:
         by_strategy[trial.strategy].append(trial)
     found = [_winner(of_strategy) for of_strategy in by_strategy.values()]
     return sorted(filter(None, found), key=lambda winner: rank(winner.trial))
+
+
+def edge_advice(found: Sequence[Winner]) -> list[str]:
+    """What to do about winners at an end of the rates tried; a line an end."""
+    advice = []
+    for edge, beyond in (("highest", "larger"), ("lowest", "smaller")):
+        names = [winner.trial.strategy for winner in found if winner.at_edge == edge]
+        if names:
+            advice.append(
+                f"Best at the {edge} rate tried: {', '.join(names)}. The best may lie beyond: "
+                f"extend search.learning_rate to {beyond} values."
+            )
+    return advice
 
 
 def rank(trial: Trial) -> tuple[float, int, float]:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from sweeps.config import SweepConfig
 from sweeps.plan import PlannedTrial
-from sweeps.selection import Sweep
+from sweeps.selection import Sweep, edge_advice
 from sweeps.space import short_rate
 
 
@@ -94,6 +94,5 @@ def print_winners(console: Console, sweep: Sweep) -> None:
     if others:
         told = ", ".join(f"{count} {status}" for status, count in sorted(others.items()))
         console.print(f"Of {len(sweep.trials)} trials: {told}.", highlight=False)
-    for winner in found:
-        if winner.at_edge:
-            console.print(winner.advice, highlight=False, soft_wrap=True)
+    for advice in edge_advice(found):
+        console.print(advice, highlight=False, soft_wrap=True)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
 
 from lnt_core.config import TrialConfig
 from sweeps.events import EVENTS, Event, read_events
@@ -251,7 +252,20 @@ class Tracker:
             self._experiment_id, run_name=tags["lnt.sweep"], tags=tags | execution
         )
         self._client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])
+        self._client.set_tag(run.info.run_id, "mlflow.note.content", self._note(run.info.run_id))
         return str(run.info.run_id)
+
+    def _note(self, parent_id: str) -> str:
+        """Markdown on the parent's page: MLflow shows nested runs folded away."""
+        query = urlencode(
+            {
+                "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_id}'",
+                "orderByKey": "metrics.`select/cider`",
+                "orderByAsc": "false",
+            },
+            quote_via=quote,
+        )
+        return f"[All trials, the best first](#/experiments/{self._experiment_id}/runs?{query})"
 
     def _save(self) -> None:
         write_json(self._state_path, self._state)

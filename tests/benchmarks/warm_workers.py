@@ -59,7 +59,8 @@ def _trial_alone(folder: Path, cache: Path, rate: float) -> None:
     path = folder / f"trial-{rate}.yaml"
     path.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "lnt_core.trial", str(path), "--cache", str(cache)]
-    subprocess.run([*command, "--out", str(folder / f"out-{rate}")], check=True, capture_output=True)
+    command += ["--out", str(folder / f"out-{rate}")]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _sweep(folder: Path, cache: Path, num_trials: int) -> None:

@@ -18,6 +18,7 @@ from sweeps.config import ResourcesConfig
 from sweeps.execution import TRIAL, Execution
 from sweeps.problems import load_yaml, validation_problems
 from sweeps.selection import Sweep, Trial, read_sweep
+from sweeps.space import short_rate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -166,7 +167,7 @@ pipeline_tag: image-text-to-text
 tags: [lnt, {trial.strategy}]
 ---
 
-# {sweep.name}: {trial.strategy} at learning rate {trial.learning_rate:g}
+# {sweep.name}: {trial.strategy} at learning rate {short_rate(trial.learning_rate)}
 
 The winner of {len(sweep.trials)} trials. Method: {method.label} ({method.source}).
 

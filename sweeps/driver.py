@@ -87,6 +87,7 @@ def _start_ray(sweep: SweepConfig, address: str | None) -> None:
     ray.init(
         address=address,
         include_dashboard=False if address is None else None,
+        ignore_reinit_error=True,
         log_to_driver=False,
         logging_level=logging.ERROR,
     )

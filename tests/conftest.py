@@ -1,0 +1,116 @@
+"""Shared fixtures: a random two-layer vision-language model and a few drawn images, in seconds."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lnt_core.config import DataConfig, ModelConfig, ScenesConfig, TrialConfig
+from lnt_core.data.scenes import scenes_data
+from lnt_core.models.build import load_base
+from lnt_core.models.tiny import _train_tokenizer
+from lnt_core.models.vlm import VisionLanguageModel
+
+SENTENCES = [
+    "A large red circle is beside a small blue star on sand.",
+    "There is a small green square over a large yellow cross.",
+    "Provide a one-sentence caption for the provided image.",
+] * 20
+VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+LANGUAGE = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 512,
+}
+TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_checkpointing": False}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quiet():
+    import transformers
+
+    torch.set_num_threads(2)
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
+def save_parts(folder: Path, text_config) -> tuple[str, str]:
+    """Save a random language model of that config, and a random CLIP tower."""
+    from transformers import AutoModelForCausalLM, CLIPVisionConfig, CLIPVisionModel
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    torch.manual_seed(0)
+    language, vision = folder / "language", folder / "vision"
+    AutoModelForCausalLM.from_config(text_config).save_pretrained(language)
+    _train_tokenizer(SENTENCES).save_pretrained(language)
+    CLIPVisionModel(CLIPVisionConfig(**VISION)).save_pretrained(vision)
+    size = {"height": 32, "width": 32}
+    CLIPImageProcessorPil(size=size, do_center_crop=False).save_pretrained(vision)
+    return str(language), str(vision)
+
+
+def text_config(kind: str = "llama", **changes):
+    """A two-layer language model's config; its vocabulary holds the test tokenizer's."""
+    from transformers import AutoConfig
+
+    rows = len(_train_tokenizer(SENTENCES)) + 2
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    own = {"ffn_dim": 64, "word_embed_proj_dim": 32} if kind == "opt" else {"intermediate_size": 64}
+    shape = LANGUAGE | own | special | {"vocab_size": rows} | changes
+    return AutoConfig.for_model(kind, **shape)
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory) -> tuple[str, str]:
+    return save_parts(tmp_path_factory.mktemp("parts"), text_config(tie_word_embeddings=False))
+
+
+@pytest.fixture(scope="session")
+def tied_parts(tmp_path_factory) -> tuple[str, str]:
+    return save_parts(tmp_path_factory.mktemp("tied"), text_config(tie_word_embeddings=True))
+
+
+def model_config(parts: tuple[str, str]) -> ModelConfig:
+    return ModelConfig(language_model=parts[0], vision_tower=parts[1], conversation="plain")
+
+
+@pytest.fixture(scope="session")
+def base(parts, tmp_path_factory) -> VisionLanguageModel:
+    torch.manual_seed(0)
+    return load_base(model_config(parts), cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def tied_base(tied_parts, tmp_path_factory) -> VisionLanguageModel:
+    torch.manual_seed(0)
+    return load_base(model_config(tied_parts), cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory) -> DataConfig:
+    """Eight drawn images to train on, four each for val and test, in the published layout."""
+    counts = ScenesConfig(num_train=8, num_val=4, num_test=4)
+    return scenes_data(counts, tmp_path_factory.mktemp("scenes"))
+
+
+@pytest.fixture
+def trial_config(parts, scenes):
+    def make(**changes) -> TrialConfig:
+        content = {
+            "model": model_config(parts),
+            "data": scenes,
+            "strategy": {"name": "layernorm"},
+            "learning_rate": 1e-3,
+            "train": TRAIN,
+        }
+        return TrialConfig.model_validate(content | changes)
+
+    return make

@@ -170,7 +170,9 @@ def _export(args: argparse.Namespace) -> int:
     from sweeps.store import connect
 
     trial = export(connect(_tracking_uri(args)), args.name, args.strategy, args.out)
-    print(f"{trial.strategy} at {short_rate(trial.learning_rate)}, CIDEr {trial.score:.2f}: {args.out}")
+    print(
+        f"{trial.strategy} at {short_rate(trial.learning_rate)}, CIDEr {trial.score:.2f}: {args.out}"
+    )
     print(f"Train again with: lnt train {args.out / 'best.yaml'}")
     return EXIT_DONE
 

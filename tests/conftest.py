@@ -63,7 +63,12 @@ def text_config(kind: str = "llama", **changes):
 
     rows = len(_train_tokenizer(SENTENCES)) + 2
     special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    own = {"ffn_dim": 64, "word_embed_proj_dim": 32} if kind == "opt" else {"intermediate_size": 64}
+    own = {
+        "llama": {"intermediate_size": 64},
+        "mistral": {"intermediate_size": 64, "num_key_value_heads": 1},
+        "qwen2": {"intermediate_size": 64, "num_key_value_heads": 1},
+        "opt": {"ffn_dim": 64, "word_embed_proj_dim": 32},
+    }[kind]
     shape = LANGUAGE | own | special | {"vocab_size": rows} | changes
     return AutoConfig.for_model(kind, **shape)
 

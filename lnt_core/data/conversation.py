@@ -109,7 +109,8 @@ class Conversations:
                     "earlier turns, so answers cannot be told from questions; choose 'vicuna_v1' "
                     "or 'plain'"
                 )
-            segments += [(asked[len(text) :], False), (told[len(asked) :], True)]
+            start = len(asked.rstrip(" "))  # a blank and the word behind it are one token
+            segments += [(asked[len(text) : start], False), (told[start:], True)]
             text = told
         return segments
 
@@ -137,7 +138,6 @@ class Conversations:
                 f"{''.join(piece for piece, _ in segments)[:200]!r}"
             )
         answers = [
-            any(start <= a and b <= end and b > a for start, end in spans)
-            for a, b in encoded["offset_mapping"]
+            any(a < end and start < b for start, end in spans) for a, b in encoded["offset_mapping"]
         ]
         return ids, answers

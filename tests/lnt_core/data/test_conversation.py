@@ -1,0 +1,54 @@
+"""Which tokens are learnt, in every style."""
+
+from pathlib import Path
+
+import pytest
+
+from lnt_core.data.conversation import IGNORE, VICUNA_SYSTEM, Conversations
+from lnt_core.data.samples import Sample
+from lnt_core.errors import DataError
+
+TURNS = (("<image>\nWhat is there?", "A large red circle."), ("Where?", "On sand."))
+
+
+@pytest.fixture
+def conversations(base):
+    def make(style: str) -> Conversations:
+        return Conversations(style, base.conversations.tokenizer, "<image>", 16)
+
+    return make
+
+
+@pytest.mark.parametrize("style", ["plain", "vicuna_v1"])
+def test_only_answers_and_their_ends_are_labels(style, conversations) -> None:
+    made = conversations(style)
+    encoded = made.encode(Sample(Path("x.png"), TURNS))
+    learnt = [label for label in encoded.labels if label != IGNORE]
+    blank = " " if style == "vicuna_v1" else ""
+    answers = "".join(f"{blank}{answer}</s>" for _, answer in TURNS)
+    assert made.tokenizer.decode(learnt) == answers
+    assert all(
+        label in (IGNORE, i) for i, label in zip(encoded.input_ids, encoded.labels, strict=True)
+    )
+
+
+def test_vicuna_is_llavas_template(conversations) -> None:
+    text = conversations("vicuna_v1").prompt_text("What?", examples=(("Q?", "A."),))
+    assert text == f"{VICUNA_SYSTEM} USER: Q? ASSISTANT: A.</s>USER: <image>\nWhat? ASSISTANT:"
+
+
+def test_a_prompt_is_the_beginning_of_the_conversation(conversations) -> None:
+    made = conversations("plain")
+    prompt = made.encode_prompt("What?")
+    whole = made.encode(Sample(Path("x.png"), (("<image>\nWhat?", "A dog."),)))
+    assert list(whole.input_ids[: len(prompt)]) == prompt
+    assert whole.labels[len(prompt)] != IGNORE
+
+
+def test_a_conversation_is_cut_at_the_length_asked_for(conversations) -> None:
+    assert len(conversations("plain").encode(Sample(Path("x"), TURNS), max_length=20).labels) == 20
+
+
+def test_text_that_holds_the_image_token_is_refused(conversations) -> None:
+    with pytest.raises(DataError, match="contains '<image>', which stands for images"):
+        conversations("plain").encode(Sample(None, (("What?", "An <image> of a dog."),)))

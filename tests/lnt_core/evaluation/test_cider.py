@@ -1,0 +1,49 @@
+"""CIDEr against known values and the reference implementation."""
+
+import pytest
+
+from lnt_core.evaluation.cider import CiderScorer, tokenize
+
+REFERENCES = [["a red dog runs on grass"], ["two blue birds sit in trees"]]
+
+
+@pytest.mark.golden
+def test_the_reference_itself_scores_1000() -> None:
+    captions = [references[0] for references in REFERENCES]
+    assert CiderScorer(REFERENCES).scores(captions) == pytest.approx([1000.0, 1000.0])
+
+
+@pytest.mark.golden
+def test_three_words_have_no_fourgram_and_score_750() -> None:
+    references = [["red dog runs"], ["blue birds sit"]]
+    assert CiderScorer(references).scores(["red dog runs", "blue birds sit"]) == pytest.approx(
+        [750.0, 750.0]
+    )
+
+
+def test_one_image_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 2 images, got 1"):
+        CiderScorer([["a dog"]])
+
+
+def test_line_breaks_in_a_caption_do_not_shift_the_others() -> None:
+    captions = ["a red dog\nruns\u2028on\rgrass", "two blue birds sit in trees"]
+    assert CiderScorer(REFERENCES).scores(captions) == pytest.approx([1000.0, 1000.0])
+
+
+def test_tokens_are_lower_case_without_punctuation() -> None:
+    assert tokenize([["A Dog, (running) -- fast!"]]) == [["a dog -lrb- running -rrb- fast"]]
+
+
+@pytest.mark.golden
+def test_scores_are_pycocoevalcaps() -> None:
+    from pycocoevalcap.cider.cider import Cider
+
+    captions = ["a dog runs on the grass", "blue birds in trees"]
+    mean, each = Cider().compute_score(
+        dict(enumerate(tokenize(REFERENCES))),
+        {i: [caption] for i, caption in enumerate(captions)},
+    )
+    scores = CiderScorer(REFERENCES).scores(captions)
+    assert scores == pytest.approx([100 * score for score in each])
+    assert sum(scores) / 2 == pytest.approx(100 * mean)

@@ -1,0 +1,105 @@
+"""Every kind of base model, fed the way a trial feeds it."""
+
+import pytest
+import torch
+from PIL import Image
+
+from lnt_core.config import ModelConfig
+from lnt_core.data.samples import Sample, load_samples
+from lnt_core.models.build import load_base
+from tests.conftest import VISION, _train_tokenizer, model_config, save_parts, text_config
+
+SENTENCES = ["A dog runs. A cat sits."] * 4
+TEMPLATE = (
+    "{% for m in messages %}{{ m['role'].upper() }}: {% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<image>\n{% else %}{{ c['text'] }}{% endif %}{% endfor %}"
+    "{% if m['role'] == 'assistant' %}</s>{% else %} {% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT: {% endif %}"
+)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> str:
+    """A whole random LLaVA, saved as users save one."""
+    from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tokenizer = _train_tokenizer(SENTENCES)
+    torch.manual_seed(0)
+    config = LlavaConfig(
+        vision_config={"model_type": "clip_vision_model", **VISION},
+        text_config=text_config(tie_word_embeddings=False).to_dict(),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_seq_length=16,
+    )
+    LlavaForConditionalGeneration(config).save_pretrained(folder)
+    LlavaProcessor(
+        CLIPImageProcessorPil(size={"height": 32, "width": 32}, do_center_crop=False),
+        tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=TEMPLATE,
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+def logits(base, scenes, model, *, pixels: bool):
+    samples = load_samples(scenes.tune, seed=0)[:2]
+    encoded = [base.conversations.encode(sample) for sample in samples]
+    width = min(len(e.input_ids) for e in encoded)
+    ids = torch.tensor([e.input_ids[:width] for e in encoded])
+    if pixels:
+        images = [Image.open(sample.image).convert("RGB") for sample in samples]
+        values = base.image_processor(images, return_tensors="pt")["pixel_values"]
+    else:
+        values = base.image_features([sample.image for sample in samples])
+    with torch.no_grad():
+        return model(input_ids=ids, pixel_values=values).logits
+
+
+def test_a_trials_copy_on_features_equals_the_base_on_pixels(base, scenes) -> None:
+    from_pixels = logits(base, scenes, base.model, pixels=True)
+    from_features = logits(base, scenes, base.trial_copy(), pixels=False)
+    assert torch.allclose(from_features, from_pixels, atol=1e-6)
+
+
+def test_a_checkpoint_equals_plain_transformers(checkpoint, scenes, tmp_path) -> None:
+    from transformers import AutoModelForImageTextToText
+
+    base = load_base(ModelConfig.model_validate({"checkpoint": checkpoint}), cache=tmp_path)
+    plain = AutoModelForImageTextToText.from_pretrained(checkpoint).eval()
+    theirs = logits(base, scenes, plain, pixels=True)
+    ours = logits(base, scenes, base.trial_copy(), pixels=False)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_checkpoints_own_template_gives_the_prompt(checkpoint, scenes, tmp_path) -> None:
+    base = load_base(ModelConfig.model_validate({"checkpoint": checkpoint}), cache=tmp_path)
+    assert base.conversations.prompt_text("What?") == "USER: <image>\nWhat? ASSISTANT:"
+    image = load_samples(scenes.tune, seed=0)[0].image
+    sample = Sample(image, (("<image>\nWhat?", "A dog."), ("And?", "A cat.")))
+    encoded = base.conversations.encode(sample)
+    answers = [i for i in encoded.labels if i >= 0]
+    assert base.conversations.tokenizer.decode(answers) == " A dog.</s> A cat.</s>"
+
+
+@pytest.mark.parametrize("kind", ["mistral", "qwen2", "opt"])
+def test_other_language_models_compose(kind, scenes, tmp_path) -> None:
+    parts = save_parts(tmp_path, text_config(kind))
+    base = load_base(model_config(parts), cache=tmp_path)
+    assert torch.isfinite(logits(base, scenes, base.trial_copy(), pixels=False)).all()
+
+
+def test_a_two_layer_connector_is_llavas(parts, scenes, tmp_path) -> None:
+    config = model_config(parts).model_copy(update={"connector": "mlp2"})
+    base = load_base(config, cache=tmp_path)
+    connector = base.model.get_submodule(base.roles.connector)
+    assert type(connector).__name__ == "LlavaMultiModalProjector"
+    assert torch.isfinite(logits(base, scenes, base.trial_copy(), pixels=False)).all()
+
+
+def test_bf16_holds_the_frozen_weights_in_half_the_memory(parts, tmp_path) -> None:
+    base = load_base(model_config(parts), cache=tmp_path, precision="bf16")
+    assert {p.dtype for p in base.model.parameters()} == {torch.bfloat16}

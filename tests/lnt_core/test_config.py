@@ -1,0 +1,60 @@
+"""What a trial's config refuses, and what it fills in."""
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from lnt_core.config import ModelConfig, SelectConfig, TrainConfig
+
+FILES = {"task": "flickr30k", "annotations": "a.json", "images": "i"}
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"epochs": 1, "max_steps": 2}, "give `epochs` or `max_steps`, not both"),
+        ({"batch_size": 10, "micro_batch_size": 4}, "must be a multiple of"),
+        ({"batch_size": True}, "`batch_size` is true, which is not a value for it"),
+        ({"warmup_ratio": float("nan")}, "finite number"),
+        ({"warmup_raito": 0.1}, "Extra inputs are not permitted"),
+    ],
+)
+def test_training_refuses(values, told) -> None:
+    with pytest.raises(ValidationError, match=told):
+        TrainConfig.model_validate(values)
+
+
+@pytest.mark.parametrize(
+    ("values", "style"),
+    [
+        ({"tiny": True}, "plain"),
+        ({"checkpoint": "x"}, "chat_template"),
+        ({"language_model": "x", "vision_tower": "y"}, "vicuna_v1"),
+        ({"tiny": True, "conversation": "vicuna_v1"}, "vicuna_v1"),
+    ],
+)
+def test_the_conversation_style_follows_the_kind_of_model(values, style) -> None:
+    assert ModelConfig.model_validate(values).conversation == style
+
+
+@pytest.mark.parametrize("values", [{}, {"tiny": True, "checkpoint": "x"}])
+def test_a_model_is_of_exactly_one_kind(values) -> None:
+    with pytest.raises(ValidationError, match="give exactly one of"):
+        ModelConfig.model_validate(values)
+
+
+def test_the_test_split_is_reported_unless_it_chooses() -> None:
+    assert SelectConfig.model_validate(FILES).report_split == "test"
+    assert SelectConfig.model_validate(FILES | {"split": "test"}).report_split is None
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [("lnt_core.config", ["torch"]), ("lnt_core.trial", ["ray", "mlflow", "optuna"])],
+)
+def test_importing_it_leaves_out(module, absent) -> None:
+    code = f"import sys, {module}; print([m for m in {absent!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

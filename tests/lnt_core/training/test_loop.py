@@ -1,0 +1,220 @@
+"""The loop against the transformers Trainer, and its own promises."""
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from lnt_core.config import TrainConfig
+from lnt_core.data.batches import FeatureStore, collate, num_steps, sample_order
+from lnt_core.data.samples import load_samples
+from lnt_core.models.vlm import own_trainable
+from lnt_core.strategies import STRATEGIES, get_strategy
+from lnt_core.training import checkpoints
+from lnt_core.training.loop import LossMonitor, train
+
+STEPS, BATCH, MICRO, RATE = 20, 4, 2, 3e-3
+CONFIG = TrainConfig(
+    max_steps=STEPS,
+    batch_size=BATCH,
+    micro_batch_size=MICRO,
+    warmup_ratio=0.2,
+    gradient_checkpointing=False,
+    checkpoint_every_steps=1,
+)
+
+
+class Stopped(Exception):
+    """Raised from `report`, where a kill would strike."""
+
+
+def tunable(base, name: str = "layernorm"):
+    strategy = get_strategy(name)
+    torch.manual_seed(0)
+    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    own_trainable(model)
+    return model
+
+
+def encoded(base, scenes):
+    return [base.conversations.encode(sample) for sample in load_samples(scenes.tune, seed=0)]
+
+
+def run(base, scenes, config=CONFIG, *, name="layernorm", checkpoint=None, stop_at=None, rate=RATE):
+    """Train; returns the losses and how it ended."""
+    losses: list[float] = []
+
+    def report(step: int, metrics: dict[str, float]) -> None:
+        if step == stop_at:
+            raise Stopped
+        losses.append(metrics["train/loss"])
+
+    trained = train(
+        tunable(base, name),
+        encoded(base, scenes),
+        config,
+        learning_rate=rate,
+        seed=0,
+        store=FeatureStore(base, max_bytes=2**20),
+        pad_id=0,
+        report=report,
+        checkpoint=checkpoint,
+    )
+    return losses, trained
+
+
+def trainer_losses(base, scenes, name: str, out: Path) -> list[float]:
+    """The same 20 steps by the transformers Trainer, on the samples in our order."""
+    from transformers import Trainer, TrainerCallback, TrainingArguments
+
+    samples, store = encoded(base, scenes), FeatureStore(base, max_bytes=2**20)
+    order = list(itertools.islice(sample_order(len(samples), seed=0), STEPS * BATCH))
+
+    class InOrder(Trainer):
+        def _get_train_sampler(self, *_):
+            return torch.utils.data.SequentialSampler(self.train_dataset)
+
+    class Losses(TrainerCallback):
+        def __init__(self):
+            self.losses = []
+
+        def on_log(self, args, state, control, logs=None, **_):
+            if "loss" in logs:
+                self.losses.append(logs["loss"])
+
+    def to_inputs(chosen):
+        batch = collate(chosen, pad_id=0, store=store)
+        return {
+            "input_ids": batch.input_ids,
+            "attention_mask": batch.attention_mask,
+            "labels": batch.labels,
+            "pixel_values": batch.features,
+        }
+
+    heard = Losses()
+    arguments = TrainingArguments(
+        output_dir=str(out),
+        per_device_train_batch_size=MICRO,
+        gradient_accumulation_steps=BATCH // MICRO,
+        max_steps=STEPS,
+        learning_rate=RATE,
+        lr_scheduler_type="cosine",
+        warmup_steps=math.ceil(0.2 * STEPS),
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        use_cpu=True,
+        remove_unused_columns=False,
+        disable_tqdm=True,
+    )
+    trainer = InOrder(
+        model=tunable(base, name),
+        args=arguments,
+        train_dataset=[samples[i] for i in order],
+        data_collator=to_inputs,
+        callbacks=[heard],
+    )
+    trainer.train()
+    return heard.losses
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_losses_are_those_of_the_transformers_trainer(name, base, scenes, tmp_path) -> None:
+    ours, _ = run(base, scenes, name=name)
+    theirs = trainer_losses(base, scenes, name, tmp_path)
+    assert ours == pytest.approx(theirs, rel=2e-4)  # sums in another order, and logs round
+    assert len(set(ours)) == STEPS
+
+
+@pytest.mark.parametrize("micro", [1, 4])
+def test_the_micro_batch_does_not_change_the_loss(micro, base, scenes) -> None:
+    usual, _ = run(base, scenes)
+    split, _ = run(base, scenes, CONFIG.model_copy(update={"micro_batch_size": micro}))
+    assert split == pytest.approx(usual, rel=1e-4)
+
+
+def test_gradient_checkpointing_does_not_change_the_loss(base, scenes) -> None:
+    usual, _ = run(base, scenes)
+    lean, _ = run(base, scenes, CONFIG.model_copy(update={"gradient_checkpointing": True}))
+    assert lean == pytest.approx(usual, rel=1e-5)
+
+
+@pytest.mark.parametrize("stop_at", [1, 2, 7, 20])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
+    stop_at, base, scenes, tmp_path
+) -> None:
+    whole, _ = run(base, scenes, name="lora")
+    with pytest.raises(Stopped):
+        run(base, scenes, name="lora", checkpoint=tmp_path / "c.pt", stop_at=stop_at)
+    rest, _ = run(base, scenes, name="lora", checkpoint=tmp_path / "c.pt")
+    assert rest == whole[max(stop_at - 1, 0) :]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(base, scenes) -> None:
+    model = tunable(base)
+    with torch.no_grad():
+        next(p for p in model.parameters() if p.requires_grad).fill_(math.nan)
+    steps = []
+    trained = train(
+        model,
+        encoded(base, scenes),
+        CONFIG,
+        learning_rate=RATE,
+        seed=0,
+        store=FeatureStore(base, max_bytes=2**20),
+        pad_id=0,
+        report=lambda step, metrics: steps.append(step),
+    )
+    assert trained.diverged
+    assert steps == [1]
+
+
+def test_a_loss_that_trebles_is_diverged_and_a_noisy_one_is_not() -> None:
+    noisy, lost = LossMonitor(), LossMonitor()
+    assert not any(noisy.diverged(loss) for loss in [2.0, 3.0] * 20 + [7.0])
+    assert [lost.diverged(loss) for loss in [2.0] * 10 + [6.1] * 10] == [False] * 19 + [True]
+
+
+def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "c.pt"
+    checkpoints.save_atomically({"step": 1}, path)
+
+    def fail(content, file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        checkpoints.save_atomically({"step": 2}, path)
+    monkeypatch.undo()
+    assert torch.load(path) == {"step": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_schedule_warms_up_then_follows_the_cosine(base, scenes) -> None:
+    rates = []
+    train(
+        tunable(base),
+        encoded(base, scenes),
+        CONFIG,
+        learning_rate=RATE,
+        seed=0,
+        store=FeatureStore(base, max_bytes=2**20),
+        pad_id=0,
+        report=lambda step, metrics: rates.append(metrics["train/lr"]),
+    )
+    assert rates[0] == pytest.approx(RATE / 4)  # a warm-up of 4 steps
+    assert rates[3] == pytest.approx(RATE)
+    assert rates[11] == pytest.approx(RATE / 2)  # half way through the cosine
+    assert rates[-1] == pytest.approx(0.0)
+
+
+def test_an_epoch_leaves_out_a_batch_that_it_does_not_fill() -> None:
+    assert num_steps(1000, batch_size=128, epochs=1, max_steps=None) == 7
+    assert num_steps(10, batch_size=128, epochs=1, max_steps=None) == 1
+    assert num_steps(1000, batch_size=128, epochs=None, max_steps=3) == 3

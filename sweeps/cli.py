@@ -95,18 +95,17 @@ def _tracking_uri(args: argparse.Namespace) -> str:
 
 
 def _load(args: argparse.Namespace) -> Any:
-    from sweeps.config import load_sweep
+    from sweeps.load import load_sweep
 
     return load_sweep(args.sweep, tuple(args.overrides))
 
 
 def _plan(args: argparse.Namespace) -> int:
-    from sweeps.plan import check_files, plan
+    from sweeps.plan import check_sweep, plan
     from sweeps.tables import plan_json, print_plan
 
     sweep = _load(args)
-    if not args.no_files:
-        check_files(sweep)
+    check_sweep(sweep, files=not args.no_files)
     planned = plan(sweep)
     if args.json:
         print(json.dumps(plan_json(sweep, planned)))
@@ -170,9 +169,8 @@ def _export(args: argparse.Namespace) -> int:
     from sweeps.store import connect
 
     trial = export(connect(_tracking_uri(args)), args.name, args.strategy, args.out)
-    print(
-        f"{trial.strategy} at {short_rate(trial.learning_rate)}, CIDEr {trial.score:.2f}: {args.out}"
-    )
+    rate = short_rate(trial.learning_rate)
+    print(f"{trial.strategy} at {rate}, CIDEr {trial.score:.2f}: {args.out}")
     print(f"Train again with: lnt train {args.out / 'best.yaml'}")
     return EXIT_DONE
 

@@ -1,20 +1,16 @@
-"""The typed sweep file: YAML to config, every problem at once."""
+"""The typed sweep file: every field, its meaning and its default."""
 
 import math
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from lnt_core.config import AlignConfig, DataConfig, ModelConfig, ScenesConfig, TuneConfig
-from lnt_core.errors import ConfigError, all_problems, bad_field
 from lnt_core.frozen import Frozen
-from sweeps.problems import load_yaml, validation_problems
 
 PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
 """11 values from 2e-3 to 1e-7. Zhao et al., arXiv:2312.11420 fixes the ends and the count; the
 values between are our choice."""
-PRESETS = Path(__file__).parent / "presets"
 
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
@@ -40,8 +36,14 @@ def _kind_of_rates(value: Any) -> str:
     return "list" if isinstance(value, list | tuple) else "paper"
 
 
+def _paper(value: Any) -> Any:
+    if value != "paper":
+        raise ValueError(f"{value!r} is neither `paper`, nor a list, nor a range {{low, high}}")
+    return value
+
+
 Rates = Annotated[
-    Annotated[Literal["paper"], Tag("paper")]
+    Annotated[Literal["paper"], BeforeValidator(_paper), Tag("paper")]
     | Annotated[tuple[Rate, ...], Tag("list")]
     | Annotated[RateRange, Tag("range")],
     Discriminator(_kind_of_rates),
@@ -164,84 +166,6 @@ class SweepConfig(Frozen):
         return align.model_copy(
             update={k: v for k, v in same.items() if k not in align.model_fields_set}
         )
-
-
-def load_sweep(source: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
-    """Read a sweep file or a preset, with ``key.path=value`` overrides.
-
-    Raises:
-        ConfigError: Names every problem of the file at once.
-    """
-    path = sweep_path(source)
-    content = load_yaml(path)
-    for override in overrides:
-        _override(content, override)
-    base = Path.cwd() if path.parent == PRESETS else path.parent
-    try:
-        return SweepConfig.model_validate(_absolute_paths(content, base.resolve()))
-    except ValidationError as error:
-        raise all_problems(source, validation_problems(error, SweepConfig)) from None
-
-
-def sweep_path(source: str) -> Path:
-    """The file of that name, or the preset."""
-    if Path(source).is_file():
-        return Path(source)
-    presets = preset_names()
-    if source in presets:
-        return PRESETS / f"{source}.yaml"
-    raise ConfigError(bad_field("SWEEP", source, allowed=["a file", *presets]))
-
-
-def preset_names() -> list[str]:
-    """Names of the sweep files that come along."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
-
-
-def _override(content: dict[str, Any], override: str) -> None:
-    key, equals, value = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(bad_field("--set", override, allowed="key.path=value"))
-    *parents, last = key.split(".")
-    for parent in parents:
-        below = content.setdefault(parent, {})
-        if not isinstance(below, dict):
-            content[parent] = below = {}
-        content = below
-    content[last] = load_yaml(value)
-
-
-def _absolute_paths(content: Any, base: Path) -> Any:
-    """Make the paths of a sweep file absolute; they are relative to the file."""
-    if not isinstance(content, dict):
-        return content
-    content = {**content}
-    data, model = content.get("data"), content.get("model")
-    if isinstance(data, dict):
-        content["data"] = {k: _anchor(v, ("annotations", "images"), base) for k, v in data.items()}
-    if isinstance(model, dict):
-        content["model"] = _anchor_model(model, base)
-    return content
-
-
-def _anchor_model(model: dict[str, Any], base: Path) -> dict[str, Any]:
-    model = {**model}
-    for key in ("language_model", "vision_tower", "checkpoint"):
-        if isinstance(model.get(key), str) and (base / model[key]).is_dir():
-            model[key] = str(base / model[key])  # anything else is a hub name
-    if isinstance(model.get("tiny"), dict):
-        tiny = _anchor(model["tiny"], ("text",), base)
-        model["tiny"] = {k: _anchor(v, ("annotations", "images"), base) for k, v in tiny.items()}
-    return model
-
-
-def _anchor(values: Any, keys: tuple[str, ...], base: Path) -> Any:
-    if not isinstance(values, dict):
-        return values
-    return {
-        k: str(base / Path(v).expanduser()) if k in keys and isinstance(v, str) else v
-        for k, v in values.items()
-    }
 
 
 def steps_of_halts(search: SearchConfig, total_steps: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.curve import draw_curve
 from sweeps.execution import Execution, latest_execution, new_execution, read_json, write_json
 from sweeps.live import Board
-from sweeps.plan import check_files
+from sweeps.plan import check_sweep
 from sweeps.search import Point, asha, optuna_search, point_of
 from sweeps.selection import METRIC, Sweep, read_sweep
 from sweeps.settings import Settings
@@ -59,9 +59,9 @@ def run_sweep(
     Raises:
         ConfigError: Something is wrong that is better said before anything starts.
     """
-    check_files(sweep)
+    check_sweep(sweep)
     sweep = _with_halts(sweep, settings)
-    planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)  # refuses bad points, too
+    planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)
     client = connect(sweep.tracking.uri)
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     with execution.locked():

@@ -9,7 +9,7 @@ from lnt_core.errors import all_problems
 from lnt_core.identity import trial_id
 from lnt_core.strategies import StrategyConfig
 from sweeps.config import SweepConfig
-from sweeps.space import strategies, trial_config, trials
+from sweeps.space import point_problems, strategies, trial_config, trials
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,12 @@ class PlannedTrial:
     cost: Cost
 
 
-def check_files(sweep: SweepConfig) -> None:
-    """Raise one ConfigError that names every missing or unreadable file and model."""
-    probe = trial_config(sweep, strategies(sweep)[0], 1e-3)
-    problems = _model_problems(probe) + data_problems(probe)
+def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
+    """Raise one ConfigError that names every bad point and every missing or unreadable file."""
+    problems = point_problems(sweep)
+    if files:
+        probe = trial_config(sweep, strategies(sweep)[0], 1e-3)
+        problems += _model_problems(probe) + data_problems(probe)
     if problems:
         raise all_problems(sweep.name, problems)
 
@@ -44,7 +46,7 @@ def plan(sweep: SweepConfig) -> list[PlannedTrial]:
     """Every trial with its cost, from models without weights; for `tpe` one line a strategy.
 
     Raises:
-        ConfigError: A bad strategy, a trial listed twice, or an unknown architecture.
+        ConfigError: An unknown architecture.
     """
     costs = {strategy: _cost(sweep, strategy) for strategy in strategies(sweep)}
     if sweep.search.algorithm == "tpe":

@@ -76,7 +76,9 @@ def _problem(item: dict[str, Any], model: type[BaseModel]) -> str:
     if kind == "value_error":
         message = str(item["ctx"]["error"])
         return f"{path}: {message}" if path else message
-    message = item["msg"].removeprefix("Input ").replace("Input should", "should")
+    message = re.sub(r"^(Input|String|Tuple|List) ", "", item["msg"]).replace(
+        " after validation", ""
+    )
     hint = ""
     if kind in ("literal_error", "union_tag_invalid"):
         allowed = re.findall(

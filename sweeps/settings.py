@@ -29,6 +29,8 @@ def quiet_libraries() -> None:
     defaults = {
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the tracker's thread does the trying again
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
         "RAY_AIR_NEW_OUTPUT": "0",  # the new output ignores verbose=0
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a diverged trial reports no score
         "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600",  # a stopped trial may finish its step

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from lnt_core.config import TrialConfig
-from lnt_core.errors import all_problems, bad_field
+from lnt_core.errors import bad_field
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, StrategyConfig
 from sweeps.config import RateRange, SweepConfig
 from sweeps.problems import validation_problems
@@ -17,42 +17,58 @@ _STRATEGY: TypeAdapter[StrategyConfig] = TypeAdapter(AnyStrategyConfig)
 
 
 def strategies(sweep: SweepConfig) -> list[StrategyConfig]:
-    """Every strategy with every combination of its options, in the file's order.
+    """Every strategy with every combination of its options, in the file's order."""
+    return [
+        _STRATEGY.validate_python(options)
+        for given in sweep.search.strategy
+        for options in _combinations(given)
+    ]
 
-    Raises:
-        ConfigError: Names every bad strategy and option at once.
-    """
-    found: list[StrategyConfig] = []
+
+def strategy_problems(content: Any) -> list[str]:
+    """What is wrong with the strategies of a sweep file's content; empty if nothing is."""
+    search = content.get("search") if isinstance(content, dict) else None
+    listed = search.get("strategy") if isinstance(search, dict) else None
     problems: list[str] = []
-    for index, given in enumerate(sweep.search.strategy):
+    for index, entry in enumerate(listed if isinstance(listed, list) else [listed]):
+        given = {"name": entry} if isinstance(entry, str) else entry
+        if not isinstance(given, dict):
+            continue  # the sweep's own types say so
         field = f"search.strategy[{index}]"
-        if given.get("name") not in STRATEGIES:
-            problems.append(bad_field(field, given.get("name", given), allowed=STRATEGIES))
+        name = given.get("name")
+        if name not in STRATEGIES:
+            problems.append(bad_field(field, name, allowed=STRATEGIES))
             continue
         for options in _combinations(given):
             try:
-                found.append(_STRATEGY.validate_python(options))
+                _STRATEGY.validate_python(options)
             except ValidationError as error:
-                config = STRATEGIES[given["name"]].Config
-                problems += [f"{field}.{p}" for p in _option_problems(error, config)]
-    if problems:
-        raise all_problems(sweep.name, problems)
-    return found
+                found = _option_problems(error, STRATEGIES[name].Config)
+                problems += [f"{field}.{problem}" for problem in found]
+    return problems
+
+
+def point_problems(sweep: SweepConfig) -> list[str]:
+    """Points that stand twice, or more random points than there are; empty if all is well."""
+    chosen, search = strategies(sweep), sweep.search
+    if search.algorithm == "grid":
+        twice = _duplicates(list(itertools.product(chosen, search.rates)))
+        return [f"search: the trial {name} is listed twice" for name in twice]
+    most = len(set(chosen)) * len(set(search.rates))
+    wanted = search.num_trials or 0
+    if search.algorithm == "random" and search.rates and wanted > most:
+        fix = "lower it, or search a grid"
+        return [bad_field("search.num_trials", wanted, allowed=f"at most {most} here", fix=fix)]
+    return []
 
 
 def trials(sweep: SweepConfig) -> list[TrialConfig]:
-    """The trials of a grid or of random draws.
-
-    Raises:
-        ConfigError: A bad strategy, or two trials that are the same.
-    """
+    """The trials of a grid or of random draws."""
     chosen = strategies(sweep)
     if sweep.search.algorithm == "grid":
         points = list(itertools.product(chosen, sweep.search.rates))
     else:
         points = _draw(sweep, chosen)
-    if twice := _duplicates(points):
-        raise all_problems(sweep.name, [f"search: the trial {t} is listed twice" for t in twice])
     return [trial_config(sweep, strategy, rate) for strategy, rate in points]
 
 
@@ -112,11 +128,6 @@ def _draw(sweep: SweepConfig, chosen: list[StrategyConfig]) -> list[tuple[Strate
     """Different points drawn by the sweep's seed: a strategy, then a rate."""
     draws = random.Random(sweep.seed)
     rates, wanted = sweep.search.learning_rate, sweep.search.num_trials or 0
-    if not isinstance(rates, RateRange) and wanted > len(chosen) * len(set(sweep.search.rates)):
-        most = len(chosen) * len(set(sweep.search.rates))
-        fix = "lower it, or search a grid"
-        problem = bad_field("search.num_trials", wanted, allowed=f"at most {most} here", fix=fix)
-        raise all_problems(sweep.name, [problem])
     points: dict[tuple[StrategyConfig, float], None] = {}
     while len(points) < wanted:
         strategy = draws.choice(chosen)

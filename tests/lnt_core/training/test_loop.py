@@ -26,7 +26,7 @@ CONFIG = TrainConfig(
 )
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """Raised from `report`, where a kill would strike."""
 
 
@@ -48,7 +48,7 @@ def run(base, scenes, config=CONFIG, *, name="layernorm", checkpoint=None, stop_
 
     def report(step: int, metrics: dict[str, float]) -> None:
         if step == stop_at:
-            raise Stopped
+            raise StoppedError
         losses.append(metrics["train/loss"])
 
     trained = train(
@@ -149,7 +149,7 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     stop_at, base, scenes, tmp_path
 ) -> None:
     whole, _ = run(base, scenes, name="lora")
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         run(base, scenes, name="lora", checkpoint=tmp_path / "c.pt", stop_at=stop_at)
     rest, _ = run(base, scenes, name="lora", checkpoint=tmp_path / "c.pt")
     assert rest == whole[max(stop_at - 1, 0) :]

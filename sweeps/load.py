@@ -1,0 +1,96 @@
+"""Reading a sweep file or a preset: YAML to config, every problem at once."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from lnt_core.errors import ConfigError, all_problems, bad_field
+from sweeps.config import SweepConfig
+from sweeps.problems import load_yaml, validation_problems
+from sweeps.space import strategy_problems
+
+PRESETS = Path(__file__).parent / "presets"
+
+
+def load_sweep(source: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
+    """Read a sweep file or a preset, with ``key.path=value`` overrides.
+
+    Raises:
+        ConfigError: Names every problem of the file at once.
+    """
+    path = sweep_path(source)
+    content = load_yaml(path)
+    for override in overrides:
+        _override(content, override)
+    base = Path.cwd() if path.parent == PRESETS else path.parent
+    content = _absolute_paths(content, base.resolve())
+    problems = strategy_problems(content)
+    try:
+        sweep = SweepConfig.model_validate(content)
+    except ValidationError as error:
+        raise all_problems(source, [*validation_problems(error, SweepConfig), *problems]) from None
+    if problems:
+        raise all_problems(source, problems)
+    return sweep
+
+
+def sweep_path(source: str) -> Path:
+    """The file of that name, or the preset."""
+    if Path(source).is_file():
+        return Path(source)
+    presets = preset_names()
+    if source in presets:
+        return PRESETS / f"{source}.yaml"
+    raise ConfigError(bad_field("SWEEP", source, allowed=["a file", *presets]))
+
+
+def preset_names() -> list[str]:
+    """Names of the sweep files that come along."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _override(content: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(bad_field("--set", override, allowed="key.path=value"))
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = content.setdefault(parent, {})
+        if not isinstance(below, dict):
+            content[parent] = below = {}
+        content = below
+    content[last] = load_yaml(value)
+
+
+def _absolute_paths(content: Any, base: Path) -> Any:
+    """Make the paths of a sweep file absolute; they are relative to the file."""
+    if not isinstance(content, dict):
+        return content
+    content = {**content}
+    data, model = content.get("data"), content.get("model")
+    if isinstance(data, dict):
+        content["data"] = {k: _anchor(v, ("annotations", "images"), base) for k, v in data.items()}
+    if isinstance(model, dict):
+        content["model"] = _anchor_model(model, base)
+    return content
+
+
+def _anchor_model(model: dict[str, Any], base: Path) -> dict[str, Any]:
+    model = {**model}
+    for key in ("language_model", "vision_tower", "checkpoint"):
+        if isinstance(model.get(key), str) and (base / model[key]).is_dir():
+            model[key] = str(base / model[key])  # anything else is a hub name
+    if isinstance(model.get("tiny"), dict):
+        tiny = _anchor(model["tiny"], ("text",), base)
+        model["tiny"] = {k: _anchor(v, ("annotations", "images"), base) for k, v in tiny.items()}
+    return model
+
+
+def _anchor(values: Any, keys: tuple[str, ...], base: Path) -> Any:
+    if not isinstance(values, dict):
+        return values
+    return {
+        k: str(base / Path(v).expanduser()) if k in keys and isinstance(v, str) else v
+        for k, v in values.items()
+    }

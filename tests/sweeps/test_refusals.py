@@ -1,0 +1,237 @@
+"""Bad sweep files: each refused in one message, before Ray starts, with exit code 2."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from sweeps.cli import EXIT_REFUSED, main
+
+STRATEGIES = "'attn_mlp', 'attn_qv', 'connector', 'full', 'layernorm', 'layernorm_simple', 'lora'"
+LAYOUTS = (
+    'has neither of the known layouts: Karpathy\'s {"images": [{"filename", "split", '
+    '"sentences"}]} nor LLaVA\'s [{"image", "conversations"}]'
+)
+NAN = float("nan")
+
+# What is changed in a good sweep, and what is said of it.
+CASES: dict[str, tuple[dict, list[str]]] = {
+    "an unknown key": (
+        {"trian": {"epochs": 1}},
+        ["trian is not a known key; did you mean 'train'?"],
+    ),
+    "a misspelt strategy": (
+        {"search.strategy": ["layer_norm"]},
+        [
+            f"search.strategy[0] is 'layer_norm', but must be one of {STRATEGIES}; "
+            "did you mean 'layernorm'?"
+        ],
+    ),
+    "a negative rate": (
+        {"search.learning_rate": [1e-3, -1e-4]},
+        ["search.learning_rate[1] is -0.0001, but should be greater than 0"],
+    ),
+    "an empty grid": (
+        {"search.learning_rate": []},
+        ["search: `learning_rate` is an empty list: give at least one rate"],
+    ),
+    "a missing image folder": (
+        {"data.tune.images": "nowhere"},
+        ["data.tune.images: there is no folder DIR/nowhere"],
+    ),
+    "images that do not decode": (
+        {"data.tune.annotations": "broken.json"},
+        ["data.tune.images: 1 image that cannot be decoded in DIR/images: text.jpg"],
+    ),
+    "captions of another layout": (
+        {"data.select.annotations": "coco.json"},
+        [f"data.select.annotations: DIR/coco.json {LAYOUTS}"],
+    ),
+    "a path out of the image folder": (
+        {"data.tune.annotations": "escape.json"},
+        ["data.tune.images: 1 image outside the folder DIR/images: ../x.png"],
+    ),
+    "a rate that is not a number": (
+        {"search.learning_rate": [NAN]},
+        ["search.learning_rate[0] is nan, but should be a finite number"],
+    ),
+    "the same trial twice": (
+        {"search.learning_rate": [1e-3, 0.001]},
+        ["search: the trial layernorm lr=1e-3 is listed twice"],
+    ),
+    "a strategy's option": (
+        {"search.strategy": [{"name": "lora", "rnak": 4, "rank": 0}]},
+        [
+            "search.strategy[0].rank is 0, but should be greater than or equal to 1",
+            "search.strategy[0].rnak is not a known key; did you mean 'rank'?",
+        ],
+    ),
+    "true for a number": (
+        {"train.epochs": True},
+        ["train: `epochs` is true, which is not a value for it"],
+    ),
+    "tf32 without a GPU": (
+        {"train.precision": "tf32"},
+        [
+            "`train.precision` is 'tf32', which only NVIDIA GPUs have, but "
+            "`resources.gpus_per_trial` is 0; use 'fp32' or 'bf16', or give trials a GPU"
+        ],
+    ),
+    "a range for a grid": (
+        {"search.learning_rate": {"low": 1e-5, "high": 1e-3}},
+        ["search: a range of learning rates needs `algorithm: random` or `tpe`"],
+    ),
+    "more random trials than there are": (
+        {"search.algorithm": "random", "search.num_trials": 3},
+        ["search.num_trials is 3, but must be at most 2 here; lower it, or search a grid"],
+    ),
+    "a split that is not there": (
+        {"data.tune.split": "trian"},
+        ["data.tune: split 'trian' has fewer than 2 images; the file has 'test', 'train', 'val'"],
+    ),
+    "a checkpoint that is not here": (
+        {"model": {"checkpoint": "nobody/nothing"}},
+        [
+            "model.checkpoint: nobody/nothing is neither a folder with a config.json nor in the "
+            "local Hugging Face cache; fetch it with `hf download nobody/nothing`"
+        ],
+    ),
+    "many at once": (
+        {"train": {"warmup_raito": 0.1, "epochs": -1}, "seed": "zero", "search.strategy": ["ful"]},
+        [
+            "train.epochs is -1, but should be greater than 0",
+            "train.warmup_raito is not a known key; did you mean 'warmup_ratio'?",
+            "seed is 'zero', but should be a valid integer, unable to parse string as an integer",
+            f"search.strategy[0] is 'ful', but must be one of {STRATEGIES}; did you mean 'full'?",
+        ],
+    ),
+}
+
+
+def karpathy(*names: str) -> dict:
+    return {
+        "images": [
+            {"filename": name, "split": split, "sentences": [{"raw": "a dog"}]}
+            for name in names
+            for split in ("train", "val", "test")
+        ]
+    }
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    (tmp_path / "images").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / name)
+    (tmp_path / "images" / "text.jpg").write_text("not an image")
+    for name, content in {
+        "good": karpathy("a.png", "b.png"),
+        "broken": karpathy("a.png", "text.jpg"),
+        "escape": karpathy("a.png", "../x.png"),
+        "coco": {"annotations": [1]},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def good_sweep() -> dict:
+    files = {"annotations": "good.json", "images": "images"}
+    return copy.deepcopy(
+        {
+            "name": "a-sweep",
+            "model": {"tiny": True},
+            "data": {"tune": files, "select": {"task": "flickr8k", **files}},
+            "search": {"strategy": ["layernorm"], "learning_rate": [1e-3, 1e-4]},
+        }
+    )
+
+
+def write_sweep(folder: Path, changes: dict) -> Path:
+    sweep = good_sweep()
+    for key, value in changes.items():
+        *parents, last = key.split(".")
+        inner = sweep
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    path = folder / "sweep.yaml"
+    path.write_text(yaml.safe_dump(sweep))
+    return path
+
+
+def refusal(capsys, folder: Path, *argv: str) -> list[str]:
+    """The lines of the message, with the folder's path as DIR and without the headline."""
+    assert main(argv) == EXIT_REFUSED
+    out, err = capsys.readouterr()
+    assert out == ""
+    return err.replace(str(folder), "DIR").splitlines()
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_refused_in_one_message(case, folder, capsys) -> None:
+    changes, problems = CASES[case]
+    path = write_sweep(folder, changes)
+    head, *lines = refusal(capsys, folder, "run", str(path))
+    count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+    assert head in (f"lnt: DIR/sweep.yaml: {count}", f"lnt: a-sweep: {count}")
+    assert lines == [f"  {problem}" for problem in problems]
+
+
+def test_a_good_sweep_is_not_refused(folder, capsys) -> None:
+    assert main(["plan", str(write_sweep(folder, {}))]) == 0
+
+
+def test_nothing_is_started_for_a_bad_sweep(folder) -> None:
+    path = write_sweep(folder, {"search.learning_rate": [-1]})
+    code = (
+        "import sys; from sweeps.cli import main; code = main(sys.argv[1:]); "
+        "assert not {'ray', 'mlflow'} & set(sys.modules); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", str(path)],
+        cwd=folder,
+        capture_output=True,
+        env={**os.environ, "HOME": str(folder)},
+    )
+    assert done.returncode == EXIT_REFUSED, done.stderr.decode()
+    assert not (folder / "lnt_runs").exists()
+    assert not (folder / "mlflow.db").exists()
+
+
+def test_a_key_that_stands_twice_is_refused(folder, capsys) -> None:
+    path = folder / "twice.yaml"
+    path.write_text("name: a\nname: b\n")
+    lines = refusal(capsys, folder, "plan", str(path))
+    assert lines[0] == "lnt: DIR/twice.yaml is not YAML: key 'name' stands twice"
+
+
+def test_an_unknown_preset_names_the_nearest(folder, capsys) -> None:
+    assert refusal(capsys, folder, "plan", "dmo") == [
+        "lnt: SWEEP is 'dmo', but must be one of 'a file', 'demo', 'paper-13b', 'paper-7b'; "
+        "did you mean 'demo'?"
+    ]
+
+
+def test_a_plan_without_the_papers_files_names_them_all(folder, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    head, *lines = refusal(capsys, folder, "plan", "paper-7b")
+    assert head == "lnt: paper-7b: 8 problems"
+    hub = "is neither a folder with a config.json nor in the local Hugging Face cache; fetch it"
+    assert lines == [
+        f"  model.language_model: lmsys/vicuna-7b-v1.5 {hub} with "
+        "`hf download lmsys/vicuna-7b-v1.5`",
+        f"  model.vision_tower: openai/clip-vit-large-patch14 {hub} with "
+        "`hf download openai/clip-vit-large-patch14`",
+        "  data.align.annotations: there is no file DIR/cc3m/chat.json",
+        "  data.align.images: there is no folder DIR/cc3m/images",
+        "  data.tune.annotations: there is no file DIR/llava_instruct_80k.json",
+        "  data.tune.images: there is no folder DIR/coco/train2017",
+        "  data.select.annotations: there is no file DIR/dataset_flickr30k.json",
+        "  data.select.images: there is no folder DIR/flickr30k-images",
+    ]

@@ -1,0 +1,107 @@
+"""How a sweep file becomes trials."""
+
+import json
+
+import pytest
+
+from sweeps.cli import main
+from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
+from sweeps.load import load_sweep, preset_names
+from sweeps.problems import load_yaml
+from sweeps.space import label, trials
+
+
+def sweep(**search) -> SweepConfig:
+    return SweepConfig.model_validate(
+        {"name": "s", "model": {"tiny": True}, "search": {"strategy": ["full"]} | search}
+    )
+
+
+def test_the_papers_grid_has_its_ends_and_its_count() -> None:
+    assert len(PAPER_RATES) == 11
+    assert (PAPER_RATES[0], PAPER_RATES[-1]) == (2e-3, 1e-7)
+    assert list(PAPER_RATES) == sorted(PAPER_RATES, reverse=True)
+
+
+def test_the_demo_is_the_papers_66_trials() -> None:
+    found = trials(load_sweep("demo"))
+    assert len(found) == 66
+    assert {t.learning_rate for t in found} == set(PAPER_RATES)
+
+
+def test_a_list_as_an_options_value_means_each_of_them() -> None:
+    given = sweep(
+        strategy=["layernorm", {"name": "lora", "rank": [8, 32]}], learning_rate=[1e-3, 1e-4]
+    )
+    assert [label(trial) for trial in trials(given)] == [
+        "layernorm lr=1e-3",
+        "layernorm lr=1e-4",
+        "lora rank=8 lr=1e-3",
+        "lora rank=8 lr=1e-4",
+        "lora lr=1e-3",
+        "lora lr=1e-4",
+    ]
+
+
+def test_random_draws_differ_stay_in_range_and_repeat_by_seed() -> None:
+    given = sweep(
+        strategy=["full", "lora"],
+        learning_rate={"low": 1e-6, "high": 1e-2},
+        algorithm="random",
+        num_trials=20,
+    )
+    found = trials(given)
+    assert found == trials(given)
+    assert len(set(found)) == 20
+    assert all(1e-6 <= trial.learning_rate <= 1e-2 for trial in found)
+    assert trials(given.model_copy(update={"seed": 1})) != found
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_plans_without_files(preset, capsys) -> None:
+    assert main(["plan", preset, "--no-files", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["sweep"] == preset
+    assert len(plan["trials"]) == 66
+    assert {
+        "id",
+        "strategy",
+        "learning_rate",
+        "trainable_parameters",
+        "trainable_share",
+        "memory_gib",
+        "gpu_hours",
+    } <= plan["trials"][0].keys()
+    assert len({trial["id"] for trial in plan["trials"]}) == 66
+
+
+def test_one_value_can_be_set_from_the_command_line() -> None:
+    given = load_sweep(
+        "demo", ("train.max_steps=7", "search.learning_rate=[1e-4]", "tracking.uri=sqlite:///x.db")
+    )
+    assert given.train.max_steps == 7
+    assert given.search.rates == (1e-4,)
+    assert given.tracking.uri == "sqlite:///x.db"
+
+
+def test_a_number_as_papers_write_it_is_a_number() -> None:
+    assert load_yaml("[1e-4, 2E3, -1.5e+2]") == [1e-4, 2000.0, -150.0]
+
+
+@pytest.mark.parametrize(
+    ("total", "halts"), [(243, (25, 75, 225)), (10, (1, 3, 9)), (9, (1, 3)), (1, ())]
+)
+def test_asha_halts_at_grace_times_powers(total, halts) -> None:
+    search = SearchConfig.model_validate({"strategy": ["full"], "scheduler": "asha"})
+    assert steps_of_halts(search, total) == halts
+
+
+def test_paths_are_relative_to_the_sweep_file(tmp_path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nmodel: {tiny: true}\nsearch: {strategy: full}\ndata:\n"
+        "  tune: {annotations: a.json, images: i}\n"
+        "  select: {task: coco, annotations: /abs/b.json, images: i}\n"
+    )
+    given = load_sweep(str(tmp_path / "s.yaml"))
+    assert given.data.tune.annotations == str(tmp_path / "a.json")
+    assert given.data.select.annotations == "/abs/b.json"

@@ -1,6 +1,11 @@
 """The points that Ray Tune is to try: a list, or Optuna's suggestions."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from ray.tune.schedulers import ASHAScheduler, TrialScheduler
+from ray.tune.search.optuna import OptunaSearch
 
 from lnt_core.config import TrialConfig
 from sweeps.config import RateRange, SweepConfig
@@ -8,13 +13,18 @@ from sweeps.execution import Execution
 from sweeps.space import strategies
 from sweeps.trainable import WORST_SCORE
 
-if TYPE_CHECKING:
-    from ray.tune.schedulers import TrialScheduler
-    from ray.tune.search.optuna import OptunaSearch
-
 OBJECTIVE = "objective"
 Point = dict[str, Any]
 """``{"strategy": index into the sweep's strategies, "learning_rate": rate}``."""
+
+
+class ScoredSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
+    """Optuna's search, which a report of progress without a score tells nothing."""
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Pass on what has a score; Ray's own wants one in every report."""
+        if OBJECTIVE in result:
+            super().on_trial_result(trial_id, result)
 
 
 def point_of(sweep: SweepConfig, config: TrialConfig) -> Point:
@@ -25,16 +35,12 @@ def point_of(sweep: SweepConfig, config: TrialConfig) -> Point:
     }
 
 
-def optuna_search(sweep: SweepConfig, execution: Execution) -> "OptunaSearch":
+def optuna_search(sweep: SweepConfig, execution: Execution) -> OptunaSearch:
     """TPE over strategies and rates, told of every trial that an earlier driver finished.
 
     The study is filled here because Ray's own way to do so takes either all points with results
     or none, and a resumed sweep has both.
     """
-    import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-    from ray.tune.search.optuna import OptunaSearch
-
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     rates = sweep.search.learning_rate
     space: dict[str, BaseDistribution] = {
@@ -55,7 +61,7 @@ def optuna_search(sweep: SweepConfig, execution: Execution) -> "OptunaSearch":
             study.add_trial(
                 optuna.trial.create_trial(params=point, distributions=space, value=value)
             )
-    return OptunaSearch(
+    return ScoredSearch(
         space,
         metric=OBJECTIVE,
         mode="max",
@@ -65,10 +71,8 @@ def optuna_search(sweep: SweepConfig, execution: Execution) -> "OptunaSearch":
     )
 
 
-def asha(sweep: SweepConfig) -> "TrialScheduler":
+def asha(sweep: SweepConfig) -> TrialScheduler:
     """Asynchronous successive halving over a trial's steps (Li et al., arXiv:1810.05934)."""
-    from ray.tune.schedulers import ASHAScheduler
-
     halts, factor = sweep.train.evaluate_at_steps, sweep.search.reduction_factor
     return ASHAScheduler(
         time_attr="step",

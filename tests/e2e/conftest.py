@@ -1,0 +1,128 @@
+"""Whole sweeps through the `lnt` command, on real Ray and MLflow."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+LNT = str(Path(sys.executable).parent / "lnt")
+STAGE = {"batch_size": 8, "micro_batch_size": 8, "gradient_checkpointing": False}
+SWEEP = {
+    "name": "small",
+    "model": {"tiny": True},
+    "data": {"scenes": {"num_train": 120, "num_val": 16, "num_test": 16}},
+    "align": {"max_steps": 10, **STAGE},
+    "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-3, 1e-4]},
+    "train": {"max_steps": 150, "checkpoint_every_steps": 5, **STAGE},
+}
+
+
+class Sweep:
+    """A folder with a sweep file in it, where `lnt` is run."""
+
+    def __init__(self, folder: Path, cache: Path, **changes) -> None:
+        self.folder = folder
+        folder.mkdir()
+        (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP | changes))
+        self._env = {**os.environ, "LNT_CACHE": str(cache)}
+        self._env.pop("MLFLOW_TRACKING_URI", None)
+
+    def lnt(self, *argv: str, expect: int = 0) -> str:
+        """Run `lnt` to its end; returns what it printed."""
+        done = subprocess.run(
+            [LNT, *argv], cwd=self.folder, env=self._env, capture_output=True, text=True
+        )
+        assert done.returncode == expect, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self, *argv: str) -> subprocess.Popen:
+        """Start `lnt` in a process group of its own."""
+        log = (self.folder / "driver.log").open("ab")
+        return subprocess.Popen(
+            [LNT, *argv],
+            cwd=self.folder,
+            env=self._env,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+    def best(self) -> dict:
+        return json.loads(self.lnt("best", "small", "--json"))
+
+    def scores(self) -> list[tuple[str, float, str]]:
+        """Winners with the score to the last digit."""
+        found = self.best()["winners"]
+        return [(w["strategy"], w["learning_rate"], repr(w["score"])) for w in found]
+
+    def files(self, pattern: str) -> list[Path]:
+        return sorted(self.folder.glob(f"lnt_runs/small/*/trials/*/{pattern}"))
+
+    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float = 120) -> None:
+        until = time.monotonic() + timeout_s
+        while not ready():
+            assert time.monotonic() < until, (self.folder / "driver.log").read_text()
+            time.sleep(0.05)
+
+    def is_midway(self) -> bool:
+        """One trial has ended; another has a checkpoint, and its end is seconds away."""
+        ended = {path.parent for path in self.files("result.json")}
+        running = {path.parent for path in self.files("checkpoint.pt")} - ended
+        young = [p for p in running if len((p / "events.jsonl").read_bytes().splitlines()) < 60]
+        return bool(ended) and bool(young)
+
+    def runs(self):
+        """The client, and every run of the sweep."""
+        from sweeps.store import connect, experiment_id
+
+        client = connect(f"sqlite:///{self.folder / 'mlflow.db'}")
+        return client, client.search_runs([experiment_id(client, "small")], max_results=1000)
+
+    def assert_tracked_once(self, *, num_trials: int, num_steps: int) -> None:
+        """Every trial is one finished run, and every step of it one point."""
+        client, runs = self.runs()
+        assert {run.info.status for run in runs} == {"FINISHED"}
+        trials = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
+        assert len(runs) == num_trials + 1
+        assert len({run.data.tags["lnt.trial_id"] for run in trials}) == num_trials
+        for run in trials:
+            points = client.get_metric_history(run.info.run_id, "train/loss")
+            assert [point.step for point in points] == list(range(1, num_steps + 1))
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """Where the tiny model is trained once for all of these tests."""
+    given = os.environ.get("LNT_TEST_CACHE")
+    return Path(given) if given else tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, cache) -> Sweep:
+    """The sweep, run to its end undisturbed."""
+    sweep = Sweep(tmp_path_factory.mktemp("finished") / "sweep", cache)
+    sweep.lnt("run", "sweep.yaml")
+    return sweep
+
+
+@pytest.fixture
+def sweep(tmp_path, cache) -> Sweep:
+    return Sweep(tmp_path / "sweep", cache)
+
+
+@pytest.fixture
+def sweep_with(tmp_path, cache):
+    return lambda **changes: Sweep(tmp_path / "sweep", cache, **changes)
+
+
+def kill(process: subprocess.Popen) -> None:
+    """kill -9, of the driver alone: its Ray must notice by itself."""
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,41 @@
+"""Stage 1: the connector alone."""
+
+import math
+
+import pytest
+import torch
+
+from lnt_core.config import AlignConfig
+from lnt_core.data.batches import FeatureStore
+from lnt_core.errors import TrialError
+from lnt_core.models.build import load_base
+from lnt_core.training.align import align
+from tests.conftest import TRAIN, model_config
+
+CONFIG = AlignConfig.model_validate(TRAIN | {"learning_rate": 1e-2})
+
+
+@pytest.fixture
+def fresh(parts, tmp_path):
+    torch.manual_seed(0)
+    return load_base(model_config(parts), cache=tmp_path)
+
+
+def test_it_changes_the_connector_and_nothing_else(fresh, scenes, tmp_path) -> None:
+    before = {name: p.clone() for name, p in fresh.model.named_parameters()}
+    store = FeatureStore(fresh, max_bytes=2**20)
+    align(fresh, scenes.tune, CONFIG, store=store, saved=tmp_path / "a.pt")
+    moved = {n for n, p in fresh.model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {f"{fresh.roles.connector}.weight", f"{fresh.roles.connector}.bias"}
+
+
+def test_one_that_diverges_says_what_to_change(fresh, scenes, tmp_path) -> None:
+    connector = fresh.model.get_submodule(fresh.roles.connector)
+    torch.nn.init.constant_(connector.weight, math.nan)
+    with pytest.raises(TrialError) as failure:
+        store = FeatureStore(fresh, max_bytes=2**20)
+        align(fresh, scenes.tune, CONFIG, store=store, saved=tmp_path / "a.pt")
+    assert str(failure.value) == (
+        "stage 1 diverged at step 1 with align.learning_rate 0.01; choose a smaller one"
+    )
+    assert not (tmp_path / "a.pt").exists()

@@ -32,8 +32,8 @@ def test_it_changes_the_connector_and_nothing_else(fresh, scenes, tmp_path) -> N
 def test_one_that_diverges_says_what_to_change(fresh, scenes, tmp_path) -> None:
     connector = fresh.model.get_submodule(fresh.roles.connector)
     torch.nn.init.constant_(connector.weight, math.nan)
+    store = FeatureStore(fresh, max_bytes=2**20)
     with pytest.raises(TrialError) as failure:
-        store = FeatureStore(fresh, max_bytes=2**20)
         align(fresh, scenes.tune, CONFIG, store=store, saved=tmp_path / "a.pt")
     assert str(failure.value) == (
         "stage 1 diverged at step 1 with align.learning_rate 0.01; choose a smaller one"

@@ -1,25 +1,21 @@
 """Runs a sweep: checks, prepares what trials share, lets Ray Tune schedule, picks the winners."""
 
-import subprocess
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-import lnt_core
 from lnt_core.config import TrialConfig
 from lnt_core.data.batches import num_steps
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError, LntError
-from lnt_core.identity import data_sha256, trial_id
+from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig, steps_of_halts
-from sweeps.curve import draw_curve
-from sweeps.execution import Execution, latest_execution, new_execution, read_json, write_json
+from sweeps.execution import latest_execution, new_execution, read_json, write_json
+from sweeps.finish import Outcome, finish
 from sweeps.live import Board
 from sweeps.plan import check_sweep
+from sweeps.provenance import provenance_tags
 from sweeps.search import Point, asha, optuna_search, point_of
-from sweeps.selection import METRIC, Sweep, read_sweep
 from sweeps.settings import Settings
 from sweeps.space import trials
 from sweeps.store import connect, experiment_id
@@ -34,16 +30,6 @@ if TYPE_CHECKING:
 
 MAX_DEATHS = 3
 """So often a trial whose process died is started again from its checkpoint."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run of a sweep ended."""
-
-    sweep: Sweep
-    execution: Execution
-    interrupted: bool
-    num_failed: int
 
 
 def run_sweep(
@@ -76,7 +62,7 @@ def run_sweep(
             tracker.interrupted()
             tracker.close("KILLED")
             raise
-        return _finish(context, tracker, client, console, interrupted=interrupted)
+        return finish(context, tracker, client, console, interrupted=interrupted)
 
 
 def _start_ray(sweep: SweepConfig, address: str | None) -> None:
@@ -125,37 +111,13 @@ def _total_steps(sweep: SweepConfig, settings: Settings) -> int:
     )
 
 
-def _tags(context: Context) -> dict[str, str]:
-    sweep = context.sweep
-    select = sweep.trial_data.select
-    on = f"{select.task} {select.split}" if select else "scenes val"
-    return {
-        "lnt.sweep": sweep.name,
-        "lnt.version": lnt_core.__version__,
-        "lnt.git_commit": _git_commit(),
-        "lnt.data_sha256": data_sha256(sweep.trial_data),
-        "lnt.metric": f"{METRIC} on {on}",
-    }
-
-
-def _git_commit() -> str:
-    """Of the code that runs, if it runs from a checkout."""
-    folder = Path(__file__).parent
-    command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return done.stdout.strip()
-
-
 def _tracker(context: Context, client: "MlflowClient") -> Tracker:
     sweep = context.sweep
     tracker = Tracker(
         client,
         experiment_id(client, sweep.name),
         context.execution,
-        tags=_tags(context),
+        tags=provenance_tags(context.sweep),
         params=flat(sweep.model_dump(mode="json", exclude={"name"}, exclude_none=True)),
     )
     tracker.parent_artifact(context.execution.path / "sweep.yaml")
@@ -195,7 +157,7 @@ def _tune(context: Context, tracker: Tracker, planned: list[TrialConfig], consol
     """Let Ray Tune run what is left; True if it was interrupted before all was done."""
     from sweeps.callback import DriverCallback, trial_run
 
-    sweep, execution, tags = context.sweep, context.execution, _tags(context)
+    sweep, execution, tags = context.sweep, context.execution, provenance_tags(context.sweep)
     configs, done = execution.configs(), execution.results()
     for name in [name for name, result in done.items() if result.status == "failed"]:
         execution.forget_result(name)  # it is tried again, from its checkpoint
@@ -252,40 +214,3 @@ def _tuner(
             failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
         ),
     )
-
-
-def _finish(
-    context: Context,
-    tracker: Tracker,
-    client: "MlflowClient",
-    console: Console,
-    *,
-    interrupted: bool,
-) -> Outcome:
-    """Winners, their weights, the figure; then the parent run is closed."""
-    from sweeps.export import write_best
-
-    execution = context.execution
-    num_failed = sum(r.status == "failed" for r in execution.results().values())
-    if interrupted:
-        tracker.interrupted()
-    tracker.flush()
-    sweep = read_sweep(client, context.sweep.name)
-    if not interrupted:
-        draw_curve(sweep, execution.path / "curve.png")
-        tracker.parent_artifact(execution.path / "curve.png")
-        for winner in sweep.winners:
-            tracker.log_weights(winner.trial.trial_id)
-        if sweep.winners:
-            best = sweep.winners[0].trial
-            write_best(
-                execution, sweep, best, context.sweep.resources, execution.path / "best.yaml"
-            )
-            tracker.parent_artifact(execution.path / "best.yaml")
-            assert best.score is not None
-            tracker.parent_metrics({"best/select/cider": best.score})
-    status = "KILLED" if interrupted else "FAILED" if num_failed else "FINISHED"
-    tracker.close(
-        status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
-    )
-    return Outcome(sweep, execution, interrupted, num_failed)

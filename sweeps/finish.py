@@ -1,0 +1,61 @@
+"""The end of a sweep: winners, their weights, the figure, and the parent run closed."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from sweeps.curve import draw_curve
+from sweeps.execution import Execution
+from sweeps.export import write_best
+from sweeps.selection import Sweep, read_sweep
+from sweeps.tracking import Tracker
+from sweeps.trainable import Context
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a sweep ended."""
+
+    sweep: Sweep
+    execution: Execution
+    interrupted: bool
+    num_failed: int
+
+
+def finish(
+    context: Context,
+    tracker: Tracker,
+    client: "MlflowClient",
+    console: Console,
+    *,
+    interrupted: bool,
+) -> Outcome:
+    """Winners, their weights, the figure; then the parent run is closed."""
+    execution = context.execution
+    num_failed = sum(r.status == "failed" for r in execution.results().values())
+    if interrupted:
+        tracker.interrupted()
+    tracker.flush()
+    sweep = read_sweep(client, context.sweep.name)
+    if not interrupted:
+        draw_curve(sweep, execution.path / "curve.png")
+        tracker.parent_artifact(execution.path / "curve.png")
+        for winner in sweep.winners:
+            tracker.log_weights(winner.trial.trial_id)
+        if sweep.winners:
+            best = sweep.winners[0].trial
+            write_best(
+                execution, sweep, best, context.sweep.resources, execution.path / "best.yaml"
+            )
+            tracker.parent_artifact(execution.path / "best.yaml")
+            assert best.score is not None
+            tracker.parent_metrics({"best/select/cider": best.score})
+    status = "KILLED" if interrupted else "FAILED" if num_failed else "FINISHED"
+    tracker.close(
+        status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
+    )
+    return Outcome(sweep, execution, interrupted, num_failed)

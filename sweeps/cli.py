@@ -115,12 +115,13 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    sweep = _load(args)  # before Ray is imported: a mistake is told at once
+
     from rich.console import Console
 
     from sweeps.driver import run_sweep
     from sweeps.tables import print_winners
 
-    sweep = _load(args)
     console = Console()
     outcome = run_sweep(sweep, read_settings(), console, address=args.address, resume=args.resume)
     again = f"lnt run {args.sweep} --resume"

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -124,9 +125,10 @@ def _run(args: argparse.Namespace) -> int:
 
     console = Console()
     outcome = run_sweep(sweep, read_settings(), console, address=args.address, resume=args.resume)
-    again = f"lnt run {args.sweep} --resume"
+    changed = [part for override in args.overrides for part in ("--set", override)]
+    again = shlex.join(["lnt", "run", args.sweep, *changed, "--resume"])
     if outcome.interrupted:
-        console.print(f"Interrupted. Go on with: {again}", markup=False, highlight=False)
+        console.print(f"Interrupted. Go on with: {again}", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
     print_winners(console, outcome.sweep)
     console.print(f"Figure:    {outcome.execution.path / 'curve.png'}", soft_wrap=True)
@@ -139,11 +141,13 @@ def _run(args: argparse.Namespace) -> int:
     console.print(
         f"Export:    lnt export {sweep.name} -o out/{uri}", highlight=False, soft_wrap=True
     )
-    if outcome.num_failed:
+    if outcome.errors:
         console.print(
-            f"{outcome.num_failed} trials failed (error.txt in their MLflow runs); "
-            f"try them again with: {again}",
+            f"{len(outcome.errors)} trials failed, the first with: {outcome.errors[0]}\n"
+            f"(error.txt in their MLflow runs has the whole). Try them again with: {again}",
             highlight=False,
+            markup=False,
+            soft_wrap=True,
         )
         return EXIT_FAILED
     return EXIT_DONE

@@ -9,6 +9,7 @@ from lnt_core.data.batches import num_steps
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError, LntError
 from lnt_core.identity import trial_id
+from lnt_core.trial import CHECKPOINT
 from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.execution import latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
@@ -180,7 +181,7 @@ def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -
     """Of a grid or of random draws; those with a checkpoint first."""
     named = [(trial_id(config), config) for config in planned]
     left = [(name, config) for name, config in named if name not in done]
-    left.sort(key=lambda item: not (context.execution.trial(item[0]) / "checkpoint.pt").exists())
+    left.sort(key=lambda item: not (context.execution.trial(item[0]) / CHECKPOINT).exists())
     return [point_of(context.sweep, config) for _, config in left]
 
 

@@ -11,9 +11,11 @@ from pydantic import Field, ValidationError
 
 import lnt_core
 from lnt_core.config import TrialConfig
+from lnt_core.data.batches import num_steps
 from lnt_core.errors import ConfigError, all_problems, bad_field
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES
+from lnt_core.trial import WEIGHTS, TrialResult, model_name, run_trial
 from sweeps.config import ResourcesConfig
 from sweeps.execution import TRIAL, Execution
 from sweeps.problems import load_yaml, validation_problems
@@ -22,8 +24,6 @@ from sweeps.space import short_rate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-    from lnt_core.trial import TrialResult
 
 LIBRARIES = ("torch", "transformers", "peft", "pycocoevalcap")
 """Whose versions a result depends on."""
@@ -71,17 +71,20 @@ def export(client: "MlflowClient", name: str, strategy: str | None, out: Path) -
     config_path = Path(client.download_artifacts(trial.run_id, TRIAL, str(out)))
     config = TrialConfig.model_validate(load_yaml(config_path))
     config_path.unlink()
-    client.download_artifacts(trial.run_id, "weights", str(out))
-    for path in (out / "weights").iterdir():
+    client.download_artifacts(trial.run_id, WEIGHTS, str(out))
+    for path in (out / WEIGHTS).iterdir():
         shutil.move(path, out / path.name)
-    (out / "weights").rmdir()
+    (out / WEIGHTS).rmdir()
     parent = client.get_run(sweep.run_id).data.params
     resources = ResourcesConfig(
         cpus_per_trial=float(parent["resources.cpus_per_trial"]),
         gpus_per_trial=float(parent["resources.gpus_per_trial"]),
     )
     _write(out / "best.yaml", sweep, trial, config, resources)
-    (out / "README.md").write_text(model_card(sweep, trial, config), encoding="utf-8")
+    is_adapter = (out / "adapter_config.json").is_file()
+    (out / "README.md").write_text(
+        model_card(sweep, trial, config, is_adapter=is_adapter), encoding="utf-8"
+    )
     return trial
 
 
@@ -127,12 +130,10 @@ def load_best(path: Path) -> BestConfig:
         raise all_problems(str(path), validation_problems(error, BestConfig)) from None
 
 
-def train_best(best: BestConfig, out: Path, cache: Path) -> "TrialResult":
+def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
     """Train an exported trial once more, in this process."""
     from rich.progress import Progress
 
-    from lnt_core.data.batches import num_steps
-    from lnt_core.trial import run_trial
     from sweeps.trainable import worker_for
 
     worker = worker_for(best.resources, cache)
@@ -153,15 +154,13 @@ def train_best(best: BestConfig, out: Path, cache: Path) -> "TrialResult":
         return run_trial(best.trial, out=out, report=show, worker=worker)
 
 
-def model_card(sweep: Sweep, trial: Trial, config: TrialConfig) -> str:
+def model_card(sweep: Sweep, trial: Trial, config: TrialConfig, *, is_adapter: bool) -> str:
     """The model card in Hugging Face's form: front matter, then what, how, and how well."""
-    from lnt_core.trial import model_name
-
     method = STRATEGIES[trial.strategy]
     base = "-" if sweep.base_score is None else f"{sweep.base_score:.2f}"
     reported = "-" if trial.report_score is None else f"{trial.report_score:.2f}"
     return f"""---
-library_name: {"peft" if trial.strategy in PEFT_STRATEGIES else "safetensors"}
+library_name: {"peft" if is_adapter else "safetensors"}
 base_model: {model_name(config)}
 pipeline_tag: image-text-to-text
 tags: [lnt, {trial.strategy}]
@@ -184,6 +183,3 @@ The winner of {len(sweep.trials)} trials. Method: {method.label} ({method.source
 - `adapter_model.safetensors` (PEFT) or `delta.safetensors` (tensors by their names in the base).
 - `base_connector.safetensors`: the connector of stage 1, part of the base.
 """
-
-
-PEFT_STRATEGIES = frozenset({"lora", "layernorm", "layernorm_simple"})

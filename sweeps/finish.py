@@ -23,7 +23,8 @@ class Outcome:
     sweep: Sweep
     execution: Execution
     interrupted: bool
-    num_failed: int
+    errors: tuple[str, ...]
+    """Of each failed trial, the last line."""
 
 
 def finish(
@@ -36,7 +37,8 @@ def finish(
 ) -> Outcome:
     """Winners, their weights, the figure; then the parent run is closed."""
     execution = context.execution
-    num_failed = sum(r.status == "failed" for r in execution.results().values())
+    failed = [r for r in execution.results().values() if r.status == "failed"]
+    errors = tuple(result.error.strip().rpartition("\n")[2] for result in failed)
     if interrupted:
         tracker.interrupted()
     tracker.flush()
@@ -54,8 +56,8 @@ def finish(
             tracker.parent_artifact(execution.path / "best.yaml")
             assert best.score is not None
             tracker.parent_metrics({"best/select/cider": best.score})
-    status = "KILLED" if interrupted else "FAILED" if num_failed else "FINISHED"
+    status = "KILLED" if interrupted else "FAILED" if errors else "FINISHED"
     tracker.close(
         status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
     )
-    return Outcome(sweep, execution, interrupted, num_failed)
+    return Outcome(sweep, execution, interrupted, errors)

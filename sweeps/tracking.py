@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from lnt_core.config import TrialConfig
+from lnt_core.trial import WEIGHTS
 from sweeps.events import EVENTS, Event, read_events
 from sweeps.execution import Execution, Result, read_json, write_json
 
@@ -89,9 +90,9 @@ class Tracker:
 
     def log_weights(self, trial_id: str) -> None:
         """Add a winner's weights to its run."""
-        weights = self._execution.trial(trial_id) / "weights"
+        weights = self._execution.trial(trial_id) / WEIGHTS
         run_id = self._state["runs"][trial_id]["run_id"]
-        self._orders.put(lambda: self._client.log_artifacts(run_id, str(weights), "weights"))
+        self._orders.put(lambda: self._client.log_artifacts(run_id, str(weights), WEIGHTS))
 
     def parent_metrics(self, metrics: dict[str, float]) -> None:
         """Set metrics of the parent run."""
@@ -199,6 +200,8 @@ class Tracker:
         elif trial.trial_id not in self._open:
             self._client.update_run(known["run_id"], status="RUNNING")
             self._client.set_tag(known["run_id"], "lnt.status", "running")
+            known["closed"] = False
+            self._save()
         self._open.add(trial.trial_id)
 
     def _close_run(self, trial: TrialRun, result: Result) -> None:

@@ -4,6 +4,7 @@ import math
 import shutil
 
 from lnt_core.config import TrialConfig
+from lnt_core.trial import WEIGHTS
 from sweeps.execution import Execution, Result
 
 
@@ -24,6 +25,6 @@ class WinnerWeights:
         before = self._best.get(config.strategy.name)
         if before is not None and before[1] != trial_id:
             loser = trial_id if before[0] <= rank else before[1]
-            shutil.rmtree(self._execution.trial(loser) / "weights", ignore_errors=True)
+            shutil.rmtree(self._execution.trial(loser) / WEIGHTS, ignore_errors=True)
         if before is None or rank < before[0]:
             self._best[config.strategy.name] = (rank, trial_id)

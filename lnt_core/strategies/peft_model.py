@@ -21,6 +21,8 @@ def wrap(model: "nn.Module", config: "PeftConfig", roles: "Roles") -> "nn.Module
     tied = embedding.weight is head.weight
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
+        warnings.filterwarnings("ignore", message="Unsupported layer type")  # RMSNorm is a norm
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
         wrapped = get_peft_model(model, config)
     if tied and getattr(config, "modules_to_save", None):
         copies = [

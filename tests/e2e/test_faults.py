@@ -67,3 +67,15 @@ def test_a_finished_sweep_has_nothing_to_resume(finished) -> None:
     finished.lnt("run", "sweep.yaml", "--resume")
     assert {path: path.stat().st_mtime_ns for path in before} == before
     finished.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
+
+
+def test_failed_trials_are_told_and_tried_again(sweep) -> None:
+    """Conversations cut before their answers: nothing can be learnt from them."""
+    cut = ("--set", "train.max_length=8")
+    told = sweep.lnt("run", "sweep.yaml", *cut, expect=1)
+    assert "6 trials failed, the first with: " in told
+    assert "lnt run sweep.yaml --set train.max_length=8 --resume" in told
+    sweep.lnt("run", "sweep.yaml", *cut, "--resume", expect=1)
+    _, runs = sweep.runs()
+    assert {run.info.status for run in runs} == {"FAILED"}
+    assert len(runs) == NUM_TRIALS + 1

@@ -158,6 +158,22 @@ def test_an_interrupted_run_is_killed_and_opened_again(client, sweep, execution,
     assert (run.info.status, run.data.tags["lnt.status"]) == ("FINISHED", "finished")
 
 
+def test_a_failed_trial_that_is_tried_again_ends_as_it_ends_then(
+    client, sweep, execution, trial
+) -> None:
+    first = tracker(client, sweep, execution)
+    first.ended(trial, Result("failed", 1, error="boom"))
+    first.close("FAILED")
+    second = tracker(client, sweep, execution)
+    second.started(trial)
+    emit(execution, trial, [1, 2])
+    second.ended(trial, DONE)
+    second.close("FINISHED")
+    (run,) = runs_of(client, sweep, "trial")
+    assert (run.info.status, run.data.tags["lnt.status"]) == ("FINISHED", "finished")
+    assert logged_steps(client, run) == [1, 2]
+
+
 def test_a_store_that_is_away_loses_nothing(client, sweep, execution, trial) -> None:
     flaky = Flaky(client, failures=0)
     sent = tracker(flaky, sweep, execution)

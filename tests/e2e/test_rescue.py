@@ -1,0 +1,157 @@
+"""Sweeps that are killed again and again, at once, or by what they find on disk."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import STAGE, Sweep, kill
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+NUM_TRIALS, NUM_STEPS = 4, 60
+SMALL = {
+    "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-4]},
+    "train": {"max_steps": NUM_STEPS, "checkpoint_every_steps": 3, **STAGE},
+    "resources": {"max_concurrent_trials": 1},  # so that midway is a state, not a moment
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, cache) -> Sweep:
+    sweep = Sweep(tmp_path_factory.mktemp("undisturbed") / "sweep", cache, **SMALL)
+    sweep.lnt("run", "sweep.yaml")
+    return sweep
+
+
+@pytest.fixture
+def small(sweep_with) -> Sweep:
+    return sweep_with(**SMALL)
+
+
+def steps(folder: Path) -> list[int]:
+    """Of the whole lines of a trial's events."""
+    lines = (folder / "events.jsonl").read_text().split("\n")[:-1]
+    return [int(line[1 : line.index(",")]) for line in lines]
+
+
+def is_underway(sweep: Sweep, *, num_ended: int) -> Callable[[], bool]:
+    """So many trials have ended, and another has a checkpoint and most of its way before it."""
+
+    def ready() -> bool:
+        ended = {path.parent for path in sweep.files("result.json")}
+        running = {path.parent for path in sweep.files("checkpoint.pt")} - ended
+        return len(ended) >= num_ended and any(len(steps(p)) < NUM_STEPS // 2 for p in running)
+
+    return ready
+
+
+def contents(sweep: Sweep) -> dict[Path, bytes]:
+    """What every ended trial has written."""
+    ended = [path.parent for path in sweep.files("result.json")]
+    return {p: p.read_bytes() for t in ended for p in (t / "result.json", t / "events.jsonl")}
+
+
+def test_killed_twice_and_resumed_at_once_it_ends_the_same(undisturbed, small) -> None:
+    driver = small.start("run", "sweep.yaml")
+    small.wait_until(is_underway(small, num_ended=1))
+    kill(driver)
+    ended_first = contents(small)
+    driver = small.start("run", "sweep.yaml", "--resume")  # its first Ray may still be going down
+    small.wait_until(is_underway(small, num_ended=2))
+    kill(driver)
+    ended = contents(small)
+    small.lnt("run", "sweep.yaml", "--resume")
+    assert ended_first.items() <= ended.items() <= contents(small).items()
+    small.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
+    assert small.scores() == undisturbed.scores()
+
+
+def test_a_driver_killed_before_its_first_trial_resumes(undisturbed, small) -> None:
+    driver = small.start("run", "sweep.yaml")
+    small.wait_until(lambda: bool(list(small.folder.glob("lnt_runs/small/*/execution.json"))))
+    time.sleep(3)  # into the start of Ray and MLflow
+    kill(driver)
+    assert not small.files("result.json")
+    small.lnt("run", "sweep.yaml", "--resume")
+    small.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
+    assert small.scores() == undisturbed.scores()
+
+
+def test_a_checkpoint_that_is_broken_fails_its_trial_alone(undisturbed, small) -> None:
+    driver = small.start("run", "sweep.yaml")
+    small.wait_until(is_underway(small, num_ended=1))
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=120) == 130
+    (checkpoint,) = small.files("checkpoint.pt")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    printed = small.lnt("run", "sweep.yaml", "--resume", expect=1)
+    assert (
+        "1 trials failed (error.txt in their MLflow runs); "
+        "try them again with: lnt run sweep.yaml --resume"
+    ) in printed
+    client, runs = small.runs()
+    status = {run.data.tags.get("lnt.trial_id"): run.info.status for run in runs}
+    broken = checkpoint.parent.name
+    assert status.pop(None) == "FAILED"
+    assert status.pop(broken) == "FAILED"
+    assert set(status.values()) == {"FINISHED"}
+    assert len(status) == NUM_TRIALS - 1
+    (run,) = [run for run in runs if run.data.tags.get("lnt.trial_id") == broken]
+    assert "error.txt" in [file.path for file in client.list_artifacts(run.info.run_id)]
+    assert broken not in {w["run_id"] for w in small.best()["winners"]}
+
+
+def test_a_rate_that_diverges_has_no_score_and_never_wins(sweep_with) -> None:
+    sweep = sweep_with(
+        **SMALL | {"search": {"strategy": ["full"], "learning_rate": [0.9, 0.5, 1e-4]}}
+    )
+    printed = sweep.lnt("run", "sweep.yaml")
+    assert "Of 3 trials: 2 diverged." in printed
+    assert [(w["strategy"], w["learning_rate"]) for w in sweep.best()["winners"]] == [
+        ("full", 1e-4)
+    ]
+    _, runs = sweep.runs()
+    diverged = [run for run in runs if run.data.tags.get("lnt.status") == "diverged"]
+    assert {run.data.params["learning_rate"] for run in diverged} == {"0.9", "0.5"}
+    assert {run.info.status for run in diverged} == {"FINISHED"}
+    assert not any("select/cider" in run.data.metrics for run in diverged)
+
+
+def test_a_killed_tpe_draws_as_many_as_asked_for_and_no_more(sweep_with) -> None:
+    search = {
+        "strategy": ["layernorm", "full"],
+        "learning_rate": {"low": 1e-5, "high": 1e-2},
+        "algorithm": "tpe",
+        "num_trials": 4,
+    }
+    sweep = sweep_with(**SMALL | {"search": search})
+    driver = sweep.start("run", "sweep.yaml")
+    sweep.wait_until(is_underway(sweep, num_ended=1))
+    kill(driver)
+    ended = contents(sweep)
+    sweep.lnt("run", "sweep.yaml", "--resume")
+    assert ended.items() <= contents(sweep).items()
+    sweep.assert_tracked_once(num_trials=4, num_steps=NUM_STEPS)
+
+
+def test_an_interrupted_asha_sweep_finishes_and_stops_some(sweep_with) -> None:
+    search = {
+        "strategy": ["full"],
+        "learning_rate": {"low": 1e-7, "high": 5e-3},
+        "algorithm": "random",
+        "num_trials": 6,
+        "scheduler": "asha",
+    }
+    sweep = sweep_with(**SMALL | {"search": search})
+    driver = sweep.start("run", "sweep.yaml")
+    sweep.wait_until(is_underway(sweep, num_ended=1))
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=120) == 130
+    sweep.lnt("run", "sweep.yaml", "--resume")
+    _, runs = sweep.runs()
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    statuses = [run.data.tags["lnt.status"] for run in runs if "lnt.trial_id" in run.data.tags]
+    assert len(statuses) == 6
+    assert set(statuses) == {"finished", "stopped"}

@@ -1,0 +1,101 @@
+"""The folder of an execution: which one is resumed, and who may work in it."""
+
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from lnt_core.errors import ConfigError
+from sweeps.config import SweepConfig
+from sweeps.execution import latest_execution, new_execution, write_json
+from sweeps.load import load_sweep
+
+
+@pytest.fixture
+def sweep(tmp_path) -> SweepConfig:
+    return SweepConfig.model_validate(
+        {
+            "name": "s",
+            "model": {"tiny": True},
+            "search": {"strategy": [{"name": "lora", "rank": [4, 8]}], "learning_rate": "paper"},
+            "tracking": {"storage": str(tmp_path / "runs")},
+        }
+    )
+
+
+def test_the_kept_sweep_file_is_the_same_sweep(sweep) -> None:
+    kept = new_execution(sweep).path / "sweep.yaml"
+    assert load_sweep(str(kept)) == sweep
+
+
+def test_resume_passes_over_a_newer_execution_of_another_sweep(sweep) -> None:
+    mine = new_execution(sweep)
+    new_execution(sweep.model_copy(update={"seed": 1}))
+    assert latest_execution(sweep) == mine
+
+
+@pytest.mark.parametrize(
+    "change", ["resources.cpus_per_trial=2", "resources.max_concurrent_trials=1"]
+)
+def test_resume_on_another_machine_is_the_same_sweep(change, sweep) -> None:
+    started = new_execution(sweep)
+    changed = load_sweep(str(started.path / "sweep.yaml"), (change,))
+    assert changed != sweep
+    assert latest_execution(changed) == started
+
+
+def test_an_execution_killed_while_it_was_made_is_passed_over(sweep) -> None:
+    whole, torn = new_execution(sweep), new_execution(sweep)
+    (torn.path / "execution.json").unlink()
+    assert latest_execution(sweep) == whole
+
+
+def test_a_driver_in_another_process_keeps_this_one_away(sweep) -> None:
+    execution = new_execution(sweep)
+    code = (
+        "import sys; from pathlib import Path; from sweeps.execution import Execution\n"
+        "with Execution(Path(sys.argv[1])).locked():\n"
+        "    print('locked', flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(execution.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout.readline() == b"locked\n"
+        with pytest.raises(ConfigError) as refused, execution.locked():
+            pass
+        assert str(refused.value) == f"another `lnt run` is at work in {execution.path}"
+    finally:
+        other.kill()
+        other.communicate()
+    with execution.locked():  # a killed driver holds nothing
+        pass
+
+
+def test_a_reader_never_sees_half_a_file(tmp_path) -> None:
+    path = tmp_path / "state.json"
+    contents = [{"runs": [n] * 2000} for n in range(60)]
+    write_json(path, contents[0])
+    seen, done = [], threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append(json.loads(path.read_text()))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for content in contents:
+        write_json(path, content)
+    done.set()
+    reader.join()
+    assert seen
+    assert all(content in contents for content in seen)
+
+
+def test_writing_json_leaves_nothing_beside_it(tmp_path) -> None:
+    write_json(tmp_path / "deep" / "x.json", [1])
+    assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "x.json"]

@@ -1,0 +1,65 @@
+"""Which weights stay on disk."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sweeps.config import SweepConfig
+from sweeps.execution import Execution, Result
+from sweeps.selection import Trial, winners
+from sweeps.space import trials
+from sweeps.weights import WinnerWeights
+
+SWEEP = SweepConfig.model_validate(
+    {
+        "name": "s",
+        "model": {"tiny": True},
+        "search": {"strategy": ["full", "layernorm"], "learning_rate": [1e-2, 1e-3, 1e-4]},
+    }
+)
+NAMED = list(zip("abcdef", trials(SWEEP), strict=True))
+
+
+def finished(score: float) -> Result:
+    return Result("finished", 1, {"select/cider": score, "params/trainable": 5.0})
+
+
+def keep(execution: Execution, results: list[Result], order=range(6)) -> set[str]:
+    """Tell of the trials in that order; which of them have weights in the end."""
+    keeper = WinnerWeights(execution)
+    for index in order:
+        name, config = NAMED[index]
+        if results[index].status == "finished":
+            (execution.trial(name) / "weights").mkdir(parents=True)
+        keeper.keep_best(name, config, results[index])
+    return {name for name, _ in NAMED if (execution.trial(name) / "weights").is_dir()}
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from([0.0, 1.0, 2.5]), min_size=6, max_size=6), st.permutations(range(6))
+)
+def test_in_any_order_the_winners_weights_stay_and_no_others(
+    tmp_path_factory, scores, order
+) -> None:
+    execution = Execution(tmp_path_factory.mktemp("execution"))
+    results = [finished(score) for score in scores]
+    found = winners(
+        Trial("r", n, c.strategy.name, c.learning_rate, "finished", score, None, 5, 0.5)
+        for (n, c), score in zip(NAMED, scores, strict=True)
+    )
+    assert keep(execution, results, order) == {winner.trial.trial_id for winner in found}
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "stopped"])
+def test_a_trial_without_a_score_never_costs_another_its_weights(status, tmp_path) -> None:
+    results = [Result(status)] * 2 + [finished(0.0), finished(1.0)] + [Result(status)] * 2
+    assert keep(Execution(tmp_path), results) == {"c", "d"}
+
+
+def test_a_trial_told_of_twice_keeps_its_weights(tmp_path) -> None:
+    keeper, execution = WinnerWeights(Execution(tmp_path)), Execution(tmp_path)
+    (execution.trial("a") / "weights").mkdir(parents=True)
+    for _ in range(2):
+        keeper.keep_best("a", NAMED[0][1], finished(1.0))
+    assert (execution.trial("a") / "weights").is_dir()

@@ -70,24 +70,3 @@ def test_a_broken_checkpoint_fails_its_trial_alone_until_it_is_gone(undisturbed,
     small.lnt("run", "sweep.yaml", "--resume")
     small.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
     assert small.scores() == undisturbed.scores()
-
-
-def test_an_interrupted_asha_sweep_finishes_and_stops_some(sweep_with) -> None:
-    search = {
-        "strategy": ["full"],
-        "learning_rate": {"low": 1e-7, "high": 5e-3},
-        "algorithm": "random",
-        "num_trials": 6,
-        "scheduler": "asha",
-    }
-    sweep = sweep_with(**SMALL | {"search": search})
-    driver = sweep.start("run", "sweep.yaml")
-    sweep.wait_until(is_underway(sweep, num_ended=1))
-    driver.send_signal(signal.SIGINT)
-    assert driver.wait(timeout=120) == 130
-    sweep.lnt("run", "sweep.yaml", "--resume")
-    _, runs = sweep.runs()
-    assert {run.info.status for run in runs} == {"FINISHED"}
-    statuses = [run.data.tags["lnt.status"] for run in runs if "lnt.trial_id" in run.data.tags]
-    assert len(statuses) == 6
-    assert set(statuses) == {"finished", "stopped"}

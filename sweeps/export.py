@@ -67,6 +67,11 @@ def export(client: "MlflowClient", name: str, strategy: str | None, out: Path) -
         raise ConfigError(f"-o is {str(out)!r}, which is not empty; choose another folder")
     sweep = read_sweep(client, name)
     trial = _winner(sweep, strategy)
+    if not client.list_artifacts(trial.run_id, WEIGHTS):
+        raise ConfigError(
+            f"the weights of {trial.strategy} are not in MLflow, where they go when a sweep ends; "
+            f"this one is {sweep.status}: finish it with `lnt run SWEEP --resume`"
+        )
     out.mkdir(parents=True, exist_ok=True)
     config_path = Path(client.download_artifacts(trial.run_id, TRIAL, str(out)))
     config = TrialConfig.model_validate(load_yaml(config_path))

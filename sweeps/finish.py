@@ -42,7 +42,7 @@ def finish(
     if interrupted:
         tracker.interrupted()
     tracker.flush()
-    sweep = read_sweep(client, context.sweep.name)
+    sweep = read_sweep(client, context.sweep.name, tracker.parent_id)
     if not interrupted:
         draw_curve(sweep, execution.path / "curve.png")
         tracker.parent_artifact(execution.path / "curve.png")

@@ -51,8 +51,8 @@ def optuna_search(sweep: SweepConfig, execution: Execution) -> OptunaSearch:
     }
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name=sweep.name, direction="maximize")
-    results = execution.results()
-    for trial_id, config in execution.configs().items():
+    results, configs = execution.results(), execution.configs()
+    for trial_id, config in configs.items():
         point, result = point_of(sweep, config), results.get(trial_id)
         if result is None:
             study.enqueue_trial(point)
@@ -65,7 +65,8 @@ def optuna_search(sweep: SweepConfig, execution: Execution) -> OptunaSearch:
         space,
         metric=OBJECTIVE,
         mode="max",
-        sampler=optuna.samplers.TPESampler(seed=sweep.seed),
+        # the same seed would draw the first driver's points once more
+        sampler=optuna.samplers.TPESampler(seed=sweep.seed + len(configs)),
         storage=storage,
         study_name=sweep.name,
     )

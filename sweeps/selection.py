@@ -102,22 +102,26 @@ def _winner(trials: list[Trial]) -> Winner | None:
     return Winner(best, edge)
 
 
-def read_sweep(client: "MlflowClient", name: str) -> Sweep:
-    """The latest execution of the sweep of that name.
+def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> Sweep:
+    """The latest execution of the sweep of that name, or the one whose parent run is given.
 
     Raises:
         ConfigError: The store knows no such sweep.
     """
     experiment = client.get_experiment_by_name(name)
     parents = (
-        client.search_runs(
-            [experiment.experiment_id],
-            "tags.`lnt.kind` = 'sweep'",
-            order_by=["attributes.start_time DESC"],
-            max_results=1,
+        [client.get_run(run_id)]
+        if run_id is not None
+        else (
+            client.search_runs(
+                [experiment.experiment_id],
+                "tags.`lnt.kind` = 'sweep'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+            if experiment
+            else []
         )
-        if experiment
-        else []
     )
     if experiment is None or not parents:
         known = [e.name for e in client.search_experiments() if e.name != "Default"]

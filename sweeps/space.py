@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+from collections import Counter
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -39,12 +40,17 @@ def strategy_problems(content: Any) -> list[str]:
         if name not in STRATEGIES:
             problems.append(bad_field(field, name, allowed=STRATEGIES))
             continue
+        problems += [
+            f"{field}.{option} is an empty list: give at least one value"
+            for option, value in given.items()
+            if value == []
+        ]
         for options in _combinations(given):
             try:
                 _STRATEGY.validate_python(options)
             except ValidationError as error:
                 found = _option_problems(error, STRATEGIES[name].Config)
-                problems += [f"{field}.{problem}" for problem in found]
+                problems += [f"{field}{problem}" for problem in found]
     return problems
 
 
@@ -52,8 +58,15 @@ def point_problems(sweep: SweepConfig) -> list[str]:
     """Points that stand twice, or more random points than there are; empty if all is well."""
     chosen, search = strategies(sweep), sweep.search
     if search.algorithm == "grid":
-        twice = _duplicates(list(itertools.product(chosen, search.rates)))
+        twice = [label(trial_config(sweep, *p)) for p in _duplicates(chosen, search.rates)]
         return [f"search: the trial {name} is listed twice" for name in twice]
+    if search.algorithm == "tpe" and search.rates:
+        fix = "TPE would draw the same trials again; for a list use `grid` or `random`"
+        return [
+            bad_field(
+                "search.learning_rate", list(search.rates), allowed="a range {low, high}", fix=fix
+            )
+        ]
     most = len(set(chosen)) * len(set(search.rates))
     wanted = search.num_trials or 0
     if search.algorithm == "random" and search.rates and wanted > most:
@@ -109,19 +122,16 @@ def _combinations(given: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _option_problems(error: ValidationError, config: type[StrategyConfig]) -> list[str]:
-    problems = validation_problems(error, config)
-    return [problem.removeprefix(f"{config.model_fields['name'].default}.") for problem in problems]
+    """What follows the strategy's place: ``.rank is 0, ...`` or ``: ...`` of the whole."""
+    name = str(config.model_fields["name"].default)
+    return [problem.removeprefix(name) for problem in validation_problems(error, config)]
 
 
-def _duplicates(points: list[tuple[StrategyConfig, float]]) -> list[str]:
-    seen: set[tuple[StrategyConfig, float]] = set()
-    twice = []
-    for point in points:
-        if point in seen:
-            strategy, rate = point
-            twice.append(f"{strategy.name} lr={short_rate(rate)}")
-        seen.add(point)
-    return twice
+def _duplicates(
+    chosen: list[StrategyConfig], rates: tuple[float, ...]
+) -> list[tuple[StrategyConfig, float]]:
+    counts = Counter(itertools.product(chosen, rates))
+    return [point for point, count in counts.items() if count > 1]
 
 
 def _draw(sweep: SweepConfig, chosen: list[StrategyConfig]) -> list[tuple[StrategyConfig, float]]:

@@ -20,7 +20,9 @@ class WinnerWeights:
 
     def keep_best(self, trial_id: str, config: TrialConfig, result: Result) -> None:
         """Take in the result of a trial that has just ended."""
-        score = -math.inf if result.score is None else result.score
+        score = result.score
+        if score is None or not math.isfinite(score):  # such a trial never wins
+            score = -math.inf
         rank = (-score, result.metrics.get("params/trainable", 0.0), config.learning_rate)
         before = self._best.get(config.strategy.name)
         if before is not None and before[1] != trial_id:

@@ -74,7 +74,10 @@ def is_karpathy(content: Any) -> bool:
     """``{"images": [{"filename", "split", "sentences": [{"raw"}]}]}``: Flickr8k, 30k, COCO."""
     images: Any = content.get("images") if isinstance(content, dict) else []
     return bool(images) and all(
-        isinstance(item, dict) and {"filename", "split", "sentences"} <= item.keys()
+        isinstance(item, dict)
+        and isinstance(item.get("filename"), str)
+        and isinstance(item.get("split"), str)
+        and _all_texts(item.get("sentences"), "raw")
         for item in images
     )
 
@@ -84,7 +87,19 @@ def is_llava(content: Any) -> bool:
     return (
         isinstance(content, list)
         and bool(content)
-        and all(isinstance(item, dict) and item.get("conversations") for item in content)
+        and all(
+            isinstance(item, dict)
+            and item.get("conversations")
+            and _all_texts(item["conversations"], "from", "value")
+            for item in content
+        )
+    )
+
+
+def _all_texts(listed: Any, *keys: str) -> bool:
+    return isinstance(listed, list) and all(
+        isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in keys)
+        for entry in listed
     )
 
 

@@ -121,11 +121,11 @@ def train(
                 "train/tokens_per_s": tokens / elapsed,
             },
         )
-        if checkpoint is not None and (step % config.checkpoint_every_steps == 0 or step == total):
-            save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
         if after_step is not None and not diverged:
             after_step(step)
             model.train()
+        if checkpoint is not None and (step % config.checkpoint_every_steps == 0 or step == total):
+            save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
     model.eval()
     elapsed = time.perf_counter() - started
     return Trained(

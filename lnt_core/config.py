@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from lnt_core.frozen import Frozen
-from lnt_core.strategies import AnyStrategyConfig
+from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
 
 CAPTION_PROMPT = "Provide a one-sentence caption for the provided image."
 """lmms-eval's captioning prompt (its flickr30k task)."""
@@ -200,3 +200,13 @@ class TrialConfig(Frozen):
     """Left out: no stage 1 (a checkpoint's connector is aligned already)."""
     train: TuneConfig = TuneConfig()
     seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _checkpointing_allowed(self) -> Self:
+        name = self.strategy.name
+        if self.train.gradient_checkpointing and not STRATEGIES[name].allows_checkpointing:
+            raise ValueError(
+                f"`strategy` {name!r} does not work with gradient checkpointing; set "
+                "`train.gradient_checkpointing: false`"
+            )
+        return self

@@ -20,9 +20,9 @@ from lnt_core.accounting import (
 from lnt_core.config import TrialConfig
 from lnt_core.models.vlm import own_trainable
 from lnt_core.seeding import seed_everything
-from lnt_core.strategies import get_strategy
+from lnt_core.strategies import Strategy, get_strategy
 from lnt_core.strategies.weights import save_connector, save_weights
-from lnt_core.training.loop import Report, Trained, train
+from lnt_core.training.loop import Hooks, Report, Trained, train
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -56,7 +56,8 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     prepared = worker.prepare(config)
     seed_everything(config.seed)
     reset_peak_memory()
-    model, count = tunable_model(prepared, config)
+    strategy = get_strategy(config.strategy.name)
+    model, count = tunable_model(prepared, strategy, config)
     prepare_s = time.perf_counter() - started
 
     def evaluate_midway(step: int) -> None:
@@ -69,33 +70,35 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         model,
         prepared.samples,
         config.train,
+        strategy=strategy,
         learning_rate=config.learning_rate,
         seed=config.seed,
         store=prepared.store,
         pad_id=prepared.pad_id,
-        report=report,
+        hooks=Hooks(report, after_step=evaluate_midway),
         checkpoint=out / CHECKPOINT,
-        after_step=evaluate_midway,
     )
     started = time.perf_counter()
     scores = {} if trained.diverged else evaluate(model, prepared, out, bf16=bf16)
     metrics = _measured(trained, count, prepare_s, eval_s=time.perf_counter() - started) | scores
     report(trained.steps, metrics)
     if not trained.diverged:
-        save_weights(model, out / WEIGHTS, base_name=model_name(config))
+        save_weights(model, out / WEIGHTS, strategy=config.strategy, base_name=model_name(config))
         save_connector(prepared.base, out / WEIGHTS)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
 
 
-def tunable_model(prepared: Prepared, config: TrialConfig) -> tuple[nn.Module, ParameterCount]:
+def tunable_model(
+    prepared: Prepared,
+    strategy: Strategy,  # type: ignore[type-arg]
+    config: TrialConfig,
+) -> tuple[nn.Module, ParameterCount]:
     """A copy of the base of which exactly the strategy's parameters train."""
     base = prepared.base
-    strategy = get_strategy(config.strategy.name)
     model = strategy.apply(base.trial_copy(), base.roles, config.strategy)
     own_trainable(model)
-    tower = base.model.get_submodule(base.roles.vision)
-    return model, count_parameters(model, left_out=sum(p.numel() for p in tower.parameters()))
+    return model, count_parameters(model, left_out=sum(p.numel() for p in base.tower.parameters()))
 
 
 def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:

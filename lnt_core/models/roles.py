@@ -11,12 +11,36 @@ ATTENTION_NAMES = {"q": ("q_proj", "query", "wq"), "v": ("v_proj", "value", "wv"
 """What the query and value projections of an attention are called in the libraries of the field."""
 
 
+def _any_of(which: str) -> str:
+    return " or ".join(f"`{name}`" for name in ATTENTION_NAMES[which])
+
+
+LOOKED_FOR = {
+    "vision": "a vision tower (`vision_tower`), which a model of language alone lacks",
+    "connector": "a connector (`multi_modal_projector`), which a model of language alone lacks",
+    "norm": "norms outside the attention (LayerNorm, RMSNorm and their kin)",
+    "attn_q": f"in each block an attention with a linear {_any_of('q')}, not one fused",
+    "attn_v": f"in each block an attention with a linear {_any_of('v')}, not one fused",
+    "attn": "linear layers in the attention of each block",
+    "mlp": "linear layers of each block outside its attention",
+    "linear": "linear layers (`nn.Linear`) in the blocks",
+    "attention": "in each block an attention with linear q and v projections of its own",
+    "feedforward": "in each block one module that holds its MLP",
+}
+"""By role, what :func:`find_roles` looks for."""
+
+
 @dataclass(frozen=True)
 class Roles:
-    """Module names by role. Together they name every parameter but position embeddings."""
+    """Module names by role. Together they name every parameter but position embeddings.
 
-    vision: str
-    connector: str
+    A tuple is empty where the architecture has no such part, or fuses it with another (GPT-2's
+    q, k and v); :meth:`require` refuses a strategy that needs one.
+    """
+
+    vision: str | None
+    """None in a model of language alone, as is ``connector``."""
+    connector: str | None
     language: str
     """The language model without its output head."""
     embedding: str
@@ -29,11 +53,36 @@ class Roles:
     """The linear layers of each block outside its attention."""
     linear: tuple[str, ...]
     """Every linear layer of the language model's blocks."""
+    attention: tuple[str, ...]
+    """The attention module of each block."""
+    feedforward: tuple[str, ...]
+    """The module that holds each block's MLP."""
 
     @property
     def base(self) -> tuple[str, ...]:
         """What the paper trains besides: connector, word embedding, output head."""
-        return (self.connector, self.embedding, self.head)
+        connector = () if self.connector is None else (self.connector,)
+        return (*connector, self.embedding, self.head)
+
+    @property
+    def attn(self) -> tuple[str, ...]:
+        """The linear layers inside the attention of each block."""
+        return tuple(name for name in self.linear if name not in self.mlp) if self.mlp else ()
+
+    def require(self, *roles: str) -> tuple[str, ...]:
+        """The modules of these roles, in order.
+
+        Raises:
+            ConfigError: One of them is not there; says what was looked for.
+        """
+        missing = [role for role in roles if not getattr(self, role)]
+        if missing:
+            looked_for = "; ".join(f"`{role}`: {LOOKED_FOR[role]}" for role in missing)
+            raise ConfigError(f"this model has no part that a strategy needs. {looked_for}")
+        found = [getattr(self, role) for role in roles]
+        return tuple(
+            name for part in found for name in ((part,) if isinstance(part, str) else part)
+        )
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -44,10 +93,11 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def find_roles(model: nn.Module) -> Roles:
-    """Discover the roles of a LLaVA-like model: vision tower, connector, causal language model.
+    """Discover the roles of a LLaVA-like model, or of a causal language model alone.
 
     Args:
-        model: ``LlavaForConditionalGeneration``, or any model with the same three parts.
+        model: ``LlavaForConditionalGeneration``, any model with the same three parts, or any
+            ``AutoModelForCausalLM``.
 
     Raises:
         ConfigError: A part is missing; names each, and what was looked for.
@@ -57,36 +107,52 @@ def find_roles(model: nn.Module) -> Roles:
     vision = getattr(inner, "vision_tower", None)
     connector = getattr(inner, "multi_modal_projector", None)
     language = getattr(inner, "language_model", None)
-    head = getattr(model, "lm_head", None)
-    missing = [
-        what
-        for what, part in {
-            "a vision tower (`vision_tower`)": vision,
-            "a connector (`multi_modal_projector`)": connector,
-            "a language model (`language_model`)": language,
-            "an output head (`lm_head`)": head,
-        }.items()
-        if part is None
-    ]
-    if missing:
-        raise _unknown(model, missing)
+    outputs = getattr(model, "get_output_embeddings", lambda: None)
+    head = getattr(model, "lm_head", None) or outputs()
+    if vision is None and connector is None and language is None and head is not None:
+        language = getattr(model, "base_model", None)
+    else:
+        _refuse_missing(model, vision, connector, language, head)
     assert isinstance(language, nn.Module)
+    assert head is not None
     blocks = _blocks(language)
+    if not blocks:
+        raise _unknown(model, ["a list of equal blocks"])
     attentions = [_attention(block) for block in blocks]
-    if not blocks or None in attentions:
-        raise _unknown(model, _looked_for_in_blocks())
+    in_attention = {id(m) for a in attentions if a is not None for m in a.modules()}
+    known = None not in attentions
     return Roles(
-        vision=names[id(vision)],
-        connector=names[id(connector)],
+        vision=None if vision is None else names[id(vision)],
+        connector=None if connector is None else names[id(connector)],
         language=names[id(language)],
         embedding=names[id(language.get_input_embeddings())],  # type: ignore[operator]
         head=names[id(head)],
-        norm=_named(names, _norms(language, blocks, attentions)),
-        attn_q=_named(names, (_projection(a, "q") for a in attentions)),
-        attn_v=_named(names, (_projection(a, "v") for a in attentions)),
-        mlp=_named(names, _mlp_linears(blocks, attentions)),
+        norm=_named(names, _norms(language, blocks, in_attention)),
+        attn_q=_named(names, (_projection(a, "q") for a in attentions)) if known else (),
+        attn_v=_named(names, (_projection(a, "v") for a in attentions)) if known else (),
+        mlp=_named(names, _mlp_linears(blocks, in_attention)) if known else (),
         linear=_named(names, (m for b in blocks for m in b.modules() if isinstance(m, nn.Linear))),
+        attention=_named(names, attentions) if known else (),
+        feedforward=_feedforward(names, blocks, in_attention) if known else (),
     )
+
+
+def _refuse_missing(
+    model: nn.Module,
+    vision: nn.Module | None,
+    connector: nn.Module | None,
+    language: nn.Module | None,
+    head: nn.Module | None,
+) -> None:
+    parts = {
+        "a vision tower (`vision_tower`)": vision,
+        "a connector (`multi_modal_projector`)": connector,
+        "a language model (`language_model`)": language,
+        "an output head (`lm_head`)": head,
+    }
+    missing = [what for what, part in parts.items() if part is None]
+    if missing:
+        raise _unknown(model, missing)
 
 
 def _named(names: dict[int, str], modules: Iterable[nn.Module | None]) -> tuple[str, ...]:
@@ -110,17 +176,13 @@ def _projection(attention: nn.Module | None, which: str) -> nn.Module | None:
     return next((c for c in candidates if isinstance(c, nn.Linear)), None)
 
 
-def _norms(
-    language: nn.Module, blocks: list[nn.Module], attentions: list[nn.Module | None]
-) -> list[nn.Module]:
-    in_attention = {id(m) for a in attentions if a is not None for m in a.modules()}
+def _norms(language: nn.Module, blocks: list[nn.Module], in_attention: set[int]) -> list[nn.Module]:
     in_blocks = {id(m) for block in blocks for m in block.modules()}
     norms = [m for m in language.modules() if is_norm(m) and id(m) not in in_attention]
     return sorted(norms, key=lambda m: id(m) not in in_blocks)  # the final norm last
 
 
-def _mlp_linears(blocks: list[nn.Module], attentions: list[nn.Module | None]) -> list[nn.Module]:
-    in_attention = {id(m) for a in attentions if a is not None for m in a.modules()}
+def _mlp_linears(blocks: list[nn.Module], in_attention: set[int]) -> list[nn.Module]:
     return [
         module
         for block in blocks
@@ -129,9 +191,18 @@ def _mlp_linears(blocks: list[nn.Module], attentions: list[nn.Module | None]) ->
     ]
 
 
-def _looked_for_in_blocks() -> list[str]:
-    q, v = (" or ".join(f"`{name}`" for name in ATTENTION_NAMES[which]) for which in "qv")
-    return ["a list of equal blocks", f"in each block an attention with linear {q}, and {v}"]
+def _feedforward(
+    names: dict[int, str], blocks: list[nn.Module], in_attention: set[int]
+) -> tuple[str, ...]:
+    """The child of each block that holds all linears of its MLP; empty if a block has none."""
+    found = []
+    for block in blocks:
+        linears = {id(m) for m in _mlp_linears([block], in_attention)}
+        holders = [c for c in block.children() if linears <= {id(m) for m in c.modules()}]
+        if not linears or not holders or isinstance(holders[0], nn.Linear):
+            return ()
+        found.append(names[id(holders[0])])
+    return tuple(found)
 
 
 def _unknown(model: nn.Module, missing: list[str]) -> ConfigError:

@@ -46,6 +46,18 @@ class VisionLanguageModel:
         device: torch.device = next(self.model.parameters()).device
         return device
 
+    @property
+    def tower(self) -> nn.Module:
+        """The vision tower."""
+        tower: nn.Module = self.model.get_submodule(*self.roles.require("vision"))
+        return tower
+
+    @property
+    def connector(self) -> nn.Module:
+        """What translates the tower's features for the language model."""
+        connector: nn.Module = self.model.get_submodule(*self.roles.require("connector"))
+        return connector
+
     @torch.no_grad()
     def image_features(self, paths: list[Path]) -> Tensor:
         """The frozen tower's features of shape (images, tokens, channels), on the model's device.
@@ -55,9 +67,8 @@ class VisionLanguageModel:
         """
         images = [_open(path) for path in paths]
         pixels = self.image_processor(images, return_tensors="pt")["pixel_values"]
-        tower = self.model.get_submodule(self.roles.vision)
-        weight = next(tower.parameters())
-        outputs = tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
+        weight = next(self.tower.parameters())
+        outputs = self.tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
         layers = [outputs.hidden_states[layer] for layer in self.feature_layers]
         features: Tensor = torch.cat(layers, dim=-1)
         return features[:, 1:] if self.drop_first_token else features
@@ -72,8 +83,7 @@ class VisionLanguageModel:
             id(p): nn.Parameter(p.detach(), requires_grad=False) for p in self.model.parameters()
         }
         memo |= {id(buffer): buffer for buffer in self.model.buffers()}
-        tower = self.model.get_submodule(self.roles.vision)
-        memo[id(tower)] = PrecomputedTower()
+        memo[id(self.tower)] = PrecomputedTower()
         model = copy.deepcopy(self.model, memo)
         model.config.vision_feature_layer = -1
         model.config.vision_feature_select_strategy = "full"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lnt_core.strategies.adalora import AdaLoraConfig
+from lnt_core.strategies.adapters import AdapterParallelConfig, AdapterSerialConfig
 from lnt_core.strategies.attn_mlp import AttnMLPConfig
 from lnt_core.strategies.attn_qv import AttnQVConfig
 from lnt_core.strategies.base import STRATEGIES, Strategy, StrategyConfig, get_strategy, register
@@ -14,6 +16,8 @@ from lnt_core.strategies.connector import ConnectorConfig
 from lnt_core.strategies.full import FullConfig
 from lnt_core.strategies.layernorm import LayerNormConfig, LayerNormSimpleConfig
 from lnt_core.strategies.lora import LoraConfig
+from lnt_core.strategies.prefix import PrefixConfig
+from lnt_core.strategies.prompt import PromptConfig
 
 AnyStrategyConfig = Annotated[
     FullConfig
@@ -22,7 +26,12 @@ AnyStrategyConfig = Annotated[
     | AttnMLPConfig
     | LayerNormConfig
     | LayerNormSimpleConfig
-    | ConnectorConfig,
+    | ConnectorConfig
+    | AdapterSerialConfig
+    | AdapterParallelConfig
+    | PrefixConfig
+    | PromptConfig
+    | AdaLoraConfig,
     Field(discriminator="name"),
 ]
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import override
 
@@ -10,7 +10,7 @@ from lnt_core.errors import ConfigError, bad_field
 from lnt_core.frozen import Frozen
 
 if TYPE_CHECKING:  # so that reading a config does not import torch
-    from torch import nn
+    from torch import Tensor, nn
 
     from lnt_core.models.roles import Roles
 
@@ -25,12 +25,16 @@ Options = TypeVar("Options", bound=StrategyConfig)
 
 
 class Strategy(ABC, Generic[Options]):
-    """What trains, given a model and the roles of its parts."""
+    """What trains, given a model and the roles of its parts. One instance serves one trial."""
 
     Config: ClassVar[type[StrategyConfig]]
     label: ClassVar[str]
     """The paper's name for it."""
     source: ClassVar[str]
+    starts_at_base: ClassVar[bool] = True
+    """At step 0 the tuned model's output is the base's, bit for bit."""
+    allows_checkpointing: ClassVar[bool] = True
+    """Works with gradient checkpointing."""
 
     @abstractmethod
     def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":
@@ -42,8 +46,28 @@ class Strategy(ABC, Generic[Options]):
             options: The strategy's own options.
 
         Returns:
-            ``model`` itself, or a PEFT model around it. At step 0 its output equals the base's.
+            ``model`` itself, or a PEFT model around it.
+
+        Raises:
+            ConfigError: The model lacks what the strategy tunes.
         """
+
+    def begin(self, model: "nn.Module", num_steps: int) -> None:
+        """Told before the first step of how many optimiser steps there will be."""
+
+    def penalty(self, model: "nn.Module") -> "Tensor | None":
+        """What is added to the loss of a step, a scalar; it is not in ``train/loss``."""
+        return None
+
+    def after_step(self, model: "nn.Module", step: int) -> None:
+        """Called after each optimiser step, from 1 on, while the gradients are still there."""
+
+    def state(self, model: "nn.Module") -> dict[str, Any]:
+        """What a checkpoint must hold besides trained tensors; tensors and plain values."""
+        return {}
+
+    def load_state(self, model: "nn.Module", state: dict[str, Any]) -> None:
+        """Put back what :meth:`state` gave."""
 
 
 STRATEGIES: dict[str, type[Strategy]] = {}  # type: ignore[type-arg]

@@ -26,4 +26,4 @@ class Connector(TrainModules[ConnectorConfig]):
 
     @override
     def modules(self, roles: "Roles") -> tuple[str, ...]:
-        return (roles.connector,)
+        return roles.require("connector")

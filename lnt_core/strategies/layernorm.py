@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from typing_extensions import override
 
+from lnt_core.errors import ConfigError, bad_field
 from lnt_core.strategies.base import Strategy, StrategyConfig, register
 from lnt_core.strategies.peft_model import wrap
 
@@ -19,15 +20,47 @@ if TYPE_CHECKING:
 
 
 class LayerNormConfig(StrategyConfig):
-    """No options."""
+    """Options of LayerNorm tuning."""
 
     name: Literal["layernorm"] = "layernorm"
+    target_modules: tuple[str, ...] = ()
+    """Ends of norms' names, as PEFT takes them: `[input_layernorm, norm]`. Left out: the norms of
+    each block outside its attention, and the final one."""
 
 
 class LayerNormSimpleConfig(StrategyConfig):
-    """No options."""
+    """Options of LayerNorm tuning without the shared base."""
 
     name: Literal["layernorm_simple"] = "layernorm_simple"
+    target_modules: tuple[str, ...] = ()
+    """As for `layernorm`."""
+
+
+def norm_names(model: "nn.Module", roles: "Roles", target_modules: tuple[str, ...]) -> list[str]:
+    """Full names of the norms that train, outside the vision tower.
+
+    Raises:
+        ConfigError: One of ``target_modules`` is the end of no norm's name.
+    """
+    from lnt_core.models.roles import is_norm
+
+    if not target_modules:
+        return list(roles.require("norm"))
+    vision = f"{roles.vision}." if roles.vision else None
+    norms = [
+        name
+        for name, module in model.named_modules()
+        if is_norm(module) and not (vision and name.startswith(vision))
+    ]
+    ends = {
+        target: [n for n in norms if f".{n}".endswith(f".{target}")] for target in target_modules
+    }
+    for target, found in ends.items():
+        if not found:
+            known = sorted({name.rpartition(".")[2] for name in norms})
+            raise ConfigError(bad_field("strategy.target_modules", target, allowed=known))
+    chosen = {name for found in ends.values() for name in found}
+    return [name for name in norms if name in chosen]
 
 
 @register("layernorm")
@@ -44,7 +77,10 @@ class LayerNorm(Strategy[LayerNormConfig]):
 
         return wrap(
             model,
-            LNTuningConfig(target_modules=list(roles.norm), modules_to_save=list(roles.base)),
+            LNTuningConfig(
+                target_modules=norm_names(model, roles, options.target_modules),
+                modules_to_save=list(roles.base),
+            ),
             roles,
         )
 
@@ -63,4 +99,5 @@ class LayerNormSimple(Strategy[LayerNormSimpleConfig]):
     ) -> "nn.Module":
         from peft import LNTuningConfig
 
-        return wrap(model, LNTuningConfig(target_modules=list(roles.norm)), roles)
+        names = norm_names(model, roles, options.target_modules)
+        return wrap(model, LNTuningConfig(target_modules=names), roles)

@@ -1,4 +1,4 @@
-"""LoRA on every linear layer of the language model, with connector, embedding and head."""
+"""LoRA on linear layers of the language model, with connector, embedding and head."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from lnt_core.strategies.base import Strategy, StrategyConfig, register
-from lnt_core.strategies.peft_model import wrap
+from lnt_core.strategies.peft_model import Targets, target_names, wrap
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +22,14 @@ class LoraConfig(StrategyConfig):
     alpha: float = Field(default=64.0, gt=0)
     """The update is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    targets: Targets = "linear"
+    """Which linear layers of each block get an update."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead (Kalajdzievski, arXiv:2312.03732)."""
+    dora: bool = False
+    """Learn magnitude and direction apart (Liu et al., arXiv:2402.09353)."""
+    train_base: bool = True
+    """Train connector, embedding and head too, as the paper does."""
 
 
 @register("lora")
@@ -42,8 +50,10 @@ class Lora(Strategy[LoraConfig]):
                 r=options.rank,
                 lora_alpha=options.alpha,
                 lora_dropout=options.dropout,
-                target_modules=list(roles.linear),
-                modules_to_save=list(roles.base),
+                use_rslora=options.rslora,
+                use_dora=options.dora,
+                target_modules=target_names(roles, options.targets),
+                modules_to_save=list(roles.base) if options.train_base else None,
             ),
             roles,
         )

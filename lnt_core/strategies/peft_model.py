@@ -1,13 +1,38 @@
 """Wrapping a model by PEFT, the same way for every strategy that PEFT has."""
 
+import contextlib
 import warnings
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from torch import nn
 
     from lnt_core.models.roles import Roles
+
+Targets = Literal["linear", "attn", "attn_qv", "mlp"]
+"""Linear layers of each block: all, those of the attention, q and v alone, those of the MLP."""
+
+
+def target_names(roles: "Roles", targets: Targets) -> list[str]:
+    """Full names, so that PEFT hits neither the vision tower nor the connector."""
+    wanted = {"attn_qv": ("attn_q", "attn_v")}.get(targets, (targets,))
+    return list(roles.require(*wanted))
+
+
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Without the warnings of PEFT that say nothing of what we do with it."""
+    with warnings.catch_warnings():
+        for expected in (
+            "Model has `tie_word_embeddings=True`",  # kept one tensor below
+            "Unsupported layer type",  # RMSNorm is a norm
+            "`is_gradient_checkpointing` is deprecated",
+            "The following rank_pattern keys did not match",  # AdaLoRA's are of another kind
+        ):
+            warnings.filterwarnings("ignore", message=expected)
+        yield
 
 
 def wrap(model: "nn.Module", config: "PeftConfig", roles: "Roles") -> "nn.Module":
@@ -19,10 +44,7 @@ def wrap(model: "nn.Module", config: "PeftConfig", roles: "Roles") -> "nn.Module
 
     embedding, head = (model.get_submodule(name) for name in (roles.embedding, roles.head))
     tied = embedding.weight is head.weight
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Model has `tie_word_embeddings=True`")
-        warnings.filterwarnings("ignore", message="Unsupported layer type")  # RMSNorm is a norm
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
+    with quiet_peft():
         wrapped = get_peft_model(model, config)
     if tied and getattr(config, "modules_to_save", None):
         copies = [

@@ -1,19 +1,25 @@
 """Saving what a strategy trained, and putting it back onto the base model."""
 
+import json
 from pathlib import Path
 
 from torch import nn
 
 from lnt_core.errors import DataError
-from lnt_core.models.vlm import VisionLanguageModel
+from lnt_core.models.roles import find_roles
+from lnt_core.models.vlm import VisionLanguageModel, own_trainable
+from lnt_core.strategies import StrategyConfig, get_strategy
+from lnt_core.strategies.peft_model import quiet_peft
 from lnt_core.training.checkpoints import load_trainable, trainable_state
 
 DELTA = "delta.safetensors"
-"""Trained tensors by their names in the base model, for strategies that train its own weights."""
+"""Trained tensors by name, and the strategy in the metadata, for strategies that PEFT lacks."""
 CONNECTOR = "base_connector.safetensors"
 
 
-def save_weights(model: nn.Module, folder: Path, *, base_name: str) -> None:
+def save_weights(
+    model: nn.Module, folder: Path, *, strategy: StrategyConfig, base_name: str
+) -> None:
     """Write a PEFT adapter (plain ``PeftModel.from_pretrained`` loads it) or ``DELTA``."""
     from peft import PeftModel
     from safetensors.torch import save_file
@@ -24,15 +30,15 @@ def save_weights(model: nn.Module, folder: Path, *, base_name: str) -> None:
         model.save_pretrained(str(folder), save_embedding_layers=False)
         return
     tensors = {name: tensor.contiguous() for name, tensor in trainable_state(model).items()}
-    save_file(tensors, folder / DELTA, metadata={"base_model": base_name})
+    metadata = {"base_model": base_name, "strategy": strategy.model_dump_json()}
+    save_file(tensors, folder / DELTA, metadata=metadata)
 
 
 def save_connector(base: VisionLanguageModel, folder: Path) -> None:
     """Write the connector of stage 1, which belongs to the base that the weights go onto."""
     from safetensors.torch import save_file
 
-    connector = base.model.get_submodule(base.roles.connector)
-    tensors = {name: tensor.contiguous() for name, tensor in connector.state_dict().items()}
+    tensors = {n: tensor.contiguous() for n, tensor in base.connector.state_dict().items()}
     save_file(tensors, folder / CONNECTOR)
 
 
@@ -40,7 +46,7 @@ def load_connector(base: VisionLanguageModel, folder: Path) -> None:
     """Put the connector of stage 1 into a base that has not been through it."""
     from safetensors.torch import load_file
 
-    base.model.get_submodule(base.roles.connector).load_state_dict(load_file(folder / CONNECTOR))
+    base.connector.load_state_dict(load_file(folder / CONNECTOR))
 
 
 def load_weights(model: nn.Module, folder: Path) -> nn.Module:
@@ -53,18 +59,19 @@ def load_weights(model: nn.Module, folder: Path) -> nn.Module:
         DataError: The folder holds neither an adapter nor ``DELTA``.
     """
     from peft import PeftModel
-    from safetensors.torch import load_file
+    from safetensors import safe_open
 
     if (folder / "adapter_config.json").is_file():
-        tuned: nn.Module = PeftModel.from_pretrained(model, str(folder))
+        with quiet_peft():
+            tuned: nn.Module = PeftModel.from_pretrained(model, str(folder))
         return tuned
     if not (folder / DELTA).is_file():
         raise DataError(f"{folder} holds no tuned weights: neither adapter_config.json nor {DELTA}")
-    tensors = load_file(folder / DELTA)
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name in tensors)
-    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    for parameter in own.values():
-        parameter.data = parameter.data.clone()  # the base it shares storage with stays as it is
+    with safe_open(folder / DELTA, framework="pt") as file:
+        options = json.loads(file.metadata()["strategy"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    strategy = get_strategy(options["name"])
+    model = strategy.apply(model, find_roles(model), strategy.Config.model_validate(options))
+    own_trainable(model)  # the base it shares storage with stays as it is
     load_trainable(model, tensors, where=str(folder / DELTA))
     return model.requires_grad_(False)

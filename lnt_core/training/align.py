@@ -11,7 +11,7 @@ from lnt_core.errors import TrialError
 from lnt_core.models.vlm import VisionLanguageModel, own_trainable
 from lnt_core.strategies import get_strategy
 from lnt_core.training.checkpoints import save_atomically
-from lnt_core.training.loop import train
+from lnt_core.training.loop import Hooks, train
 
 
 def align(
@@ -34,10 +34,9 @@ def align(
     Raises:
         TrialError: Training diverged.
     """
-    connector = base.model.get_submodule(base.roles.connector)
     if not saved.exists():
         save_atomically(_train(base, data, config, store), saved)
-    connector.load_state_dict(torch.load(saved, map_location=base.device, weights_only=True))
+    base.connector.load_state_dict(torch.load(saved, map_location=base.device, weights_only=True))
 
 
 def _train(
@@ -53,16 +52,17 @@ def _train(
         model,
         [encode(sample, max_length=config.max_length) for sample in samples],
         config,
+        strategy=strategy,
         learning_rate=config.learning_rate,
         seed=config.seed,
         store=store,
         pad_id=int(pad_id),
-        report=lambda step, metrics: None,
+        hooks=Hooks(lambda step, metrics: None),
     )
     if trained.diverged:
         raise TrialError(
             f"stage 1 diverged at step {trained.steps} with align.learning_rate "
             f"{config.learning_rate:g}; choose a smaller one"
         )
-    connector = model.get_submodule(base.roles.connector)
+    connector = model.get_submodule(*base.roles.require("connector"))
     return {name: tensor.cpu() for name, tensor in connector.state_dict().items()}

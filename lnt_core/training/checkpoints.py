@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lnt_core.errors import TrialError
+from lnt_core.strategies.base import Strategy
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class TrainingState:
     """The parts of a stage that change while it runs."""
 
     model: nn.Module
+    strategy: Strategy  # type: ignore[type-arg]
     optimizer: Optimizer
     schedule: LRScheduler
 
@@ -49,6 +51,7 @@ def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any
         {
             "step": step,
             "model": trainable_state(state.model),
+            "strategy": state.strategy.state(state.model),
             "optimizer": state.optimizer.state_dict(),
             "schedule": state.schedule.state_dict(),
             "rng": torch.get_rng_state(),
@@ -68,6 +71,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> tuple[int, Any]:
     device = next(state.model.parameters()).device
     content = torch.load(path, map_location=device, weights_only=True)
     load_trainable(state.model, content["model"], where=str(path))
+    state.strategy.load_state(state.model, content["strategy"])
     state.optimizer.load_state_dict(content["optimizer"])
     state.schedule.load_state_dict(content["schedule"])
     torch.set_rng_state(content["rng"].cpu())

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lnt_core.config import TrainConfig
 from lnt_core.data.batches import Batch, FeatureStore, collate, num_steps, sample_order
 from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.strategies.base import Strategy
 from lnt_core.training.checkpoints import TrainingState, load_checkpoint, save_checkpoint
 
 Report = Callable[[int, dict[str, float]], None]
@@ -23,6 +24,18 @@ DIVERGED_FACTOR = 3.0  # assumed: a useful run's loss never trebles
 DIVERGED_WINDOW = 10
 """A trial diverged when its loss is not finite, or when the mean of this many steps is
 ``DIVERGED_FACTOR`` times the mean of its first so many."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Who is told of each step, from 1 on."""
+
+    report: Report
+    """After every step: ``train/loss``, ``train/lr``, ``train/grad_norm``, ..."""
+    after_backward: Callable[[int], None] | None = None
+    """While the gradients are there, not yet clipped."""
+    after_step: Callable[[int], None] | None = None
+    """After a completed step, for evaluation midway."""
 
 
 @dataclass(frozen=True)
@@ -60,18 +73,29 @@ class LossMonitor:
         return sum(losses) / len(losses) if losses else math.nan
 
 
+@dataclass(frozen=True)
+class Step:
+    """What one optimiser step measured."""
+
+    loss: float
+    """Mean over the answer tokens, nats; without the strategy's penalty."""
+    grad_norm: float
+    """Before clipping."""
+    penalty: float | None
+
+
 def train(
     model: nn.Module,
     samples: Sequence[Encoded],
     config: TrainConfig,
     *,
+    strategy: Strategy,  # type: ignore[type-arg]
     learning_rate: float,
     seed: int,
     store: FeatureStore,
     pad_id: int,
-    report: Report,
+    hooks: Hooks,
     checkpoint: Path | None = None,
-    after_step: Callable[[int], None] | None = None,
 ) -> Trained:
     """Train the parameters that require a gradient; resume from ``checkpoint`` if it exists.
 
@@ -80,20 +104,20 @@ def train(
 
     Args:
         model: On its device; takes ``input_ids``, ``attention_mask``, ``pixel_values``.
+        strategy: What was applied to ``model``; it may add to the loss and act after a step.
         samples: The encoded tune data.
         config: Steps, batch sizes, schedule, precision.
         learning_rate: Peak rate.
         seed: Of the sample order.
         store: Image features.
         pad_id: Token id that pads.
-        report: Called after every step with ``train/loss``, ``train/lr``, ``train/grad_norm``.
+        hooks: Who is told of each step.
         checkpoint: File to resume from and to write to; None keeps none.
-        after_step: Called with each completed step, for evaluation midway.
     """
     total = num_steps(
         len(samples), batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps
     )
-    state = _start(model, config, learning_rate, total)
+    state = _start(model, strategy, config, learning_rate, total)
     step, monitor = 0, LossMonitor()
     if checkpoint is not None and checkpoint.exists():
         step, losses = load_checkpoint(checkpoint, state)
@@ -107,22 +131,22 @@ def train(
             collate(chosen[i : i + config.micro_batch_size], pad_id=pad_id, store=store)
             for i in range(0, len(chosen), config.micro_batch_size)
         ]
-        loss, norm = optimizer_step(state, micro, config)
-        tokens += sum(int(batch.attention_mask.sum()) for batch in micro)
         step += 1
-        diverged = monitor.diverged(loss)
+        done = optimizer_step(state, micro, config, step=step, hooks=hooks)
+        tokens += sum(int(batch.attention_mask.sum()) for batch in micro)
+        diverged = monitor.diverged(done.loss)
         elapsed = time.perf_counter() - started
-        report(
-            step,
-            {
-                "train/loss": loss,
-                "train/lr": float(state.schedule.get_last_lr()[0]),
-                "train/grad_norm": norm,
-                "train/tokens_per_s": tokens / elapsed,
-            },
+        metrics = {
+            "train/loss": done.loss,
+            "train/lr": float(state.schedule.get_last_lr()[0]),
+            "train/grad_norm": done.grad_norm,
+            "train/tokens_per_s": tokens / elapsed,
+        }
+        hooks.report(
+            step, metrics if done.penalty is None else metrics | {"train/penalty": done.penalty}
         )
-        if after_step is not None and not diverged:
-            after_step(step)
+        if hooks.after_step is not None and not diverged:
+            hooks.after_step(step)
             model.train()
         if checkpoint is not None and (step % config.checkpoint_every_steps == 0 or step == total):
             save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
@@ -138,7 +162,11 @@ def train(
 
 
 def _start(
-    model: nn.Module, config: TrainConfig, learning_rate: float, total: int
+    model: nn.Module,
+    strategy: Strategy,  # type: ignore[type-arg]
+    config: TrainConfig,
+    learning_rate: float,
+    total: int,
 ) -> TrainingState:
     """Optimiser and schedule; every trainable tensor is in the one group."""
     from transformers import get_cosine_schedule_with_warmup
@@ -152,13 +180,19 @@ def _start(
     schedule = get_cosine_schedule_with_warmup(
         optimizer, math.ceil(config.warmup_ratio * total), total
     )
-    return TrainingState(model, optimizer, schedule)
+    strategy.begin(model, total)
+    return TrainingState(model, strategy, optimizer, schedule)
 
 
 def optimizer_step(
-    state: TrainingState, micro: Sequence[Batch], config: TrainConfig
-) -> tuple[float, float]:
-    """One step over all micro-batches; returns the loss and the gradient's norm before clipping."""
+    state: TrainingState,
+    micro: Sequence[Batch],
+    config: TrainConfig,
+    *,
+    step: int,
+    hooks: Hooks,
+) -> Step:
+    """One step over all micro-batches."""
     num_answer_tokens = sum(int((batch.labels[:, 1:] != IGNORE).sum()) for batch in micro)
     total = 0.0
     for batch in micro:
@@ -167,12 +201,18 @@ def optimizer_step(
         )
         torch.autograd.backward(loss)
         total += loss.item()
+    penalty = state.strategy.penalty(state.model)
+    if penalty is not None:
+        torch.autograd.backward(penalty)
+    if hooks.after_backward is not None:
+        hooks.after_backward(step)
     parameters = [p for p in state.model.parameters() if p.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
     state.optimizer.step()
     state.schedule.step()
+    state.strategy.after_step(state.model, step)
     state.optimizer.zero_grad(set_to_none=True)
-    return total, float(norm)
+    return Step(total, float(norm), None if penalty is None else penalty.item())
 
 
 def answer_loss(

@@ -13,7 +13,7 @@ from lnt_core.data.samples import load_samples
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.training import checkpoints
-from lnt_core.training.loop import LossMonitor, train
+from lnt_core.training.loop import Hooks, LossMonitor, train
 
 STEPS, BATCH, MICRO, RATE = 20, 4, 2, 3e-3
 CONFIG = TrainConfig(
@@ -31,11 +31,12 @@ class StoppedError(Exception):
 
 
 def tunable(base, name: str = "layernorm"):
+    """A model and the strategy applied to it."""
     strategy = get_strategy(name)
     torch.manual_seed(0)
     model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
     own_trainable(model)
-    return model
+    return model, strategy
 
 
 def encoded(base, scenes):
@@ -51,15 +52,17 @@ def run(base, scenes, config=CONFIG, *, name="layernorm", checkpoint=None, stop_
             raise StoppedError
         losses.append(metrics["train/loss"])
 
+    model, strategy = tunable(base, name)
     trained = train(
-        tunable(base, name),
+        model,
         encoded(base, scenes),
         config,
+        strategy=strategy,
         learning_rate=rate,
         seed=0,
         store=FeatureStore(base, max_bytes=2**20),
         pad_id=0,
-        report=report,
+        hooks=Hooks(report),
         checkpoint=checkpoint,
     )
     return losses, trained
@@ -112,7 +115,7 @@ def trainer_losses(base, scenes, name: str, out: Path) -> list[float]:
         disable_tqdm=True,
     )
     trainer = InOrder(
-        model=tunable(base, name),
+        model=tunable(base, name)[0],
         args=arguments,
         train_dataset=[samples[i] for i in order],
         data_collator=to_inputs,
@@ -123,7 +126,7 @@ def trainer_losses(base, scenes, name: str, out: Path) -> list[float]:
 
 
 @pytest.mark.golden
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "adalora"])
 def test_losses_are_those_of_the_transformers_trainer(name, base, scenes, tmp_path) -> None:
     ours, _ = run(base, scenes, name=name)
     theirs = trainer_losses(base, scenes, name, tmp_path)
@@ -144,19 +147,20 @@ def test_gradient_checkpointing_does_not_change_the_loss(base, scenes) -> None:
     assert lean == pytest.approx(usual, rel=1e-5)
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 7, 20])
+@pytest.mark.parametrize("name", ["lora", "adalora", "adapter_serial", "prefix"])
+@pytest.mark.parametrize("stop_at", [1, 2, 7, 16, 20])
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
-    stop_at, base, scenes, tmp_path
+    stop_at, name, base, scenes, tmp_path
 ) -> None:
-    whole, _ = run(base, scenes, name="lora")
+    whole, _ = run(base, scenes, name=name)
     with pytest.raises(StoppedError):
-        run(base, scenes, name="lora", checkpoint=tmp_path / "c.pt", stop_at=stop_at)
-    rest, _ = run(base, scenes, name="lora", checkpoint=tmp_path / "c.pt")
+        run(base, scenes, name=name, checkpoint=tmp_path / "c.pt", stop_at=stop_at)
+    rest, _ = run(base, scenes, name=name, checkpoint=tmp_path / "c.pt")
     assert rest == whole[max(stop_at - 1, 0) :]
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(base, scenes) -> None:
-    model = tunable(base)
+    model, strategy = tunable(base)
     with torch.no_grad():
         next(p for p in model.parameters() if p.requires_grad).fill_(math.nan)
     steps = []
@@ -164,11 +168,12 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(base, scenes) -> Non
         model,
         encoded(base, scenes),
         CONFIG,
+        strategy=strategy,
         learning_rate=RATE,
         seed=0,
         store=FeatureStore(base, max_bytes=2**20),
         pad_id=0,
-        report=lambda step, metrics: steps.append(step),
+        hooks=Hooks(lambda step, metrics: steps.append(step)),
     )
     assert trained.diverged
     assert steps == [1]
@@ -198,15 +203,17 @@ def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch) -> Non
 
 def test_the_schedule_warms_up_then_follows_the_cosine(base, scenes) -> None:
     rates = []
+    model, strategy = tunable(base)
     train(
-        tunable(base),
+        model,
         encoded(base, scenes),
         CONFIG,
+        strategy=strategy,
         learning_rate=RATE,
         seed=0,
         store=FeatureStore(base, max_bytes=2**20),
         pad_id=0,
-        report=lambda step, metrics: rates.append(metrics["train/lr"]),
+        hooks=Hooks(lambda step, metrics: rates.append(metrics["train/lr"])),
     )
     assert rates[0] == pytest.approx(RATE / 4)  # a warm-up of 4 steps
     assert rates[3] == pytest.approx(RATE)

@@ -1,0 +1,79 @@
+"""Adapter tuning: small networks in every block, in series with its parts or parallel to them."""
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+from typing_extensions import override
+
+from lnt_core.strategies.base import Strategy, StrategyConfig, register
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lnt_core.models.roles import Roles
+
+
+class AdapterConfig(StrategyConfig):
+    """Options of both kinds."""
+
+    width: int = Field(default=64, ge=1)
+    """Channels of the bottleneck."""
+    scale: float = Field(default=1.0, gt=0)
+    """Factor of the adapter's output; He et al. use 4 with parallel ones."""
+    places: Literal["attention_mlp", "attention", "mlp"] = "attention_mlp"
+    """What in each block gets an adapter."""
+    train_base: bool = False
+    """Train connector, embedding and head too."""
+
+
+class AdapterSerialConfig(AdapterConfig):
+    """Options of serial adapters."""
+
+    name: Literal["adapter_serial"] = "adapter_serial"
+
+
+class AdapterParallelConfig(AdapterConfig):
+    """Options of parallel adapters."""
+
+    name: Literal["adapter_parallel"] = "adapter_parallel"
+
+
+def _apply(
+    model: "nn.Module", roles: "Roles", options: AdapterConfig, *, parallel: bool
+) -> "nn.Module":
+    from lnt_core.strategies.bottleneck import attach
+
+    attach(model, roles, options, parallel=parallel)
+    for name in roles.base if options.train_base else ():
+        model.get_submodule(name).requires_grad_(True)
+    return model
+
+
+@register("adapter_serial")
+class AdapterSerial(Strategy[AdapterSerialConfig]):
+    """Train an adapter after the attention and after the MLP of each block."""
+
+    Config: ClassVar[type[StrategyConfig]] = AdapterSerialConfig
+    label: ClassVar[str] = "Adapter (serial)"
+    source: ClassVar[str] = "Houlsby et al., Parameter-Efficient Transfer, arXiv:1902.00751"
+
+    @override
+    def apply(
+        self, model: "nn.Module", roles: "Roles", options: AdapterSerialConfig
+    ) -> "nn.Module":
+        return _apply(model, roles, options, parallel=False)
+
+
+@register("adapter_parallel")
+class AdapterParallel(Strategy[AdapterParallelConfig]):
+    """Train an adapter beside the attention and beside the MLP of each block."""
+
+    Config: ClassVar[type[StrategyConfig]] = AdapterParallelConfig
+    label: ClassVar[str] = "Adapter (parallel)"
+    source: ClassVar[str] = "He et al., A Unified View of PEFT, arXiv:2110.04366"
+
+    @override
+    def apply(
+        self, model: "nn.Module", roles: "Roles", options: AdapterParallelConfig
+    ) -> "nn.Module":
+        return _apply(model, roles, options, parallel=True)

@@ -1,0 +1,69 @@
+"""Bottleneck adapters after or beside the attention and the MLP of each block.
+
+Ours, because no maintained library has them for transformers 5, and PEFT 0.21 registers only
+methods of its own list. The adapter becomes a child of the module it adapts, so every name of
+the base model stays as it is.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from lnt_core.models.roles import Roles
+    from lnt_core.strategies.adapters import AdapterConfig
+
+CHILD = "bottleneck_adapter"
+
+
+class Bottleneck(nn.Module):
+    """``scale * up(relu(down(x)))``, which is zero until ``up`` has moved."""
+
+    def __init__(self, hidden_size: int, width: int, scale: float) -> None:
+        super().__init__()
+        self.down = nn.Linear(hidden_size, width)
+        self.up = nn.Linear(width, hidden_size)
+        self.scale = scale
+        nn.init.normal_(self.down.weight, std=0.02)
+        for zero in (self.down.bias, self.up.weight, self.up.bias):
+            nn.init.zeros_(zero)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., hidden_size) to the same shape."""
+        update: Tensor = self.scale * self.up(torch.relu(self.down(hidden)))
+        return update
+
+
+def attach(model: nn.Module, roles: "Roles", options: "AdapterConfig", *, parallel: bool) -> None:
+    """Give each adapted module its adapter; only the adapters train.
+
+    Raises:
+        ConfigError: The blocks have no such module.
+    """
+    places = {"attention": ("attention",), "mlp": ("feedforward",)}
+    wanted = places.get(options.places, ("attention", "feedforward"))
+    hidden_size = model.get_parameter(f"{roles.embedding}.weight").shape[1]
+    for name in roles.require(*wanted):
+        module = model.get_submodule(name)
+        adapter = Bottleneck(hidden_size, options.width, options.scale)
+        module.add_module(CHILD, adapter.to(next(module.parameters()).device))
+        module.register_forward_hook(_beside if parallel else _after, with_kwargs=True)
+
+
+def _after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+    """Serial: h = f(x), then h + adapter(h)."""
+    hidden = output[0] if isinstance(output, tuple) else output
+    return _plus(output, getattr(module, CHILD)(hidden))
+
+
+def _beside(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+    """Parallel: f(x) + adapter(x)."""
+    hidden = args[0] if args else kwargs["hidden_states"]
+    return _plus(output, getattr(module, CHILD)(hidden))
+
+
+def _plus(output: Any, update: Tensor) -> Any:
+    if isinstance(output, tuple):
+        return (output[0] + update, *output[1:])
+    return output + update

@@ -1,0 +1,65 @@
+"""Prefix tuning: trained keys and values before those of every layer."""
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+from typing_extensions import override
+
+from lnt_core.strategies.base import Strategy, StrategyConfig, register
+from lnt_core.strategies.peft_model import wrap
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lnt_core.models.roles import Roles
+
+DEFAULT_HIDDEN_SIZE = 512
+
+
+class PrefixConfig(StrategyConfig):
+    """Options of prefix tuning."""
+
+    name: Literal["prefix"] = "prefix"
+    num_tokens: int = Field(default=20, ge=1)
+    """Virtual tokens before the input, in every layer."""
+    reparameterise: bool = True
+    """Train the prefix through an MLP, which is dropped when the weights are saved."""
+    hidden_size: int | None = Field(default=None, ge=1)
+    """Width of that MLP; left out, 512."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hidden_size_of_mlp(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        if values.get("reparameterise", True) is not False:
+            return {"hidden_size": DEFAULT_HIDDEN_SIZE} | values
+        if values.get("hidden_size") is not None:
+            raise ValueError(
+                "`hidden_size` is of the MLP, which `reparameterise: false` leaves out"
+            )
+        return values
+
+
+@register("prefix")
+class Prefix(Strategy[PrefixConfig]):
+    """Train keys and values of virtual tokens, in every layer."""
+
+    Config: ClassVar[type[StrategyConfig]] = PrefixConfig
+    label: ClassVar[str] = "Prefix tuning"
+    source: ClassVar[str] = "Li and Liang, Prefix-Tuning, arXiv:2101.00190"
+    starts_at_base: ClassVar[bool] = False
+    allows_checkpointing: ClassVar[bool] = False
+    """The prefix is a cache of keys and values, which transformers drops when it recomputes."""
+
+    @override
+    def apply(self, model: "nn.Module", roles: "Roles", options: PrefixConfig) -> "nn.Module":
+        from peft import PrefixTuningConfig, TaskType
+
+        config = PrefixTuningConfig(
+            task_type=TaskType.CAUSAL_LM,
+            num_virtual_tokens=options.num_tokens,
+            prefix_projection=options.reparameterise,
+            encoder_hidden_size=options.hidden_size,
+        )
+        return wrap(model, config, roles)

@@ -11,6 +11,7 @@ CAPTION_PROMPT = "Provide a one-sentence caption for the provided image."
 """lmms-eval's captioning prompt (its flickr30k task)."""
 
 Conversation = Literal["vicuna_v1", "plain", "chat_template"]
+Kind = Literal["conversation", "detail", "reasoning"]
 Precision = Literal["fp32", "tf32", "bf16"]
 
 
@@ -23,8 +24,10 @@ class DatasetConfig(Frozen):
     """The folder that the file's image names are relative to."""
     split: str | None = None
     """Karpathy layout only: which split; left out, `train` with `restval`, as usual for COCO."""
+    kinds: tuple[Kind, ...] = ()
+    """LLaVA layout only: which of its three kinds of instructions; left out, all."""
     num_samples: int | None = Field(default=None, ge=1)
-    """A random subset of this many samples, drawn with the trial's seed."""
+    """A random subset of this many samples, of those kinds, drawn with the trial's seed."""
 
 
 class SelectConfig(Frozen):

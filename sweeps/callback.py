@@ -4,10 +4,10 @@ from typing import Any
 
 from ray import tune
 
-from lnt_core.identity import trial_id
+from lnt_core.identity import data_sha256, trial_id
 from sweeps.execution import Result
 from sweeps.live import Board
-from sweeps.space import label
+from sweeps.space import label, options_text
 from sweeps.tracking import Tracker, TrialRun
 from sweeps.trainable import Context
 from sweeps.weights import WinnerWeights
@@ -38,7 +38,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         """A trial was given its resources."""
         run = self._run(trial)
         self._tracker.started(run)
-        self._board.started(run.trial_id, run.config)
+        self._board.started(run.trial_id, run.name)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -79,10 +79,13 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> TrialRun:
     """What MLflow is told of the trial at a point."""
     config = context.config(point)
+    strategy, rate, values = context.point(point)
     own = {
         "lnt.kind": "trial",
         "lnt.strategy": config.strategy.name,
+        "lnt.options": options_text(strategy, values),
+        "lnt.data_sha256": data_sha256(config.data),
         "mlflow.note.content": f"Strategy {config.strategy.name} at learning rate "
         f"{config.learning_rate:g}, one trial of the sweep {context.sweep.name}.",
     }
-    return TrialRun(trial_id(config), label(config), config, tags | own)
+    return TrialRun(trial_id(config), label(strategy, rate, values), config, tags | own)

@@ -186,7 +186,7 @@ def _train(args: argparse.Namespace) -> int:
     from sweeps.export import load_best, train_best
 
     best = load_best(args.best)
-    if problems := data_problems(best.trial):
+    if problems := data_problems(best.trial.model, best.trial.data):
         raise all_problems(str(args.best), problems)
     result = train_best(best, args.out, read_settings().cache)
     if result.status != "finished":

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from lnt_core.config import AlignConfig, DataConfig, ModelConfig, ScenesConfig, TuneConfig
 from lnt_core.frozen import Frozen
@@ -57,6 +57,9 @@ class SearchConfig(Frozen):
     """Names, or a name with its options; a list as an option's value means each of them."""
     learning_rate: Rates = "paper"
     """`paper`, a list, or a range `{low, high, log}`."""
+    values: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
+    """What else to vary: a key below `train` or `data.tune`, with its values:
+    `{train.weight_decay: [0.0, 0.1], data.tune.kinds: [[conversation], [detail]]}`."""
     algorithm: Literal["grid", "random", "tpe"] = "grid"
     num_trials: int | None = Field(default=None, ge=1)
     """How many to draw; for `random` and `tpe`, which have no end of their own."""
@@ -76,6 +79,14 @@ class SearchConfig(Frozen):
             strategies = [{"name": s} if isinstance(s, str) else s for s in listed]
             return {**values, "strategy": strategies}
         return values
+
+    @field_validator("values")
+    @classmethod
+    def _hashable(cls, values: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        def frozen(value: Any) -> Any:
+            return tuple(value) if isinstance(value, list) else value
+
+        return {key: tuple(frozen(value) for value in listed) for key, listed in values.items()}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,9 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lnt_core.config import TrialConfig
 from sweeps.execution import Result
-from sweeps.space import label, short_rate
 
 RECENT = 8
 """So many ended trials stand in the live table."""
@@ -22,7 +20,8 @@ RECENT = 8
 class Row:
     """What the table shows of a trial."""
 
-    config: TrialConfig
+    name: str
+    """As ``label`` gives it: strategy, options, rate."""
     started_at: float
     status: str = "starting"
     step: int = 0
@@ -64,9 +63,9 @@ class Board:
         """Leave the last state of the table standing."""
         self._live.stop()
 
-    def started(self, trial_id: str, config: TrialConfig) -> None:
+    def started(self, trial_id: str, name: str) -> None:
         """A trial starts or goes on."""
-        self._rows[trial_id] = Row(config, time.monotonic())
+        self._rows[trial_id] = Row(name, time.monotonic())
 
     def progress(self, trial_id: str, result: dict[str, Any]) -> None:
         """A trial reported."""
@@ -86,7 +85,7 @@ class Board:
             score = f"CIDEr {row.score:.2f}" if row.score is not None else result.status
             loss = f"loss {row.loss:.3f}" if row.loss is not None else ""
             self._console.print(
-                f"[{self._num_done}/{self._num_trials}] {label(row.config)}  "
+                f"[{self._num_done}/{self._num_trials}] {row.name}  "
                 f"step {row.step}  {loss}  {score}  {row.took_s:.0f} s  {self._left()}",
                 highlight=False,
                 markup=False,
@@ -103,16 +102,13 @@ class Board:
 
     def _render(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in ("strategy", "lr", "step", "loss", "CIDEr", "status"):
-            table.add_column(
-                column, justify="left" if column in ("strategy", "status") else "right"
-            )
+        for column in ("trial", "step", "loss", "CIDEr", "status"):
+            table.add_column(column, justify="left" if column in ("trial", "status") else "right")
         ended = [r for r in self._rows.values() if r.took_s]
         running = [r for r in self._rows.values() if not r.took_s]
         for row in [*ended[-RECENT:], *running]:
             table.add_row(
-                row.config.strategy.name,
-                short_rate(row.config.learning_rate),
+                row.name,
                 str(row.step),
                 "-" if row.loss is None else f"{row.loss:.3f}",
                 "-" if row.score is None else f"{row.score:.2f}",

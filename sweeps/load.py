@@ -8,9 +8,11 @@ from pydantic import ValidationError
 from lnt_core.errors import ConfigError, all_problems, bad_field
 from sweeps.config import SweepConfig
 from sweeps.problems import load_yaml, validation_problems
-from sweeps.space import strategy_problems
+from sweeps.space_check import strategy_problems
 
 PRESETS = Path(__file__).parent / "presets"
+PATHS = ("annotations", "images")
+"""Keys of a data set whose values are paths."""
 
 
 def load_sweep(source: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
@@ -70,10 +72,21 @@ def _absolute_paths(content: Any, base: Path) -> Any:
     content = {**content}
     data, model = content.get("data"), content.get("model")
     if isinstance(data, dict):
-        content["data"] = {k: _anchor(v, ("annotations", "images"), base) for k, v in data.items()}
+        content["data"] = {k: _anchor(v, PATHS, base) for k, v in data.items()}
     if isinstance(model, dict):
         content["model"] = _anchor_model(model, base)
+    search = content.get("search")
+    if isinstance(search, dict) and isinstance(search.get("values"), dict):
+        values = {k: _anchor_values(k, v, base) for k, v in search["values"].items()}
+        content["search"] = {**search, "values": values}
     return content
+
+
+def _anchor_values(key: Any, values: Any, base: Path) -> Any:
+    name = str(key).rpartition(".")[2]
+    if not isinstance(values, list):
+        return values
+    return [_anchor({name: value}, PATHS, base)[name] for value in values]
 
 
 def _anchor_model(model: dict[str, Any], base: Path) -> dict[str, Any]:
@@ -83,7 +96,7 @@ def _anchor_model(model: dict[str, Any], base: Path) -> dict[str, Any]:
             model[key] = str(base / model[key])  # anything else is a hub name
     if isinstance(model.get("tiny"), dict):
         tiny = _anchor(model["tiny"], ("text",), base)
-        model["tiny"] = {k: _anchor(v, ("annotations", "images"), base) for k, v in tiny.items()}
+        model["tiny"] = {k: _anchor(v, PATHS, base) for k, v in tiny.items()}
     return model
 
 

@@ -1,15 +1,20 @@
 """What a sweep would run, checked and counted before anything starts."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from lnt_core.config import TrialConfig
+from pydantic import ValidationError
+
+from lnt_core.config import DataConfig, ModelConfig
 from lnt_core.data.check import data_problems
 from lnt_core.errors import all_problems
 from lnt_core.identity import trial_id
 from lnt_core.strategies import StrategyConfig
 from sweeps.config import SweepConfig
-from sweeps.space import point_problems, strategies, trial_config, trials
+from sweeps.space import strategies, trials
+from sweeps.space_check import point_problems
+from sweeps.values import value_combinations, with_values
 
 
 @dataclass(frozen=True)
@@ -36,8 +41,9 @@ def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
     """Raise one ConfigError that names every bad point and every missing or unreadable file."""
     problems = point_problems(sweep)
     if files:
-        probe = trial_config(sweep, strategies(sweep)[0], 1e-3)
-        problems += _model_problems(probe) + data_problems(probe)
+        problems += _model_problems(sweep.model)
+        for data in _datas(sweep):
+            problems += data_problems(sweep.model, data)
     if problems:
         raise all_problems(sweep.name, problems)
 
@@ -75,8 +81,16 @@ def _cost(sweep: SweepConfig, strategy: StrategyConfig) -> Cost:
     return Cost(count.trainable, count.share, memory)
 
 
-def _model_problems(config: TrialConfig) -> list[str]:
-    model = config.model
+def _datas(sweep: SweepConfig) -> list[DataConfig]:
+    """What trials read: the sweep's own data, and those of values that are data."""
+    found = [sweep.trial_data]
+    for values in value_combinations(sweep):
+        with contextlib.suppress(ValidationError):  # a problem of the point, named as such
+            found.append(with_values(sweep, values).trial_data)
+    return list(dict.fromkeys(found))
+
+
+def _model_problems(model: ModelConfig) -> list[str]:
     names = {
         "model.language_model": model.language_model,
         "model.vision_tower": model.vision_tower,

@@ -10,12 +10,14 @@ from ray.tune.search.optuna import OptunaSearch
 from lnt_core.config import TrialConfig
 from sweeps.config import RateRange, SweepConfig
 from sweeps.execution import Execution
-from sweeps.space import strategies
+from sweeps.space import strategies, trial_config
 from sweeps.trainable import WORST_SCORE
+from sweeps.values import value_combinations
 
 OBJECTIVE = "objective"
 Point = dict[str, Any]
-"""``{"strategy": index into the sweep's strategies, "learning_rate": rate}``."""
+"""``{"strategy": index, "learning_rate": rate, "values": index}``, the indices into the sweep's
+strategies and combinations of values; the last is left out where nothing else varies."""
 
 
 class ScoredSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
@@ -29,10 +31,13 @@ class ScoredSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
 
 def point_of(sweep: SweepConfig, config: TrialConfig) -> Point:
     """Where a trial lies in its sweep."""
-    return {
-        "strategy": strategies(sweep).index(config.strategy),
-        "learning_rate": config.learning_rate,
-    }
+    strategy, rate = config.strategy, config.learning_rate
+    point: Point = {"strategy": strategies(sweep).index(strategy), "learning_rate": rate}
+    if not sweep.search.values:
+        return point
+    combinations = value_combinations(sweep)
+    found = (trial_config(sweep, strategy, rate, values) == config for values in combinations)
+    return point | {"values": list(found).index(True)}
 
 
 def optuna_search(sweep: SweepConfig, execution: Execution) -> OptunaSearch:
@@ -49,6 +54,8 @@ def optuna_search(sweep: SweepConfig, execution: Execution) -> OptunaSearch:
         if isinstance(rates, RateRange)
         else CategoricalDistribution(sweep.search.rates),
     }
+    if sweep.search.values:
+        space["values"] = CategoricalDistribution(list(range(len(value_combinations(sweep)))))
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name=sweep.name, direction="maximize")
     results, configs = execution.results(), execution.configs()

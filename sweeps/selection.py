@@ -29,6 +29,13 @@ class Trial:
     """CIDEr x 100 on the split that never chooses."""
     trainable_parameters: int
     trainable_share: float
+    options: str = ""
+    """What tells it from other trials of its strategy but the rate: ``rank=8``."""
+
+    @property
+    def variant(self) -> str:
+        """Strategy and options."""
+        return f"{self.strategy} {self.options}".strip()
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,7 @@ def _trial(run: "Run") -> Trial:
         report_score=metrics.get("report/cider") if finished else None,
         trainable_parameters=int(metrics.get("params/trainable", 0)),
         trainable_share=metrics.get("params/share", math.nan),
+        options=tags.get("lnt.options", ""),
     )
 
 
@@ -186,6 +194,7 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
         "winners": [
             {
                 "strategy": winner.trial.strategy,
+                "options": winner.trial.options,
                 "learning_rate": winner.trial.learning_rate,
                 "score": winner.trial.score,
                 "run_id": winner.trial.run_id,

@@ -80,7 +80,7 @@ def print_winners(console: Console, sweep: Sweep) -> None:
         trial = winner.trial
         held_out = [f"{trial.report_score:.2f}"] if trial.report_score is not None else []
         table.add_row(
-            trial.strategy,
+            trial.variant,
             short_rate(trial.learning_rate) + (" (edge)" if winner.at_edge else ""),
             f"{trial.score:.2f}",
             *held_out,

@@ -18,7 +18,8 @@ from lnt_core.identity import trial_id
 from sweeps.config import ResourcesConfig, SweepConfig
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import TRIAL, Execution, Result
-from sweeps.space import strategies, trial_config
+from sweeps.space import Point, strategies, trial_config
+from sweeps.values import value_combinations
 
 if TYPE_CHECKING:
     from lnt_core.worker import Worker
@@ -40,9 +41,14 @@ class Context:
     cache: Path
 
     def config(self, point: dict[str, Any]) -> TrialConfig:
-        """The trial at a point ``{"strategy": index, "learning_rate": rate}``."""
+        """The trial at a point of Ray Tune's."""
+        return trial_config(self.sweep, *self.point(point))
+
+    def point(self, point: dict[str, Any]) -> Point:
+        """What the indices of a point of Ray Tune's (``sweeps.search.Point``) stand for."""
         strategy = strategies(self.sweep)[int(point["strategy"])]
-        return trial_config(self.sweep, strategy, float(point["learning_rate"]))
+        values = value_combinations(self.sweep)[int(point.get("values", 0))]
+        return strategy, float(point["learning_rate"]), values
 
 
 def worker_for(resources: ResourcesConfig, cache: Path) -> "Worker":

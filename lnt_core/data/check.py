@@ -4,7 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrialConfig
+from lnt_core.config import DataConfig, DatasetConfig, ModelConfig, SelectConfig
 from lnt_core.data.samples import (
     is_karpathy,
     is_llava,
@@ -13,7 +13,7 @@ from lnt_core.data.samples import (
     read_json,
     unknown_layout,
 )
-from lnt_core.errors import DataError
+from lnt_core.errors import DataError, bad_field
 
 MAX_DECODED = 5000
 """So many images of a data set are decoded whole when checked (about 2 ms each); of a larger set
@@ -22,16 +22,16 @@ MAX_NAMED = 5
 """So many bad images are named before the rest is counted."""
 
 
-def data_problems(config: TrialConfig) -> list[str]:
+def data_problems(model: ModelConfig, data: DataConfig) -> list[str]:
     """Everything wrong with the files that a trial would read; empty if nothing is."""
     problems = []
-    if config.model.tiny and not isinstance(config.model.tiny, bool):
-        tiny = config.model.tiny
+    if model.tiny and not isinstance(model.tiny, bool):
+        tiny = model.tiny
         if tiny.text is not None and not Path(tiny.text).is_file():
             problems.append(f"model.tiny.text: there is no file {tiny.text}")
         if tiny.pairs is not None:
             problems += _dataset_problems("model.tiny.pairs", tiny.pairs)
-    return problems + _stage_problems(config.data)
+    return problems + _stage_problems(data)
 
 
 def _stage_problems(data: DataConfig) -> list[str]:
@@ -61,11 +61,22 @@ def _dataset_problems(field: str, data: DatasetConfig) -> list[str]:
         content = read_json(data.annotations)
         if not is_karpathy(content) and not is_llava(content):
             return [f"{field}.annotations: {unknown_layout(data.annotations)}"]
-        samples = load_samples(data, seed=0)
+        if data.kinds and is_karpathy(content):
+            return [
+                f"{field}.kinds is for LLaVA's instructions, but {data.annotations} has "
+                "Karpathy's captions; leave it out"
+            ]
+        samples = load_samples(data.model_copy(update={"num_samples": None}), seed=0)
     except DataError as error:
         return [f"{field}.annotations: {error}"]
+    if not samples and data.kinds:
+        return [f"{field}.kinds: {data.annotations} has no sample of {', '.join(data.kinds)}"]
     if not samples:
         return [_no_images(field, data.split or "train", content)]
+    if data.num_samples is not None and data.num_samples > len(samples):
+        return [
+            bad_field(f"{field}.num_samples", data.num_samples, allowed=f"at most {len(samples)}")
+        ]
     images = [sample.image for sample in samples if sample.image is not None]
     return image_problems(field, data.images, images)
 

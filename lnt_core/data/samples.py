@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lnt_core.config import CAPTION_PROMPT, DatasetConfig, SelectConfig
+from lnt_core.data.kinds import of_kinds
 from lnt_core.errors import ConfigError, DataError
 from lnt_core.seeding import generator
 
@@ -47,7 +48,8 @@ def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
             for caption in item.references
         ]
     elif is_llava(content):
-        samples = [_llava_sample(item, data.images) for item in content]
+        chosen_items = of_kinds(content, data.kinds, Path(data.annotations).name)
+        samples = [_llava_sample(item, data.images) for item in chosen_items]
     else:
         raise ConfigError(unknown_layout(data.annotations))
     if data.num_samples is not None and data.num_samples < len(samples):

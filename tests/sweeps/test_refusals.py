@@ -13,7 +13,10 @@ from PIL import Image
 
 from sweeps.cli import EXIT_REFUSED, main
 
-STRATEGIES = "'attn_mlp', 'attn_qv', 'connector', 'full', 'layernorm', 'layernorm_simple', 'lora'"
+STRATEGIES = (
+    "'adalora', 'adapter_serial', 'adapter_parallel', 'attn_mlp', 'attn_qv', 'connector', 'full', "
+    "'layernorm', 'layernorm_simple', 'lora', 'prefix', 'prompt'"
+)
 LAYOUTS = (
     'has neither of the known layouts: Karpathy\'s {"images": [{"filename", "split", '
     '"sentences"}]} nor LLaVA\'s [{"image", "conversations"}]'
@@ -70,6 +73,50 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         [
             "search.strategy[0].rank is 0, but should be greater than or equal to 1",
             "search.strategy[0].rnak is not a known key; did you mean 'rank'?",
+        ],
+    ),
+    "a strategy that cannot run with another value": (
+        {"search.strategy": ["prefix"], "train.gradient_checkpointing": True},
+        [
+            "`strategy` 'prefix' does not work with gradient checkpointing; set "
+            "`train.gradient_checkpointing: false`"
+        ],
+    ),
+    "values that must not vary": (
+        {
+            "search.values": {
+                "data.select.split": ["val", "test"],
+                "train.batch_size": [],
+                "seed": [1, 2],
+            }
+        },
+        [
+            "search.values.data.select.split cannot vary within a sweep, only a key of `train` or "
+            "`data.tune` can",
+            "search.values.seed cannot vary within a sweep, only a key of `train` or `data.tune` "
+            "can",
+            "search.values.train.batch_size is an empty list: give at least one value",
+        ],
+    ),
+    "values that the config refuses": (
+        {"search.values": {"train.weight_decay": [0.1, -1], "train.epoch": [2]}},
+        [
+            "search.values: train.epoch is not a known key; did you mean 'epochs'?",
+            "search.values: train.weight_decay is -1, but should be greater than or equal to 0",
+        ],
+    ),
+    "kinds that are not": (
+        {"data.tune.kinds": ["conversations"]},
+        [
+            "data.tune.kinds[0] is 'conversations', but must be one of 'conversation', 'detail', "
+            "'reasoning'; did you mean 'conversation'?"
+        ],
+    ),
+    "kinds of captions": (
+        {"data.tune.kinds": ["detail"]},
+        [
+            "data.tune.kinds is for LLaVA's instructions, but DIR/good.json has Karpathy's "
+            "captions; leave it out"
         ],
     ),
     "true for a number": (

@@ -17,7 +17,7 @@ from sweeps.finish import finish
 from sweeps.load import load_sweep
 from sweeps.plan import check_sweep
 from sweeps.problems import load_yaml
-from sweeps.space import label, trials
+from sweeps.space import trials
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker, TrialRun, flat
 from sweeps.trainable import Context
@@ -146,7 +146,7 @@ def tracked(client, sweep, execution) -> Tracker:
 def run_one(sweep, execution, tracker, score: float) -> None:
     (config,) = trials(sweep)
     tags = {"lnt.kind": "trial", "lnt.strategy": "full"}
-    run = TrialRun(trial_id(config), label(config), config, tags)
+    run = TrialRun(trial_id(config), "t", config, tags)
     out = execution.trial(run.trial_id)
     (out / "weights").mkdir(parents=True, exist_ok=True)
     (out / "weights" / "delta.safetensors").write_bytes(b"")

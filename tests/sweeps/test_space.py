@@ -8,7 +8,9 @@ from sweeps.cli import main
 from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
 from sweeps.load import load_sweep, preset_names
 from sweeps.problems import load_yaml
-from sweeps.space import label, trials
+from sweeps.search import point_of
+from sweeps.space import label, points, trials
+from sweeps.tracking import flat
 
 
 def sweep(**search) -> SweepConfig:
@@ -33,7 +35,7 @@ def test_a_list_as_an_options_value_means_each_of_them() -> None:
     given = sweep(
         strategy=["layernorm", {"name": "lora", "rank": [8, 32]}], learning_rate=[1e-3, 1e-4]
     )
-    assert [label(trial) for trial in trials(given)] == [
+    assert [label(*point) for point in points(given)] == [
         "layernorm lr=1e-3",
         "layernorm lr=1e-4",
         "lora rank=8 lr=1e-3",
@@ -41,6 +43,56 @@ def test_a_list_as_an_options_value_means_each_of_them() -> None:
         "lora lr=1e-3",
         "lora lr=1e-4",
     ]
+
+
+def test_an_option_that_is_a_list_is_one_value_and_a_list_of_lists_is_many() -> None:
+    chosen = [
+        {"name": "layernorm", "target_modules": ["input_layernorm", "norm"]},
+        {"name": "layernorm", "target_modules": [["input_layernorm"], ["norm"]]},
+    ]
+    given = sweep(strategy=chosen, learning_rate=[1e-3])
+    assert [label(*point) for point in points(given)] == [
+        "layernorm target_modules=input_layernorm,norm lr=1e-3",
+        "layernorm target_modules=input_layernorm lr=1e-3",
+        "layernorm target_modules=norm lr=1e-3",
+    ]
+
+
+def test_other_values_vary_in_every_combination() -> None:
+    given = sweep(
+        strategy=["full"],
+        learning_rate=[1e-3, 1e-4],
+        values={"train.weight_decay": [0.0, 0.1], "train.warmup_ratio": [0.03]},
+    )
+    assert [label(*point) for point in points(given)] == [
+        "full train.weight_decay=0.0 train.warmup_ratio=0.03 lr=1e-3",
+        "full train.weight_decay=0.0 train.warmup_ratio=0.03 lr=1e-4",
+        "full train.weight_decay=0.1 train.warmup_ratio=0.03 lr=1e-3",
+        "full train.weight_decay=0.1 train.warmup_ratio=0.03 lr=1e-4",
+    ]
+    found = trials(given)
+    assert [t.train.weight_decay for t in found] == [0.0, 0.0, 0.1, 0.1]
+    assert found[0].align == trials(sweep(strategy=["full"], learning_rate=[1e-3]))[0].align
+    indices = [point_of(given, trial) for trial in found]
+    assert [point["values"] for point in indices] == [0, 0, 1, 1]
+
+
+def test_random_draws_take_other_values_too() -> None:
+    given = sweep(
+        strategy=["full"],
+        learning_rate=[1e-3],
+        values={"train.weight_decay": [0.0, 0.1, 0.2]},
+        algorithm="random",
+        num_trials=3,
+    )
+    assert {trial.train.weight_decay for trial in trials(given)} == {0.0, 0.1, 0.2}
+
+
+def test_only_options_of_the_own_strategy_are_tracked() -> None:
+    given = sweep(strategy=["full", {"name": "lora", "rank": 8}], learning_rate=[1e-3])
+    full, lora = (flat(t.model_dump(mode="json", exclude_none=True)) for t in trials(given))
+    assert [key for key in full if key.startswith("strategy.")] == ["strategy.name"]
+    assert lora["strategy.rank"] == "8"
 
 
 def test_random_draws_differ_stay_in_range_and_repeat_by_seed() -> None:

@@ -9,7 +9,7 @@ from sweeps.config import SweepConfig
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import Result, new_execution
 from sweeps.load import load_sweep, preset_names
-from sweeps.space import label, trials
+from sweeps.space import trials
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker, TrialRun, flat
 
@@ -57,7 +57,7 @@ def runs_below(client, sweep, parent_id: str):
 
 def trial_runs(sweep) -> list[TrialRun]:
     return [
-        TrialRun(trial_id(c), label(c), c, {"lnt.kind": "trial", "lnt.strategy": c.strategy.name})
+        TrialRun(trial_id(c), "t", c, {"lnt.kind": "trial", "lnt.strategy": c.strategy.name})
         for c in trials(sweep)
     ]
 

@@ -88,10 +88,16 @@ class DataConfig(Frozen):
 
 
 class ShapesConfig(Frozen):
-    """The architecture's own config values, to count with where the files are absent."""
+    """What the absent files would say: the architecture's config values, and how long data is."""
 
     language: dict[str, Any]
     vision: dict[str, Any]
+    num_samples: int = Field(default=80_000, ge=1)
+    """Of the tune data; LLaVA-Instruct-80K has so many."""
+    tokens_per_sample: int = Field(default=512, ge=1)
+    """Mean length, the image's tokens included."""
+    longest_sample: int = Field(default=1024, ge=1)
+    """Tokens; what memory is planned for."""
 
 
 class TinyConfig(Frozen):

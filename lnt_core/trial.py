@@ -11,18 +11,14 @@ from pathlib import Path
 
 from torch import nn
 
-from lnt_core.accounting import (
-    ParameterCount,
-    count_parameters,
-    peak_memory_gib,
-    reset_peak_memory,
-)
+from lnt_core.accounting.measured import MemoryMeter
+from lnt_core.accounting.trial_costs import cost_metrics, predict_trial
 from lnt_core.config import TrialConfig
 from lnt_core.models.vlm import own_trainable
 from lnt_core.seeding import seed_everything
-from lnt_core.strategies import Strategy, get_strategy
+from lnt_core.strategies import get_strategy
 from lnt_core.strategies.weights import save_connector, save_weights
-from lnt_core.training.loop import Hooks, Report, Trained, train
+from lnt_core.training.loop import Hooks, Report, train
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -55,9 +51,11 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     started = time.perf_counter()
     prepared = worker.prepare(config)
     seed_everything(config.seed)
-    reset_peak_memory()
     strategy = get_strategy(config.strategy.name)
-    model, count = tunable_model(prepared, strategy, config)
+    meter = MemoryMeter.start()
+    model = strategy.apply(prepared.base.trial_copy(), prepared.base.roles, config.strategy)
+    own_trainable(model)
+    prediction = predict_trial(model, strategy, prepared, config, worker)
     prepare_s = time.perf_counter() - started
 
     def evaluate_midway(step: int) -> None:
@@ -78,27 +76,22 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         hooks=Hooks(report, after_step=evaluate_midway),
         checkpoint=out / CHECKPOINT,
     )
+    metrics = cost_metrics(model, prepared, prediction, trained, meter)
     started = time.perf_counter()
-    scores = {} if trained.diverged else evaluate(model, prepared, out, bf16=bf16)
-    metrics = _measured(trained, count, prepare_s, eval_s=time.perf_counter() - started) | scores
+    if not trained.diverged:
+        metrics |= evaluate(model, prepared, out, bf16=bf16)
+    metrics |= {
+        "train/final_loss": trained.final_loss,
+        "time/prepare_s": prepare_s,
+        "time/train_s": trained.train_s,
+        "time/evaluate_s": time.perf_counter() - started,
+    }
     report(trained.steps, metrics)
     if not trained.diverged:
         save_weights(model, out / WEIGHTS, strategy=config.strategy, base_name=model_name(config))
         save_connector(prepared.base, out / WEIGHTS)
     (out / CHECKPOINT).unlink(missing_ok=True)
     return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
-
-
-def tunable_model(
-    prepared: Prepared,
-    strategy: Strategy,  # type: ignore[type-arg]
-    config: TrialConfig,
-) -> tuple[nn.Module, ParameterCount]:
-    """A copy of the base of which exactly the strategy's parameters train."""
-    base = prepared.base
-    model = strategy.apply(base.trial_copy(), base.roles, config.strategy)
-    own_trainable(model)
-    return model, count_parameters(model, left_out=sum(p.numel() for p in base.tower.parameters()))
 
 
 def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:
@@ -121,21 +114,6 @@ def model_name(config: TrialConfig) -> str:
     if model.checkpoint is not None:
         return model.checkpoint
     return "lnt-tiny" if model.tiny else f"{model.language_model} + {model.vision_tower}"
-
-
-def _measured(
-    trained: Trained, count: ParameterCount, prepare_s: float, eval_s: float
-) -> dict[str, float]:
-    return {
-        "train/final_loss": trained.final_loss,
-        "params/total": count.total,
-        "params/trainable": count.trainable,
-        "params/share": count.share,
-        "memory/peak_gib": peak_memory_gib(),
-        "time/prepare_s": prepare_s,
-        "time/train_s": trained.train_s,
-        "time/evaluate_s": eval_s,
-    }
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -47,6 +48,8 @@ class Worker:
         self._max_bytes = int(feature_cache_gib * 2**30)
         self._key = ""
         self._prepared: Prepared | None = None
+        self.predictions: dict[str, Any] = {}
+        """Of what is prepared, by strategy and training config."""
 
     def prepare(self, config: TrialConfig) -> Prepared:
         """What ``config`` needs besides its strategy; kept if the trial before needed the same."""
@@ -55,6 +58,7 @@ class Worker:
         )
         key = f"{shared} {config.train.precision} {config.train.max_length}"
         if self._prepared is None or key != self._key:
+            self.predictions.clear()
             self._prepared = None  # free the old base before the new one is built
             self._prepared = self._prepare(config)
             self._key = key

@@ -102,12 +102,15 @@ def _load(args: argparse.Namespace) -> Any:
 
 
 def _plan(args: argparse.Namespace) -> int:
+    from rich.console import Console
+
     from sweeps.plan import check_sweep, plan
-    from sweeps.tables import plan_json, print_plan
+    from sweeps.plan_table import plan_json, print_plan
 
     sweep = _load(args)
     check_sweep(sweep, files=not args.no_files)
-    planned = plan(sweep)
+    with Console(stderr=True).status("Predicting from models without weights ..."):
+        planned = plan(sweep, files=not args.no_files)
     if args.json:
         print(json.dumps(plan_json(sweep, planned)))
     else:

@@ -118,6 +118,13 @@ class ResourcesConfig(Frozen):
     max_concurrent_trials: int | None = Field(default=None, ge=1)
     feature_cache_gib: float = Field(default=4.0, ge=0)
     """Memory of each worker for image features."""
+    gpu_memory_gib: float | None = Field(default=None, gt=0)
+    """Of one GPU. Where it is given, `lnt plan` says which trials do not fit."""
+    gpu_peak_tflops: float | None = Field(default=None, gt=0)
+    """Dense peak of one GPU at `train.precision`, as its data sheet says: an A100 does 156 in
+    TF32 and 312 in bf16. Where it is given, `lnt plan` predicts GPU-hours."""
+    mfu: float = Field(default=0.4, gt=0, le=1)
+    """Share of that peak that training reaches (model FLOPs utilisation)."""
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> Self:

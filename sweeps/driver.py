@@ -14,7 +14,8 @@ from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.execution import latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
 from sweeps.live import Board
-from sweeps.plan import check_sweep
+from sweeps.plan import check_sweep, plan
+from sweeps.plan_table import too_big
 from sweeps.provenance import provenance_tags
 from sweeps.search import Point, asha, optuna_search, point_of
 from sweeps.settings import Settings
@@ -47,6 +48,7 @@ def run_sweep(
         ConfigError: Something is wrong that is better said before anything starts.
     """
     check_sweep(sweep)
+    _warn_of_what_does_not_fit(sweep, console)
     sweep = _with_halts(sweep, settings)
     planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)
     client = connect(sweep.tracking.uri)
@@ -64,6 +66,14 @@ def run_sweep(
             tracker.close("KILLED")
             raise
         return finish(context, tracker, client, console, interrupted=interrupted)
+
+
+def _warn_of_what_does_not_fit(sweep: SweepConfig, console: Console) -> None:
+    """A prediction may err, so that the sweep goes on; a trial without memory fails alone."""
+    if sweep.resources.gpu_memory_gib is None:
+        return
+    for line in too_big(plan(sweep)):
+        console.print(f"Warning: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _start_ray(sweep: SweepConfig, address: str | None) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -12,19 +13,12 @@ from lnt_core.errors import all_problems
 from lnt_core.identity import trial_id
 from lnt_core.strategies import StrategyConfig
 from sweeps.config import SweepConfig
-from sweeps.space import strategies, trials
+from sweeps.space import options_text, points, strategies, trial_config
 from sweeps.space_check import point_problems
-from sweeps.values import value_combinations, with_values
+from sweeps.values import Values, value_combinations, with_values
 
-
-@dataclass(frozen=True)
-class Cost:
-    """What a strategy costs, whatever the learning rate."""
-
-    trainable_parameters: int
-    trainable_share: float
-    memory_gib: float
-    """Weights, gradients and AdamW's state; activations are not in it."""
+if TYPE_CHECKING:
+    from sweeps.costs import Cost
 
 
 @dataclass(frozen=True)
@@ -32,9 +26,12 @@ class PlannedTrial:
     """One line of the plan."""
 
     id: str
+    """Empty for a trial that will be drawn."""
     strategy: str
+    options: str
+    """What tells it from other trials of its strategy but the rate."""
     learning_rate: float
-    cost: Cost
+    cost: "Cost"
 
 
 def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
@@ -44,41 +41,52 @@ def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
         problems += _model_problems(sweep.model)
         for data in _datas(sweep):
             problems += data_problems(sweep.model, data)
+    if files and not problems:
+        from sweeps.costs import Costs  # torch; reading a sweep does without
+
+        problems = Costs(sweep, files=files).problems(strategies(sweep))
     if problems:
         raise all_problems(sweep.name, problems)
 
 
-def plan(sweep: SweepConfig) -> list[PlannedTrial]:
+def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
     """Every trial with its cost, from models without weights; for `tpe` one line a strategy.
 
     Raises:
-        ConfigError: An unknown architecture.
+        ConfigError: An unknown architecture, or one that lacks what a strategy tunes.
     """
-    costs = {strategy: _cost(sweep, strategy) for strategy in strategies(sweep)}
+    costs = strategy_costs(sweep, files=files)
     if sweep.search.algorithm == "tpe":
-        return [PlannedTrial("", s.name, float("nan"), cost) for s, cost in costs.items()]
+        return [
+            PlannedTrial("", s.name, options_text(s, values), float("nan"), cost)
+            for (s, values), cost in costs.items()
+        ]
     return [
-        PlannedTrial(trial_id(t), t.strategy.name, t.learning_rate, costs[t.strategy])
-        for t in trials(sweep)
+        PlannedTrial(
+            trial_id(trial_config(sweep, strategy, rate, values)),
+            strategy.name,
+            options_text(strategy, values),
+            rate,
+            costs[strategy, values],
+        )
+        for strategy, rate, values in points(sweep)
     ]
 
 
-def _cost(sweep: SweepConfig, strategy: StrategyConfig) -> Cost:
-    import warnings
+def strategy_costs(
+    sweep: SweepConfig, *, files: bool = True
+) -> dict[tuple[StrategyConfig, Values], "Cost"]:
+    """The cost of each strategy with its options, under each combination of other values."""
+    from sweeps.costs import Costs  # torch; reading a sweep does without
 
-    from lnt_core.accounting import count_parameters, state_gib
-    from lnt_core.models.build import build_on_meta
-    from lnt_core.models.roles import find_roles
-    from lnt_core.strategies import get_strategy
-
-    model = build_on_meta(sweep.model)
-    model.requires_grad_(False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        tuned = get_strategy(strategy.name).apply(model, find_roles(model), strategy)
-    count = count_parameters(tuned)
-    memory = state_gib(tuned, precision=sweep.train.precision)
-    return Cost(count.trainable, count.share, memory)
+    predictor = Costs(sweep, files=files)
+    found = {}
+    for values in value_combinations(sweep):
+        varied = with_values(sweep, values)
+        lengths = predictor.lengths(varied)
+        for strategy in strategies(sweep):
+            found[strategy, values] = predictor.of(varied, strategy, lengths)
+    return found
 
 
 def _datas(sweep: SweepConfig) -> list[DataConfig]:

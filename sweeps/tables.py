@@ -1,60 +1,12 @@
-"""What `lnt` prints: the plan and the winners."""
+"""What `lnt` prints of winners."""
 
 from collections import Counter
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.config import SweepConfig
-from sweeps.plan import PlannedTrial
 from sweeps.selection import Sweep, edge_advice
 from sweeps.space import short_rate
-
-
-def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
-    """One line a trial, then how many there are and what is not in the numbers."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("trial", "strategy", "lr", "trainable", "share", "memory"):
-        left = column in ("trial", "strategy")
-        table.add_column(column, justify="left" if left else "right", no_wrap=True)
-    for trial in planned:
-        table.add_row(
-            trial.id or "-",
-            trial.strategy,
-            short_rate(trial.learning_rate) if trial.id else "drawn",
-            f"{trial.cost.trainable_parameters:,}",
-            short_share(trial.cost.trainable_share),
-            f"{trial.cost.memory_gib:.3g} GiB",
-        )
-    console = Console()
-    console.print(table)
-    count = sweep.search.num_trials or len(planned)
-    per_strategy = Counter(trial.strategy for trial in planned)
-    console.print(
-        f"{count} trials of {len(per_strategy)} strategies. Share: of all parameters, vision "
-        "tower included. Memory: weights, gradients and AdamW's state, without activations.",
-        highlight=False,
-    )
-
-
-def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]:
-    """What `lnt plan --json` prints. ``gpu_hours`` is null: nothing predicts it yet."""
-    return {
-        "sweep": sweep.name,
-        "trials": [
-            {
-                "id": trial.id,
-                "strategy": trial.strategy,
-                "learning_rate": trial.learning_rate if trial.id else None,
-                "trainable_parameters": trial.cost.trainable_parameters,
-                "trainable_share": trial.cost.trainable_share,
-                "memory_gib": trial.cost.memory_gib,
-                "gpu_hours": None,
-            }
-            for trial in planned
-        ],
-    }
 
 
 def short_share(share: float) -> str:

@@ -20,6 +20,7 @@ from lnt_core.config import DataConfig, DatasetConfig, ScenesConfig, SelectConfi
 VERSION = 1
 """Counts changes of what is drawn or said; part of the cache's key."""
 PIXELS = 48
+CAPTIONS_PER_SCENE = 5
 COLOURS = {
     "red": (220, 40, 40),
     "green": (40, 180, 60),

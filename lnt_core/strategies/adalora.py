@@ -78,6 +78,9 @@ class AdaLora(Strategy[AdaLoraConfig]):
             modules_to_save=list(roles.base) if options.train_base else None,
         )
         tuned = wrap(model, config, roles)
+        for name, parameter in tuned.named_parameters():
+            if "ranknum" in name:  # a count; on the meta device PEFT leaves it trainable
+                parameter.requires_grad_(False)
         self._options = options
         return tuned
 

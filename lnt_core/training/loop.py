@@ -16,6 +16,7 @@ from lnt_core.data.batches import Batch, FeatureStore, collate, num_steps, sampl
 from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.strategies.base import Strategy
 from lnt_core.training.checkpoints import TrainingState, load_checkpoint, save_checkpoint
+from lnt_core.training.optimizer import adamw, set_checkpointing
 
 Report = Callable[[int, dict[str, float]], None]
 """Takes the optimiser step and metrics by name."""
@@ -117,7 +118,7 @@ def train(
     total = num_steps(
         len(samples), batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps
     )
-    state = _start(model, strategy, config, learning_rate, total)
+    state = start(model, strategy, config, learning_rate=learning_rate, total=total)
     step, monitor = 0, LossMonitor()
     if checkpoint is not None and checkpoint.exists():
         step, losses = load_checkpoint(checkpoint, state)
@@ -161,10 +162,11 @@ def train(
     )
 
 
-def _start(
+def start(
     model: nn.Module,
     strategy: Strategy,  # type: ignore[type-arg]
     config: TrainConfig,
+    *,
     learning_rate: float,
     total: int,
 ) -> TrainingState:
@@ -172,11 +174,9 @@ def _start(
     from transformers import get_cosine_schedule_with_warmup
 
     if config.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        set_checkpointing(model, on=True)
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        parameters, lr=learning_rate, weight_decay=config.weight_decay, foreach=True
-    )
+    optimizer = adamw(parameters, config, on_gpu=parameters[0].is_cuda, learning_rate=learning_rate)
     schedule = get_cosine_schedule_with_warmup(
         optimizer, math.ceil(config.warmup_ratio * total), total
     )
@@ -247,6 +247,7 @@ def answer_loss(
             attention_mask=batch.attention_mask.to(device),
             pixel_values=batch.features,
             logits_to_keep=keep,
+            use_cache=False,
         ).logits
     labels = batch.labels[:, -keep:].to(device)
     loss = nn.functional.cross_entropy(

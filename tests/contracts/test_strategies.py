@@ -9,7 +9,7 @@ import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from lnt_core.accounting import count_parameters
+from lnt_core.accounting.parameters import count_parameters
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, Strategy, get_strategy
 from lnt_core.strategies.weights import load_weights, save_weights

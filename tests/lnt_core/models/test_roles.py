@@ -5,7 +5,7 @@ import torch
 import yaml
 from torch import nn
 
-from lnt_core.accounting import count_parameters
+from lnt_core.accounting.parameters import count_parameters
 from lnt_core.config import ModelConfig
 from lnt_core.errors import ConfigError
 from lnt_core.models.build import build_on_meta
@@ -127,6 +127,15 @@ def meta_counts():
 def test_the_share_is_the_papers_to_the_digit(preset, name, percent, meta_counts) -> None:
     digits = 3 if percent < 0.01 else 2
     assert round(meta_counts[preset, name].share * 100, digits) == percent
+
+
+@pytest.mark.golden
+def test_layernorm_trains_41_9_percent_fewer_parameters_than_lora_at_13b(meta_counts) -> None:
+    """The paper's figure, of its printed shares: 1 - 2.50 / 4.30."""
+    layernorm, lora = (meta_counts["paper-13b", name] for name in ("layernorm", "lora"))
+    printed = [round(count.share * 100, 2) for count in (layernorm, lora)]
+    assert round((1 - printed[0] / printed[1]) * 100, 1) == 41.9
+    assert 1 - layernorm.trainable / lora.trainable == pytest.approx(0.419, abs=0.01)
 
 
 @pytest.mark.golden

@@ -7,7 +7,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors.torch import load_file
 
-from lnt_core.accounting import count_parameters
+from lnt_core.accounting.parameters import count_parameters
 from lnt_core.config import SelectConfig, TrainConfig
 from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples

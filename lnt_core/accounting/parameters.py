@@ -1,16 +1,18 @@
-"""What a strategy costs: trainable parameters, their share, bytes of weights and optimiser."""
+"""Trainable parameters, their share of all, and which part of the model they belong to."""
 
-import resource
-import sys
+import re
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
-from lnt_core.config import Precision
 from lnt_core.errors import TrialError
+from lnt_core.models.roles import Roles
+from lnt_core.strategies.bottleneck import CHILD
 
-GIB = 2**30
+ADDED = ("lora_", "prompt_encoder", CHILD)
+"""In the names of parameters that the base model has not."""
+STAND_IN = re.compile(r"\.(modules_to_save|ln_tuning_layers)\.default")
+"""What PEFT puts into the name of a trained copy."""
 
 
 @dataclass(frozen=True)
@@ -58,28 +60,33 @@ def _shadowed(model: nn.Module) -> set[int]:
     return {id(p) for original in originals for p in original.parameters()}  # type: ignore[union-attr]
 
 
-def state_gib(model: nn.Module, *, precision: Precision, left_out: int = 0) -> float:
-    """GiB of weights, gradients and AdamW state of a model to which a strategy was applied.
+def count_by_role(model: nn.Module, roles: Roles) -> dict[str, int]:
+    """Trainable parameters by role; roles without any are left out.
 
-    Frozen weights take 4 bytes, or 2 in bf16; a trained one 4 for itself, 4 for its gradient and
-    8 for AdamW. Activations are not in it.
+    Besides the roles' own names: ``attn`` is the rest of the attention, ``added`` what the strategy
+    brought along, ``other`` what has no role. A tied pair is ``embedding``.
     """
-    frozen_bytes = 2 if precision == "bf16" else 4
-    unique = {id(p): p for p in model.parameters()}.values()
-    trainable = sum(p.numel() for p in unique if p.requires_grad)
-    frozen = sum(p.numel() for p in unique if not p.requires_grad) + left_out
-    return (frozen * frozen_bytes + trainable * 16) / GIB
+    role_of = _role_of_module(roles)
+    counts: dict[str, int] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            role = _role_of_parameter(name, role_of)
+            counts[role] = counts.get(role, 0) + parameter.numel()
+    return counts
 
 
-def reset_peak_memory() -> None:
-    """Start a new measurement of the GPU's peak, where there is one."""
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
+def _role_of_module(roles: Roles) -> dict[str, str]:
+    named = dict.fromkeys(roles.attn, "attn")
+    for role in ("norm", "attn_q", "attn_v", "mlp"):
+        named |= dict.fromkeys(getattr(roles, role), role)
+    named |= {roles.embedding: "embedding", roles.head: "head"}
+    return named if roles.connector is None else named | {roles.connector: "connector"}
 
 
-def peak_memory_gib() -> float:
-    """Peak GiB since the last reset on a GPU; on CPU the process's peak since it started."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / GIB
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB
+def _role_of_parameter(name: str, role_of: dict[str, str]) -> str:
+    if any(part in name for part in ADDED):
+        return "added"
+    module = STAND_IN.sub("", name.removeprefix("base_model.model.")).rpartition(".")[0]
+    while module and module not in role_of:
+        module = module.rpartition(".")[0]
+    return role_of.get(module, "other")

@@ -1,0 +1,1 @@
+"""What a strategy costs: parameters, memory and FLOPs, predicted and measured."""

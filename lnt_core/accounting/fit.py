@@ -1,0 +1,71 @@
+"""Does a step fit the GPU, and if not, what would?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lnt_core.accounting.predicted import StepCost
+from lnt_core.config import TrainConfig
+
+NUM_GPUS = (2, 4, 8)
+ZERO_STAGES = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What to change so that a step fits; all None if nothing tried does."""
+
+    micro_batch_size: int | None = None
+    zero_stage: int | None = None
+    num_gpus: int | None = None
+    peak_gib: float | None = None
+    """Of each GPU, with that changed."""
+
+    def __str__(self) -> str:
+        if self.micro_batch_size is None:
+            return f"nothing tried fits, not even ZeRO stage 3 on {NUM_GPUS[-1]} GPUs"
+        change = f"micro_batch_size {self.micro_batch_size}"
+        if self.zero_stage is not None:
+            change += f" with ZeRO stage {self.zero_stage} on {self.num_gpus} GPUs"
+        return f"{change} would ({self.peak_gib:.1f} GiB)"
+
+
+def what_would_fit(
+    predict: Callable[[int], StepCost], train: TrainConfig, *, memory_gib: float
+) -> Fit:
+    """The largest micro batch that fits one GPU; if none does, the least sharding that helps.
+
+    Args:
+        predict: The cost at a micro batch.
+        train: Its micro batch does not fit.
+        memory_gib: Of one GPU.
+
+    Source:
+        Rajbhandari et al., ZeRO, arXiv:1910.02054: stage 1 shards the optimiser's state over the
+        GPUs, stage 2 the gradients too, stage 3 the weights too.
+    """
+    least = predict(1)
+    if least.peak_gib <= memory_gib:
+        sizes = [m for m in range(2, train.micro_batch_size) if train.batch_size % m == 0]
+        low, high = -1, len(sizes)  # the peak rises with the micro batch
+        best = least
+        while high - low > 1:
+            middle = (low + high) // 2
+            cost = predict(sizes[middle])
+            if cost.peak_gib <= memory_gib:
+                low, best = middle, cost
+            else:
+                high = middle
+        return Fit(micro_batch_size=1 if low < 0 else sizes[low], peak_gib=best.peak_gib)
+    for num_gpus in NUM_GPUS:
+        for stage in ZERO_STAGES:
+            peak = sharded_gib(least, stage=stage, num_gpus=num_gpus)
+            if peak <= memory_gib:
+                return Fit(1, stage, num_gpus, peak)
+    return Fit()
+
+
+def sharded_gib(cost: StepCost, *, stage: int, num_gpus: int) -> float:
+    """Peak GiB of each GPU under ZeRO; its own buffers are not in it."""
+    parts = [cost.optimizer_gib, cost.gradients_gib, cost.weights_gib]
+    sharded, whole = parts[:stage], parts[stage:]
+    return sum(sharded) / num_gpus + sum(whole) + cost.activations_gib

@@ -1,0 +1,100 @@
+"""How long conversations are: exact once they are encoded, estimated from their words before."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lnt_core.config import DataConfig, ScenesConfig, ShapesConfig
+from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.data.samples import Sample, load_samples
+from lnt_core.data.scenes import CAPTIONS_PER_SCENE, draw_scene
+
+TOKENS_PER_WORD = 1.4
+"""Of English under LLaMA's tokenizer, with what a conversation's template adds; an estimate."""
+SAMPLED_SCENES = 50
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Tokens of the tune data, the image's included."""
+
+    num_samples: int
+    mean: float
+    longest: int
+    longest_answer: int
+    """From the earliest answer to the end of the longest conversation."""
+
+
+def encoded_lengths(samples: Sequence[Encoded]) -> Lengths:
+    """Of encoded conversations, exact."""
+    lengths = [len(sample.input_ids) for sample in samples]
+    answers = [next(i for i, t in enumerate(s.labels) if t != IGNORE) for s in samples]
+    return Lengths(
+        num_samples=len(samples),
+        mean=sum(lengths) / len(lengths),
+        longest=max(lengths),
+        longest_answer=max(lengths) - min(answers),
+    )
+
+
+def estimated_lengths(
+    data: DataConfig,
+    shapes: ShapesConfig | None,
+    *,
+    image_tokens: int,
+    max_length: int,
+    seed: int,
+    files: bool,
+) -> Lengths:
+    """From the words of the tune data, or from ``shapes`` where there are no files.
+
+    Args:
+        data: As the sweep file has it.
+        shapes: Its ``num_samples`` and lengths, for planning without files.
+        image_tokens: Of one image.
+        max_length: Tokens behind which a conversation is cut.
+        seed: Of a random subset.
+        files: The files are there and may be read.
+    """
+    if data.scenes is not None:
+        samples = _scene_samples(data.scenes)
+        count = data.scenes.num_train * CAPTIONS_PER_SCENE
+    elif files:
+        assert data.tune is not None
+        samples = load_samples(data.tune, seed=seed)
+        count = len(samples)
+    else:
+        shapes = shapes or ShapesConfig(language={}, vision={})
+        longest = min(shapes.longest_sample, max_length)
+        subset = data.tune.num_samples if data.tune else None
+        return Lengths(
+            min(shapes.num_samples, subset or shapes.num_samples),
+            min(shapes.tokens_per_sample, max_length),
+            longest,
+            longest - image_tokens,
+        )
+    return _of_words(samples, count, image_tokens=image_tokens, max_length=max_length)
+
+
+def _scene_samples(scenes: ScenesConfig) -> list[Sample]:
+    rng = random.Random(scenes.seed)
+    drawn = [draw_scene(rng)[1] for _ in range(SAMPLED_SCENES)]
+    return [Sample(None, (("", caption),)) for captions in drawn for caption in captions]
+
+
+def _of_words(
+    samples: Sequence[Sample], count: int, *, image_tokens: int, max_length: int
+) -> Lengths:
+    def tokens(text: str) -> float:
+        return TOKENS_PER_WORD * len(text.split())
+
+    text = [sum(tokens(q) + tokens(a) for q, a in sample.turns) for sample in samples]
+    questions = [tokens(sample.turns[0][0]) for sample in samples]
+    lengths = [min(image_tokens + length, max_length) for length in text]
+    longest = max(lengths)
+    return Lengths(
+        num_samples=count,
+        mean=sum(lengths) / len(lengths),
+        longest=round(longest),
+        longest_answer=max(1, round(longest - image_tokens - min(questions))),
+    )

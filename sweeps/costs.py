@@ -1,0 +1,196 @@
+"""What each strategy of a sweep would cost, from models without weights."""
+
+import copy
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lnt_core.accounting.fit import what_would_fit
+from lnt_core.accounting.lengths import Lengths, estimated_lengths
+from lnt_core.accounting.parameters import count_by_role, count_parameters
+from lnt_core.accounting.predicted import StepCost, StepShape, feature_channels, predict_step
+from lnt_core.config import TrainConfig
+from lnt_core.data.batches import num_steps
+from lnt_core.errors import ConfigError
+from lnt_core.models.build import build_on_meta
+from lnt_core.models.roles import Roles, find_roles
+from lnt_core.models.vlm import own_trainable
+from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
+from sweeps.config import SweepConfig
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a strategy costs, whatever the learning rate."""
+
+    trainable_parameters: int
+    trainable_share: float
+    trainable_by_role: dict[str, int]
+    step: StepCost
+    """Memory of one optimiser step as configured, at the longest conversations."""
+    activations_gib: dict[str, float | None]
+    """``checkpointed`` and ``whole``; None where the strategy does not allow it."""
+    train_pflop: float
+    """Of the whole trial, forward and backward, without recomputation; 10^15."""
+    gpu_hours: float | None
+    """Of training, at the stated share of the stated peak."""
+    too_big: str
+    """If it does not fit the stated GPU memory, what would; else empty."""
+
+
+class Costs:
+    """Predicts for one sweep; the model's skeleton is built once.
+
+    Args:
+        sweep: Its model, data, training and resources.
+        files: The data files may be read, for the lengths of conversations.
+
+    Raises:
+        ConfigError: The model is of an unknown architecture.
+    """
+
+    def __init__(self, sweep: SweepConfig, *, files: bool) -> None:
+        self._files = files
+        self._skeleton = build_on_meta(sweep.model).requires_grad_(False)
+        self._roles = find_roles(self._skeleton)
+        vision = self._skeleton.config.vision_config
+        self._image_tokens = int(vision.image_size // vision.patch_size) ** 2
+
+    def problems(self, strategies: list[StrategyConfig]) -> list[str]:
+        """Strategies that want a part which the model has not; empty if there is none."""
+        found = []
+        for strategy in strategies:
+            try:
+                self._apply(copy.deepcopy(self._skeleton), strategy)
+            except ConfigError as error:
+                found.append(f"search.strategy: {strategy.name}: {error}")
+        return found
+
+    def lengths(self, sweep: SweepConfig) -> Lengths:
+        """Of the tune data; estimated."""
+        return estimated_lengths(
+            sweep.trial_data,
+            sweep.model.shapes,
+            image_tokens=self._image_tokens,
+            max_length=sweep.train.max_length,
+            seed=sweep.seed,
+            files=self._files,
+        )
+
+    def of(self, sweep: SweepConfig, strategy: StrategyConfig, lengths: Lengths) -> Cost:
+        """A strategy's cost.
+
+        Args:
+            sweep: The one given, with varied values put in place.
+            strategy: With its options.
+            lengths: Of the tune data.
+
+        Raises:
+            ConfigError: The model lacks what the strategy tunes.
+        """
+        tuned = self._tuned(sweep, strategy)
+        train = sweep.train
+        whole = tuned.predict(checkpointing=False, lengths=lengths)
+        checkpointed = None
+        if tuned.method.allows_checkpointing:
+            checkpointed = tuned.predict(checkpointing=True, lengths=lengths)
+        step = checkpointed if checkpointed and train.gradient_checkpointing else whole
+        flops_per_token = whole.flops / (train.micro_batch_size * lengths.longest)
+        flops = flops_per_token * lengths.mean * _num_processed(train, lengths)
+        count = count_parameters(tuned.model)
+        return Cost(
+            trainable_parameters=count.trainable,
+            trainable_share=count.share,
+            trainable_by_role=count_by_role(tuned.model, self._roles),
+            step=step,
+            activations_gib={
+                "checkpointed": checkpointed.activations_gib if checkpointed else None,
+                "whole": whole.activations_gib,
+            },
+            train_pflop=flops / 1e15,
+            gpu_hours=_gpu_hours(sweep, flops),
+            too_big=_too_big(sweep, tuned, step, lengths),
+        )
+
+    def _tuned(self, sweep: SweepConfig, strategy: StrategyConfig) -> "_Tuned":
+        import torch
+
+        model = copy.deepcopy(self._skeleton)
+        if sweep.train.precision == "bf16":
+            model.to(torch.bfloat16)
+        tuned, method = self._apply(model, strategy)
+        own_trainable(tuned)
+        on_gpu = sweep.resources.gpus_per_trial > 0
+        return _Tuned(tuned, method, self._roles, sweep.train, self._image_tokens, on_gpu)
+
+    def _apply(self, model: "nn.Module", strategy: StrategyConfig) -> tuple["nn.Module", Strategy]:  # type: ignore[type-arg]
+        method = get_strategy(strategy.name)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return method.apply(model, self._roles, strategy), method
+
+
+@dataclass(frozen=True)
+class _Tuned:
+    """A skeleton to which a strategy was applied."""
+
+    model: "nn.Module"
+    method: Strategy  # type: ignore[type-arg]
+    roles: Roles
+    train: TrainConfig
+    image_tokens: int
+    on_gpu: bool
+
+    def predict(
+        self, *, checkpointing: bool, lengths: Lengths, micro_batch_size: int | None = None
+    ) -> StepCost:
+        micro = micro_batch_size or self.train.micro_batch_size
+        changes = {"gradient_checkpointing": checkpointing, "micro_batch_size": micro}
+        shape = StepShape(
+            batch=micro,
+            tokens=lengths.longest,
+            image_tokens=self.image_tokens,
+            feature_channels=feature_channels(self.model, self.roles),
+            answer_tokens=lengths.longest_answer,
+        )
+        train = self.train.model_copy(update=changes)
+        return predict_step(self.model, self.method, self.roles, train, shape, on_gpu=self.on_gpu)
+
+
+def _num_processed(train: TrainConfig, lengths: Lengths) -> int:
+    """Samples that a trial trains on, each time it does."""
+    steps = num_steps(
+        lengths.num_samples,
+        batch_size=train.batch_size,
+        epochs=train.epochs,
+        max_steps=train.max_steps,
+    )
+    return steps * train.batch_size
+
+
+def _too_big(sweep: SweepConfig, tuned: _Tuned, step: StepCost, lengths: Lengths) -> str:
+    memory_gib, gpus = sweep.resources.gpu_memory_gib, sweep.resources.gpus_per_trial
+    if memory_gib is None:
+        return ""
+    memory_gib *= gpus if 0 < gpus < 1 else 1  # trials that share a GPU share its memory
+    if step.peak_gib <= memory_gib:
+        return ""
+    checkpointing = sweep.train.gradient_checkpointing
+    fit = what_would_fit(
+        lambda micro: tuned.predict(
+            checkpointing=checkpointing, lengths=lengths, micro_batch_size=micro
+        ),
+        sweep.train,
+        memory_gib=memory_gib,
+    )
+    return f"{step.peak_gib:.1f} GiB do not fit {memory_gib:g} GiB; {fit}"
+
+
+def _gpu_hours(sweep: SweepConfig, flops: float) -> float | None:
+    peak_tflops = sweep.resources.gpu_peak_tflops
+    if peak_tflops is None:
+        return None
+    return flops / (peak_tflops * 1e12 * sweep.resources.mfu) / 3600

@@ -1,0 +1,145 @@
+"""What `lnt plan` prints: every trial, what each strategy costs, and what does not fit."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.config import SweepConfig
+from sweeps.plan import PlannedTrial
+from sweeps.space import short_rate
+from sweeps.tables import short_share
+
+PIPE_WIDTH = 160
+
+
+def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
+    """One line a trial, one a strategy, the sum, and what the numbers assume."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)  # a pipe has no width to fold for
+    console.print(_trials(planned))
+    of_strategies = list({(t.strategy, t.options): t for t in planned}.values())
+    console.print()
+    console.print(_strategies(of_strategies))
+    for line in [
+        _total(sweep, planned),
+        *_assumed(sweep),
+        *(f"(!) {line}" for line in too_big(planned)),
+    ]:
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _table(left: tuple[str, ...], right: tuple[str, ...], title: str = "") -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
+    for column in left:
+        table.add_column(column)
+    for column in right:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _trials(planned: list[PlannedTrial]) -> Table:
+    table = _table(("trial", "strategy"), ("lr", "trainable", "share", "memory", "GPU-hours"))
+    for trial in planned:
+        cost = trial.cost
+        table.add_row(
+            trial.id or "-",
+            f"{trial.strategy} {trial.options}".strip(),
+            short_rate(trial.learning_rate) if trial.id else "drawn",
+            f"{cost.trainable_parameters:,}",
+            short_share(cost.trainable_share),
+            f"{cost.step.peak_gib:.3g} GiB" + (" (!)" if cost.too_big else ""),
+            _hours(cost.gpu_hours),
+        )
+    return table
+
+
+def _strategies(planned: list[PlannedTrial]) -> Table:
+    names = ("weights", "gradients", "optimiser", "activations", "checkpointed", "whole", "PFLOP")
+    table = _table(("one trial, GiB",), names)
+    for trial in planned:
+        cost, step = trial.cost, trial.cost.step
+        sizes = (
+            *(step.weights_gib, step.gradients_gib, step.optimizer_gib, step.activations_gib),
+            *(cost.activations_gib["checkpointed"], cost.activations_gib["whole"]),
+        )
+        table.add_row(
+            f"{trial.strategy} {trial.options}".strip(),
+            *("-" if size is None else f"{size:.3g}" for size in sizes),
+            f"{cost.train_pflop:.3g}",
+        )
+    return table
+
+
+def _hours(hours: float | None) -> str:
+    return "-" if hours is None else f"{hours:.3g}"
+
+
+def _total(sweep: SweepConfig, planned: list[PlannedTrial]) -> str:
+    drawn = planned[0].id == ""
+    count = (sweep.search.num_trials or 0) if drawn else len(planned)
+    num_strategies = len({trial.strategy for trial in planned})
+    text = f"{count} trials of {num_strategies} strategies"
+    hours = [trial.cost.gpu_hours for trial in planned]
+    known = [hour for hour in hours if hour is not None]
+    if known:
+        total = math.fsum(known) / len(known) * count
+        text += f", {total:,.4g} GPU-hours of training"
+    return text + "."
+
+
+def _assumed(sweep: SweepConfig) -> list[str]:
+    resources = sweep.resources
+    lines = [
+        "Share: of all parameters, vision tower included. Memory: the peak of one step at the "
+        "longest conversations, without the libraries' own; lengths are estimated. Activations "
+        "as configured, with gradient checkpointing, and without."
+    ]
+    if resources.gpu_peak_tflops is not None:
+        lines.append(
+            f"GPU-hours: at {resources.mfu:.0%} of {resources.gpu_peak_tflops:g} TFLOP/s "
+            "(resources.mfu, resources.gpu_peak_tflops); evaluation is not in them."
+        )
+    else:
+        lines.append("GPU-hours need resources.gpu_peak_tflops, the GPU's peak.")
+    if resources.gpu_memory_gib is None:
+        lines.append("Say resources.gpu_memory_gib to be told which trials do not fit.")
+    return lines
+
+
+def too_big(planned: list[PlannedTrial]) -> list[str]:
+    """A line for each strategy that does not fit the stated GPU memory, and what would."""
+    lines = [
+        f"{trial.strategy} {trial.options}".strip() + f": {trial.cost.too_big}"
+        for trial in planned
+        if trial.cost.too_big
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]:
+    """What `lnt plan --json` prints; ``gpu_hours`` is null without the GPU's stated peak."""
+    return {
+        "sweep": sweep.name,
+        "trials": [
+            {
+                "id": trial.id,
+                "strategy": trial.strategy,
+                "options": trial.options,
+                "learning_rate": trial.learning_rate if trial.id else None,
+                "trainable_parameters": trial.cost.trainable_parameters,
+                "trainable_share": trial.cost.trainable_share,
+                "trainable_by_role": trial.cost.trainable_by_role,
+                "memory_gib": trial.cost.step.peak_gib,
+                "memory": asdict(trial.cost.step),
+                "activations_gib": trial.cost.activations_gib,
+                "train_pflop": trial.cost.train_pflop,
+                "gpu_hours": trial.cost.gpu_hours,
+                "too_big": trial.cost.too_big or None,
+            }
+            for trial in planned
+        ],
+    }

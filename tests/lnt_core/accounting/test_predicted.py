@@ -1,0 +1,160 @@
+"""Predicted memory and FLOPs, against what a process took and against counts by hand."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from lnt_core.accounting.fit import Fit, sharded_gib, what_would_fit
+from lnt_core.accounting.parameters import count_by_role, count_parameters
+from lnt_core.accounting.predicted import GIB, Ledger, StepCost, StepShape, predict_step
+from lnt_core.config import TrainConfig
+from lnt_core.models.vlm import own_trainable
+from lnt_core.strategies import STRATEGIES, get_strategy
+
+SHAPE = StepShape(batch=8, tokens=40, image_tokens=16, feature_channels=32, answer_tokens=20)
+CASES = [
+    *("full:whole", "lora:whole", "lora:checkpointed", "attn_qv:whole", "layernorm:whole"),
+    *("layernorm:checkpointed", "layernorm_simple:whole", "adapter_serial:whole", "prefix:whole"),
+]
+
+
+def train_config(**changes) -> TrainConfig:
+    content = {"batch_size": 8, "micro_batch_size": 8, "gradient_checkpointing": False}
+    return TrainConfig.model_validate(content | changes)
+
+
+def predicted(base, name: str, shape: StepShape = SHAPE, *, on_gpu=False, **changes) -> StepCost:
+    strategy = get_strategy(name)
+    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    own_trainable(model)
+    train = train_config(**changes)
+    return predict_step(model, strategy, base.roles, train, shape, on_gpu=on_gpu)
+
+
+def test_memory_is_within_15_percent_of_what_a_process_took() -> None:
+    """Resident memory of a process that trains the tiny architecture (docs/LOG.md has all)."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.lnt_core.accounting.measure", *CASES],
+        env=os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(rows) == len(CASES)
+    errors = {case: p / m - 1 for case, (p, m) in zip(CASES, rows, strict=True)}
+    assert {case: error for case, error in errors.items() if abs(error) > 0.15} == {}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_predicting_changes_nothing(name, base) -> None:
+    strategy = get_strategy(name)
+    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    own_trainable(model)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    random_state = torch.get_rng_state()
+    predict_step(model, strategy, base.roles, train_config(), SHAPE, on_gpu=False)
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(p.grad is None and torch.equal(p, before[n]) for n, p in model.named_parameters())
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_state_is_that_of_adamw_in_fp32(name, base) -> None:
+    cost = predicted(base, name)
+    strategy = get_strategy(name)
+    tuned = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    trainable_gib = count_parameters(tuned).trainable * 4 / GIB
+    tensors = sum(p.requires_grad for p in tuned.parameters())
+    assert cost.gradients_gib == pytest.approx(trainable_gib)
+    assert cost.optimizer_gib == pytest.approx(2 * trainable_gib + tensors * 4 / GIB)  # step counts
+
+
+def test_flops_of_a_linear_layer_are_two_a_weight_and_token() -> None:
+    layer, ledger = nn.Linear(32, 16, bias=False), Ledger()
+    with ledger:
+        layer(torch.zeros(10, 32, requires_grad=True)).sum().backward()
+    assert ledger.flops == 3 * 2 * 10 * 32 * 16  # forward, to the input, to the weight
+
+
+def test_frozen_layers_cost_no_gradient_of_theirs(base) -> None:
+    full, norms = predicted(base, "full"), predicted(base, "layernorm_simple")
+    assert 0.6 < norms.flops / full.flops < 0.75  # 2 of 3 products: none to the weights
+    assert norms.activations_gib < full.activations_gib
+
+
+def test_checkpointing_trades_memory_for_compute(base) -> None:
+    long = StepShape(batch=32, tokens=200, image_tokens=16, feature_channels=32, answer_tokens=20)
+    whole = predicted(base, "layernorm", long, batch_size=32, micro_batch_size=32)
+    lean = predicted(
+        base, "layernorm", long, batch_size=32, micro_batch_size=32, gradient_checkpointing=True
+    )
+    assert lean.activations_gib < 0.75 * whole.activations_gib
+    assert 1.2 < lean.flops / whole.flops < 1.5
+
+
+def test_the_gpus_optimiser_needs_no_temporaries(base) -> None:
+    tiny_step = StepShape(batch=1, tokens=18, image_tokens=16, feature_channels=32, answer_tokens=1)
+    changes = {"batch_size": 1, "micro_batch_size": 1}
+    on_cpu = predicted(base, "full", tiny_step, **changes)
+    assert on_cpu.activations_gib >= on_cpu.gradients_gib
+    assert predicted(base, "full", tiny_step, on_gpu=True, **changes).peak_gib < on_cpu.peak_gib
+
+
+def test_parameters_by_role_add_up(base) -> None:
+    for name, expected in {
+        "full": {"connector", "embedding", "attn_q", "attn", "attn_v", "mlp", "norm", "head"},
+        "layernorm": {"connector", "embedding", "norm", "head"},
+        "lora": {"connector", "embedding", "added", "head"},
+        "adapter_parallel": {"added"},
+        "prefix": {"added"},
+        "adalora": {"added"},
+    }.items():
+        strategy = get_strategy(name)
+        tuned = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+        counts = count_by_role(tuned, base.roles)
+        assert set(counts) == expected
+        assert sum(counts.values()) == count_parameters(tuned).trainable
+
+
+def cost(micro: int) -> StepCost:
+    return StepCost(
+        weights_gib=10.0,
+        frozen_gib=8.0,
+        gradients_gib=4.0,
+        optimizer_gib=8.0,
+        activations_gib=1.0 * micro,
+        flops=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "fit", "said"),
+    [
+        (30.0, Fit(8, None, None, 30.0), "micro_batch_size 8 would (30.0 GiB)"),
+        (29.9, Fit(4, None, None, 26.0), "micro_batch_size 4 would (26.0 GiB)"),
+        (23.5, Fit(1, None, None, 23.0), "micro_batch_size 1 would (23.0 GiB)"),
+        (
+            20.0,
+            Fit(1, 1, 2, 19.0),
+            "micro_batch_size 1 with ZeRO stage 1 on 2 GPUs would (19.0 GiB)",
+        ),
+        (12.5, Fit(1, 3, 2, 12.0), "micro_batch_size 1 with ZeRO stage 3 on 2 GPUs would"),
+        (2.0, Fit(), "nothing tried fits, not even ZeRO stage 3 on 8 GPUs"),
+    ],
+)
+def test_what_would_fit(memory_gib, fit, said) -> None:
+    found = what_would_fit(
+        cost, train_config(batch_size=16, micro_batch_size=16), memory_gib=memory_gib
+    )
+    assert found == fit
+    assert str(found).startswith(said)
+
+
+def test_zero_shards_in_its_order() -> None:
+    one = cost(1)
+    assert [sharded_gib(one, stage=stage, num_gpus=4) for stage in (1, 2, 3)] == [17.0, 14.0, 6.5]

@@ -1,7 +1,9 @@
 """One place that seeds every random number generator of a process."""
 
+import contextlib
 import hashlib
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -18,3 +20,14 @@ def generator(*key: int | str) -> torch.Generator:
     """A CPU generator of its own for each key, so that one draw never shifts another."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+@contextlib.contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Compute with this many threads: sums in another order differ in their last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -13,6 +13,8 @@ from torch import nn
 
 from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.trial_costs import cost_metrics, predict_trial
+from lnt_core.analysis.gradients import GradientVariance
+from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
 from lnt_core.models.vlm import own_trainable
 from lnt_core.seeding import seed_everything
@@ -22,6 +24,7 @@ from lnt_core.training.loop import Hooks, Report, train
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
+GRADIENTS = "gradients.json"
 WEIGHTS = "weights"
 
 
@@ -55,6 +58,7 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     meter = MemoryMeter.start()
     model = strategy.apply(prepared.base.trial_copy(), prepared.base.roles, config.strategy)
     own_trainable(model)
+    gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
     prediction = predict_trial(model, strategy, prepared, config, worker)
     prepare_s = time.perf_counter() - started
 
@@ -73,13 +77,14 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         seed=config.seed,
         store=prepared.store,
         pad_id=prepared.pad_id,
-        hooks=Hooks(report, after_step=evaluate_midway),
+        hooks=Hooks(report, after_backward=gradients, after_step=evaluate_midway),
         checkpoint=out / CHECKPOINT,
     )
     metrics = cost_metrics(model, prepared, prediction, trained, meter)
     started = time.perf_counter()
     if not trained.diverged:
         metrics |= evaluate(model, prepared, out, bf16=bf16)
+        metrics |= analyse(model, prepared, out, bf16=bf16, gradients=gradients)
     metrics |= {
         "train/final_loss": trained.final_loss,
         "time/prepare_s": prepare_s,
@@ -90,7 +95,8 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     if not trained.diverged:
         save_weights(model, out / WEIGHTS, strategy=config.strategy, base_name=model_name(config))
         save_connector(prepared.base, out / WEIGHTS)
-    (out / CHECKPOINT).unlink(missing_ok=True)
+    for path in (out / CHECKPOINT, out / GRADIENTS):
+        path.unlink(missing_ok=True)
     return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
 
 

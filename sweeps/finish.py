@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from lnt_core.analysis.trial_analysis import ANALYSIS
 from sweeps.curve import draw_curve
-from sweeps.execution import Execution
+from sweeps.execution import Execution, read_json
 from sweeps.export import write_best
+from sweeps.layers import Analysis, draw_winners
 from sweeps.selection import Sweep, read_sweep
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context
@@ -46,6 +48,9 @@ def finish(
     if not interrupted:
         draw_curve(sweep, execution.path / "curve.png")
         tracker.parent_artifact(execution.path / "curve.png")
+        if sweep.winners:
+            draw_winners(_analyses(sweep, execution), execution.path / "layers.png")
+            tracker.parent_artifact(execution.path / "layers.png")
         for winner in sweep.winners:
             tracker.log_weights(winner.trial.trial_id)
         if sweep.winners:
@@ -61,3 +66,11 @@ def finish(
         status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
     )
     return Outcome(sweep, execution, interrupted, errors)
+
+
+def _analyses(sweep: Sweep, execution: Execution) -> list[tuple[str, Analysis]]:
+    """Of the untuned base and of each winner, the best first."""
+    found = [("untuned base", execution.path / "base" / ANALYSIS)]
+    for winner in sweep.winners:
+        found.append((winner.trial.variant, execution.trial(winner.trial.trial_id) / ANALYSIS))
+    return [(name, read_json(path)) for name, path in found if path.exists()]

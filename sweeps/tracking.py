@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
+from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
 from lnt_core.trial import WEIGHTS
 from sweeps.events import EVENTS, Event, read_events
 from sweeps.execution import Execution, Result, read_json, write_json
+from sweeps.layers import draw_layers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 MAX_METRICS = 1000
 """Of one request; MLflow's own limit."""
+ARTIFACTS = ("*.jsonl", "*.yaml", ANALYSIS, "*.png")
+"""What of a trial's folder goes into its run."""
 RUN_STATUS = {"finished": "FINISHED", "diverged": "FINISHED", "stopped": "FINISHED"}
 """MLflow's status of a trial's run; any other end is FAILED."""
 
@@ -211,7 +215,8 @@ class Tracker:
         self._send_events_of(trial.trial_id)
         run_id = self._state["runs"][trial.trial_id]["run_id"]
         folder = self._execution.trial(trial.trial_id)
-        for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.yaml")]):
+        self._draw_layers(trial, folder)
+        for path in sorted(path for kind in ARTIFACTS for path in folder.glob(kind)):
             if path.name != EVENTS:
                 self._client.log_artifact(run_id, str(path))
         if result.error:
@@ -221,6 +226,14 @@ class Tracker:
         self._open.discard(trial.trial_id)
         self._state["runs"][trial.trial_id]["closed"] = True
         self._save()
+
+    @staticmethod
+    def _draw_layers(trial: TrialRun, folder: Path) -> None:
+        if (folder / ANALYSIS).exists():
+            try:
+                draw_layers(read_json(folder / ANALYSIS), trial.name, folder / "layers.png")
+            except Exception:  # a picture that fails would be tried for ever
+                logger.exception("there is no figure of %s", trial.name)
 
     def _kill_open_runs(self) -> None:
         for trial_id in sorted(self._open):

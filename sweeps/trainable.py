@@ -70,16 +70,15 @@ def worker_for(resources: ResourcesConfig, cache: Path) -> "Worker":
 
 def prepare_base(context: Context, point: dict[str, Any]) -> dict[str, float]:
     """Build what all trials share (tiny model, scenes, stage 1), and score the untuned base."""
+    from lnt_core.analysis.trial_analysis import analyse
     from lnt_core.trial import evaluate
 
     config = context.config(point)
     prepared = worker_for(context.sweep.resources, context.cache).prepare(config)
-    return evaluate(
-        prepared.base.trial_copy(),
-        prepared,
-        context.execution.path / "base",
-        bf16=config.train.precision == "bf16",
-    )
+    model, out = prepared.base.trial_copy(), context.execution.path / "base"
+    bf16 = config.train.precision == "bf16"
+    scores = evaluate(model, prepared, out, bf16=bf16)
+    return scores | analyse(model, prepared, out, bf16=bf16)
 
 
 def run_point(point: dict[str, Any], context: Context) -> None:

@@ -1,18 +1,16 @@
 """Trainable parameters, their share of all, and which part of the model they belong to."""
 
-import re
 from dataclasses import dataclass
 
 from torch import nn
 
 from lnt_core.errors import TrialError
 from lnt_core.models.roles import Roles
+from lnt_core.strategies.base import in_base
 from lnt_core.strategies.bottleneck import CHILD
 
 ADDED = ("lora_", "prompt_encoder", CHILD)
 """In the names of parameters that the base model has not."""
-STAND_IN = re.compile(r"\.(modules_to_save|ln_tuning_layers)\.default")
-"""What PEFT puts into the name of a trained copy."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def _role_of_module(roles: Roles) -> dict[str, str]:
 def _role_of_parameter(name: str, role_of: dict[str, str]) -> str:
     if any(part in name for part in ADDED):
         return "added"
-    module = STAND_IN.sub("", name.removeprefix("base_model.model.")).rpartition(".")[0]
+    module = in_base(name).rpartition(".")[0]
     while module and module not in role_of:
         module = module.rpartition(".")[0]
     return role_of.get(module, "other")

@@ -47,8 +47,9 @@ class CaptioningTask:
         self._scorer = CiderScorer([item.references for item in self._items])
         self._select = select
         examples = text_examples(select, seed=seed)
+        self.images = [item.image for item in self._items]
         self._tokenizer = conversations.tokenizer
-        self._prompt_ids = conversations.encode_prompt(select.prompt, examples=examples)
+        self.prompt_ids = conversations.encode_prompt(select.prompt, examples=examples)
         self.prompt = conversations.prompt_text(select.prompt, examples=examples)
         """The whole text before an answer, with ``<image>`` where the image stands."""
 
@@ -75,7 +76,7 @@ class CaptioningTask:
         self, model: Any, store: FeatureStore, items: Sequence[CaptionedImage], *, bf16: bool
     ) -> list[str]:
         features = store.get([item.image for item in items])
-        prompt = torch.tensor([self._prompt_ids] * len(items), device=features.device)
+        prompt = torch.tensor([self.prompt_ids] * len(items), device=features.device)
         with torch.autocast(features.device.type, torch.bfloat16, enabled=bf16):
             tokens = model.generate(
                 input_ids=prompt,

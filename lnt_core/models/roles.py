@@ -53,6 +53,8 @@ class Roles:
     """The linear layers of each block outside its attention."""
     linear: tuple[str, ...]
     """Every linear layer of the language model's blocks."""
+    blocks: tuple[str, ...]
+    """The decoder's blocks, in order."""
     attention: tuple[str, ...]
     """The attention module of each block."""
     feedforward: tuple[str, ...]
@@ -132,6 +134,7 @@ def find_roles(model: nn.Module) -> Roles:
         attn_v=_named(names, (_projection(a, "v") for a in attentions)) if known else (),
         mlp=_named(names, _mlp_linears(blocks, in_attention)) if known else (),
         linear=_named(names, (m for b in blocks for m in b.modules() if isinstance(m, nn.Linear))),
+        blocks=_named(names, blocks),
         attention=_named(names, attentions) if known else (),
         feedforward=_feedforward(names, blocks, in_attention) if known else (),
     )

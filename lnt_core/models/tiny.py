@@ -21,7 +21,7 @@ from lnt_core.data.conversation import IGNORE
 from lnt_core.data.samples import load_samples
 from lnt_core.data.scenes import VERSION as SCENES_VERSION
 from lnt_core.data.scenes import scenes_data
-from lnt_core.seeding import generator, seed_everything
+from lnt_core.seeding import cpu_threads, generator, seed_everything
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -91,15 +91,11 @@ def _train(config: TinyConfig, cache: Path, out: Path) -> None:
         sentences = [line.strip() for line in lines if line.strip()]
     else:
         sentences = [caption for _, caption in captions]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)  # always two, so that the weights do not depend on who asks first
     seed_everything(0)
-    try:
+    with cpu_threads(2):  # always two, so that the weights do not depend on who asks first
         tokenizer = _train_tokenizer(sentences)
         _train_language(tokenizer, sentences, out / "language")
         _train_vision(tokenizer, captions, out / "vision")
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _train_tokenizer(sentences: list[str]) -> "PreTrainedTokenizerFast":

@@ -1,5 +1,6 @@
 """What a tuning strategy is, and the registry of them."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -21,6 +22,8 @@ class StrategyConfig(Frozen):
     name: str
 
 
+STAND_IN = re.compile(r"\.(modules_to_save|ln_tuning_layers)\.default")
+"""What PEFT puts into the name of a trained copy."""
 Options = TypeVar("Options", bound=StrategyConfig)
 
 
@@ -92,6 +95,16 @@ def get_strategy(name: str) -> Strategy:  # type: ignore[type-arg]
     if name not in STRATEGIES:
         raise ConfigError(bad_field("strategy", name, allowed=STRATEGIES))
     return STRATEGIES[name]()
+
+
+def in_base(name: str) -> str:
+    """The name in the base model of a parameter of a tuned one; what PEFT put in is taken out.
+
+    Example:
+        >>> in_base("base_model.model.lm_head.modules_to_save.default.weight")
+        'lm_head.weight'
+    """
+    return STAND_IN.sub("", name.removeprefix("base_model.model."))
 
 
 class TrainModules(Strategy[Options]):

@@ -9,6 +9,7 @@ from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import TrialError
 from lnt_core.models.vlm import VisionLanguageModel, own_trainable
+from lnt_core.seeding import cpu_threads
 from lnt_core.strategies import get_strategy
 from lnt_core.training.checkpoints import save_atomically
 from lnt_core.training.loop import Hooks, train
@@ -35,7 +36,9 @@ def align(
         TrialError: Training diverged.
     """
     if not saved.exists():
-        save_atomically(_train(base, data, config, store), saved)
+        with cpu_threads(1):  # always one, so that it does not depend on who asks first
+            connector = _train(base, data, config, store)
+        save_atomically(connector, saved)
     base.connector.load_state_dict(torch.load(saved, map_location=base.device, weights_only=True))
 
 

@@ -1,0 +1,90 @@
+"""Variance of the gradients of each block, in the first steps of training."""
+
+import json
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lnt_core.models.roles import Roles
+from lnt_core.strategies.base import in_base
+
+FIRST_STEPS = 10
+"""How many steps count as early."""
+
+
+class GradientVariance:
+    """Watches the first steps; to be called between backward pass and clipping.
+
+    What it saw is kept in a file, so that a resumed trial has all of it.
+
+    Args:
+        model: Tuned.
+        roles: Of the base model.
+        file: Where to keep it.
+
+    Source:
+        Zhao et al., arXiv:2312.11420, section 5: LayerNorm tuning has the smaller variance. There
+        it is of the norms' gradients; here of all that trains in a block, and of its norms alone.
+    """
+
+    def __init__(self, model: nn.Module, roles: Roles, file: Path) -> None:
+        self._file = file
+        self._seen: dict[str, dict[str, list[float | None]]] = (
+            json.loads(file.read_text()) if file.exists() else {}
+        )
+        self._groups = {"all": _by_block(model, roles, norms_only=False)}
+        self._groups["norms"] = _by_block(model, roles, norms_only=True)
+
+    def __call__(self, step: int) -> None:
+        """Take in the gradients of one step."""
+        if step > FIRST_STEPS:
+            return
+        self._seen[str(step)] = {
+            group: [_variance(parameters) for parameters in blocks]
+            for group, blocks in self._groups.items()
+        }
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        draft = self._file.with_suffix(".draft")
+        draft.write_text(json.dumps(self._seen))
+        os.replace(draft, self._file)
+
+    def by_block(self, group: str) -> list[float | None]:
+        """Mean over the first steps for each block; None where nothing of it trains.
+
+        Args:
+            group: ``all`` or ``norms``.
+        """
+        steps = [seen[group] for seen in self._seen.values()]
+        return [
+            None if None in values else sum(values) / len(values)
+            for values in zip(*steps, strict=True)
+        ]
+
+
+def _by_block(model: nn.Module, roles: Roles, *, norms_only: bool) -> list[list[nn.Parameter]]:
+    """The trainable parameters of each block."""
+    blocks: list[list[nn.Parameter]] = [[] for _ in roles.blocks]
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        plain = in_base(name)
+        if norms_only and plain.rpartition(".")[0] not in roles.norm:
+            continue
+        for index, block in enumerate(roles.blocks):
+            if plain.startswith(f"{block}."):
+                blocks[index].append(parameter)
+    return blocks
+
+
+@torch.no_grad()
+def _variance(parameters: list[nn.Parameter]) -> float | None:
+    """Over all elements of all gradients; None without any."""
+    gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
+    if not gradients:
+        return None
+    count = sum(g.numel() for g in gradients)
+    mean = torch.stack([g.double().sum() for g in gradients]).sum() / count
+    squares = torch.stack([(g.double() - mean).square().sum() for g in gradients]).sum()
+    return float(squares / count)

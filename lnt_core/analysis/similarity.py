@@ -1,0 +1,68 @@
+"""How alike the representations of a model's layers are."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from lnt_core.data.batches import FeatureStore
+
+BATCH = 8
+
+
+@torch.no_grad()
+def layer_similarity(
+    model: nn.Module,
+    prompt_ids: list[int],
+    images: list[Path],
+    store: FeatureStore,
+    *,
+    bf16: bool = False,
+) -> list[list[float]]:
+    """Cosine similarity of each pair of blocks' outputs, mean over tokens and images.
+
+    Args:
+        model: Tuned, or the base.
+        prompt_ids: Asked about each image.
+        images: A few are enough.
+        store: Their features.
+        bf16: Run under bfloat16 autocast.
+
+    Returns:
+        A symmetric matrix, blocks x blocks, in -1..1; the last block's output is behind the final
+        norm, as transformers gives it.
+
+    Source:
+        Zhao et al., arXiv:2312.11420, section 5: LayerNorm tuning gives lower similarity than
+        full finetuning, which they read as more expressive layers.
+    """
+    model.eval()
+    total: Tensor | None = None
+    for start in range(0, len(images), BATCH):
+        features = store.get(images[start : start + BATCH])
+        ids = torch.tensor([prompt_ids] * len(features), device=features.device)
+        with torch.autocast(features.device.type, torch.bfloat16, enabled=bf16):
+            states = model(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                pixel_values=features,
+                output_hidden_states=True,
+                logits_to_keep=1,
+            ).hidden_states[1:]
+        layers = nn.functional.normalize(torch.stack(states).float(), dim=-1)
+        summed = torch.einsum("lbth,mbth->lm", layers, layers) / layers.shape[2]
+        total = summed if total is None else total + summed
+    assert total is not None
+    matrix: list[list[float]] = (total / len(images)).tolist()
+    return matrix
+
+
+def mean_similarity(matrix: list[list[float]]) -> float:
+    """Mean over the pairs of different layers.
+
+    Example:
+        >>> mean_similarity([[1.0, 0.5], [0.5, 1.0]])
+        0.5
+    """
+    pairs = [value for i, row in enumerate(matrix) for value in row[:i]]
+    return sum(pairs) / len(pairs) if pairs else 1.0

@@ -16,6 +16,19 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+@contextlib.contextmanager
+def seeded_apart(seed: int) -> Iterator[None]:
+    """Seed for what is inside; behind it, draws go on as if it had not been."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    seed_everything(seed)
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        torch.set_rng_state(states[2])
+
+
 def generator(*key: int | str) -> torch.Generator:
     """A CPU generator of its own for each key, so that one draw never shifts another."""
     digest = hashlib.sha256(repr(key).encode()).digest()

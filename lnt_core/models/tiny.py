@@ -21,7 +21,7 @@ from lnt_core.data.conversation import IGNORE
 from lnt_core.data.samples import load_samples
 from lnt_core.data.scenes import VERSION as SCENES_VERSION
 from lnt_core.data.scenes import scenes_data
-from lnt_core.seeding import cpu_threads, generator, seed_everything
+from lnt_core.seeding import cpu_threads, generator, seeded_apart
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -91,8 +91,8 @@ def _train(config: TinyConfig, cache: Path, out: Path) -> None:
         sentences = [line.strip() for line in lines if line.strip()]
     else:
         sentences = [caption for _, caption in captions]
-    seed_everything(0)
-    with cpu_threads(2):  # always two, so that the weights do not depend on who asks first
+    # always two threads, so that the weights do not depend on who asks first
+    with seeded_apart(0), cpu_threads(2):
         tokenizer = _train_tokenizer(sentences)
         _train_language(tokenizer, sentences, out / "language")
         _train_vision(tokenizer, captions, out / "vision")

@@ -27,6 +27,7 @@ def test_a_trial_is_trained_scored_and_saved(trial_config, tmp_path) -> None:
     assert result.steps == 4
     assert {"select/cider", "report/cider", "memory/peak_gib", "time/train_s"} <= told.keys()
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "analysis.json",
         "captions_report.jsonl",
         "captions_select.jsonl",
         "weights",

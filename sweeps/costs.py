@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lnt_core.accounting.fit import what_would_fit
-from lnt_core.accounting.lengths import Lengths, estimated_lengths
+from lnt_core.accounting.generation import predict_generation_gib
+from lnt_core.accounting.lengths import TOKENS_PER_WORD, Lengths, estimated_lengths
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost, StepShape, feature_channels, predict_step
-from lnt_core.config import TrainConfig
+from lnt_core.config import DataConfig, SelectConfig, TrainConfig
 from lnt_core.data.batches import num_steps
 from lnt_core.errors import ConfigError
 from lnt_core.models.build import build_on_meta
@@ -21,6 +22,9 @@ from sweeps.config import SweepConfig
 if TYPE_CHECKING:
     from torch import nn
 
+WORDS_OF_EXAMPLE = 12
+"""Of the answer of a text-only example: a caption's."""
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -31,6 +35,8 @@ class Cost:
     trainable_by_role: dict[str, int]
     step: StepCost
     """Memory of one optimiser step as configured, at the longest conversations."""
+    evaluation_gib: float
+    """Weights and what captioning adds to them."""
     activations_gib: dict[str, float | None]
     """``checkpointed`` and ``whole``; None where the strategy does not allow it."""
     train_pflop: float
@@ -39,6 +45,11 @@ class Cost:
     """Of training, at the stated share of the stated peak."""
     too_big: str
     """If it does not fit the stated GPU memory, what would; else empty."""
+
+    @property
+    def memory_gib(self) -> float:
+        """The larger peak of the two."""
+        return max(self.step.peak_gib, self.evaluation_gib)
 
 
 class Costs:
@@ -101,18 +112,20 @@ class Costs:
         flops_per_token = whole.flops / (train.micro_batch_size * lengths.longest)
         flops = flops_per_token * lengths.mean * _num_processed(train, lengths)
         count = count_parameters(tuned.model)
+        evaluation_gib = step.weights_gib + tuned.generation_gib(sweep.trial_data)
         return Cost(
             trainable_parameters=count.trainable,
             trainable_share=count.share,
             trainable_by_role=count_by_role(tuned.model, self._roles),
             step=step,
+            evaluation_gib=evaluation_gib,
             activations_gib={
                 "checkpointed": checkpointed.activations_gib if checkpointed else None,
                 "whole": whole.activations_gib,
             },
             train_pflop=flops / 1e15,
             gpu_hours=_gpu_hours(sweep, flops),
-            too_big=_too_big(sweep, tuned, step, lengths),
+            too_big=_too_big(sweep, tuned, step, lengths) or _too_long(sweep, evaluation_gib),
         )
 
     def _tuned(self, sweep: SweepConfig, strategy: StrategyConfig) -> "_Tuned":
@@ -159,6 +172,28 @@ class _Tuned:
         train = self.train.model_copy(update=changes)
         return predict_step(self.model, self.method, self.roles, train, shape, on_gpu=self.on_gpu)
 
+    def generation_gib(self, data: DataConfig) -> float:
+        """Of captioning; drawn scenes are captioned as `scenes_data` says."""
+        select = data.select or SelectConfig(
+            task="scenes", annotations="", images="", max_new_tokens=24, batch_size=200
+        )
+        words = len(select.prompt.split()) * (1 + select.text_examples)
+        answers = WORDS_OF_EXAMPLE * select.text_examples
+        shape = StepShape(
+            batch=select.batch_size,
+            tokens=self.image_tokens + round(TOKENS_PER_WORD * (words + answers)),
+            image_tokens=self.image_tokens,
+            feature_channels=feature_channels(self.model, self.roles),
+            answer_tokens=0,
+        )
+        return predict_generation_gib(
+            self.model,
+            self.roles,
+            shape,
+            max_new_tokens=select.max_new_tokens,
+            bf16=self.train.precision == "bf16",
+        )
+
 
 def _num_processed(train: TrainConfig, lengths: Lengths) -> int:
     """Samples that a trial trains on, each time it does."""
@@ -171,12 +206,25 @@ def _num_processed(train: TrainConfig, lengths: Lengths) -> int:
     return steps * train.batch_size
 
 
-def _too_big(sweep: SweepConfig, tuned: _Tuned, step: StepCost, lengths: Lengths) -> str:
-    memory_gib, gpus = sweep.resources.gpu_memory_gib, sweep.resources.gpus_per_trial
-    if memory_gib is None:
+def _memory_gib(sweep: SweepConfig) -> float | None:
+    """Of the GPU, as far as it is one trial's: trials that share a GPU share its memory."""
+    memory, gpus = sweep.resources.gpu_memory_gib, sweep.resources.gpus_per_trial
+    return None if memory is None else memory * (gpus if 0 < gpus < 1 else 1)
+
+
+def _too_long(sweep: SweepConfig, evaluation_gib: float) -> str:
+    memory_gib = _memory_gib(sweep)
+    if memory_gib is None or evaluation_gib <= memory_gib:
         return ""
-    memory_gib *= gpus if 0 < gpus < 1 else 1  # trials that share a GPU share its memory
-    if step.peak_gib <= memory_gib:
+    return (
+        f"captioning takes {evaluation_gib:.1f} GiB, which do not fit {memory_gib:g} GiB; "
+        "lower data.select.batch_size"
+    )
+
+
+def _too_big(sweep: SweepConfig, tuned: _Tuned, step: StepCost, lengths: Lengths) -> str:
+    memory_gib = _memory_gib(sweep)
+    if memory_gib is None or step.peak_gib <= memory_gib:
         return ""
     checkpointing = sweep.train.gradient_checkpointing
     fit = what_would_fit(

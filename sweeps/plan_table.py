@@ -51,20 +51,21 @@ def _trials(planned: list[PlannedTrial]) -> Table:
             short_rate(trial.learning_rate) if trial.id else "drawn",
             f"{cost.trainable_parameters:,}",
             short_share(cost.trainable_share),
-            f"{cost.step.peak_gib:.3g} GiB" + (" (!)" if cost.too_big else ""),
+            f"{cost.memory_gib:.3g} GiB" + (" (!)" if cost.too_big else ""),
             _hours(cost.gpu_hours),
         )
     return table
 
 
 def _strategies(planned: list[PlannedTrial]) -> Table:
-    names = ("weights", "gradients", "optimiser", "activations", "checkpointed", "whole", "PFLOP")
-    table = _table(("one trial, GiB",), names)
+    memory = ("weights", "gradients", "optimiser", "activations")
+    table = _table(("one trial, GiB",), (*memory, "checkpointed", "whole", "captioning", "PFLOP"))
     for trial in planned:
         cost, step = trial.cost, trial.cost.step
         sizes = (
             *(step.weights_gib, step.gradients_gib, step.optimizer_gib, step.activations_gib),
             *(cost.activations_gib["checkpointed"], cost.activations_gib["whole"]),
+            cost.evaluation_gib - step.weights_gib,
         )
         table.add_row(
             f"{trial.strategy} {trial.options}".strip(),
@@ -95,8 +96,8 @@ def _assumed(sweep: SweepConfig) -> list[str]:
     resources = sweep.resources
     lines = [
         "Share: of all parameters, vision tower included. Memory: the peak of one step at the "
-        "longest conversations, without the libraries' own; lengths are estimated. Activations "
-        "as configured, with gradient checkpointing, and without."
+        "longest conversations, or of captioning, without the libraries' own; lengths are "
+        "estimated. Activations as configured, with gradient checkpointing, and without."
     ]
     if resources.gpu_peak_tflops is not None:
         lines.append(
@@ -133,7 +134,8 @@ def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]
                 "trainable_parameters": trial.cost.trainable_parameters,
                 "trainable_share": trial.cost.trainable_share,
                 "trainable_by_role": trial.cost.trainable_by_role,
-                "memory_gib": trial.cost.step.peak_gib,
+                "memory_gib": trial.cost.memory_gib,
+                "evaluation_gib": trial.cost.evaluation_gib,
                 "memory": asdict(trial.cost.step),
                 "activations_gib": trial.cost.activations_gib,
                 "train_pflop": trial.cost.train_pflop,

@@ -66,7 +66,9 @@ def label(strategy: StrategyConfig, rate: float, values: Values = NONE) -> str:
 
 def options_text(strategy: StrategyConfig, values: Values = NONE) -> str:
     """``rank=8 train.weight_decay=0.1``: what tells trials of one strategy apart but the rate."""
-    options = strategy.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    options = strategy.model_dump(
+        mode="json", exclude={"name"}, exclude_defaults=True, exclude_none=True
+    )
     return " ".join(f"{name}={_short(value)}" for name, value in [*options.items(), *values])
 
 

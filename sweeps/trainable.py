@@ -117,13 +117,29 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
             report=progress,
             worker=worker_for(context.sweep.resources, context.cache),
         )
-        return Result(done.status, done.steps, done.metrics)
+        against_peak = utilisation(done.metrics, context.sweep.resources)
+        if against_peak:
+            progress(done.steps, against_peak)
+        return Result(done.status, done.steps, done.metrics | against_peak)
     except LntError as error:
         return Result("failed", progress.step, error=str(error))
     except Exception:  # noqa: BLE001  a bug or lack of memory in one trial must not end the sweep
         return Result("failed", progress.step, error=traceback.format_exc())
     finally:
         events.close()
+
+
+def utilisation(metrics: dict[str, float], resources: ResourcesConfig) -> dict[str, float]:
+    """Training measured against the GPU's stated peak; nothing where none is stated.
+
+    ``compute/mfu`` is the share reached, 0..1; ``time/predicted_train_s`` what the stated share
+    would have taken.
+    """
+    if resources.gpu_peak_tflops is None:
+        return {}
+    mfu = metrics["compute/tflops_per_s"] / resources.gpu_peak_tflops
+    predicted_s = metrics["time/train_s"] * mfu / resources.mfu
+    return {"compute/mfu": mfu, "time/predicted_train_s": predicted_s}
 
 
 class _Progress:

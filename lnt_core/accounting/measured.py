@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from lnt_core.accounting.predicted import GIB
+from lnt_core.accounting.ledger import GIB
 
 STATUS = Path("/proc/self/status")
 RESET_PEAK = Path("/proc/self/clear_refs")

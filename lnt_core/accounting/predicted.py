@@ -4,26 +4,17 @@ The step is the real one (the model's own code, autograd, checkpointing, AdamW),
 layer does not save for its backward pass is not counted either. That is where strategies differ.
 """
 
-import contextlib
-import copy
-import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
-from torch.utils.flop_counter import flop_registry
 
+from lnt_core.accounting.ledger import GIB, Ledger, fake_twin
 from lnt_core.config import TrainConfig
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import Strategy
 from lnt_core.training.optimizer import adamw, set_checkpointing
-
-GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -75,54 +66,6 @@ def feature_channels(model: nn.Module, roles: Roles) -> int:
     return next(m.in_features for m in connector.modules() if isinstance(m, nn.Linear))
 
 
-class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages alive, their peak, and the FLOPs of what is computed."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.live_bytes = 0
-        self.peak_bytes = 0
-        self.flops = 0
-        self._known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-
-    def add(self, tensor: Tensor) -> None:
-        """Count a tensor's storage once, until it is freed."""
-        storage = tensor.untyped_storage()
-        if storage in self._known:
-            return
-        size = storage.nbytes()
-        self._known[storage] = size
-        self.live_bytes += size
-        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
-        weakref.finalize(storage, self._free, size)
-
-    def _free(self, size: int) -> None:
-        self.live_bytes -= size
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        self.flops += _flops(func, args, kwargs or {}, result)
-        for value in tree_iter(result):
-            if isinstance(value, Tensor):
-                self.add(value)
-        return result
-
-
-def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
-    """By torch's own formulas; the CPU's fused attention counts as the GPU's."""
-    aten = torch.ops.aten
-    packet = {
-        aten._scaled_dot_product_flash_attention_for_cpu: aten._scaled_dot_product_flash_attention,
-        aten._scaled_dot_product_flash_attention_for_cpu_backward: (
-            aten._scaled_dot_product_flash_attention_backward
-        ),
-    }.get(func.overloadpacket, func.overloadpacket)
-    formula = flop_registry.get(packet)
-    return int(formula(*args, **kwargs, out_val=result)) if formula is not None else 0
-
-
 def predict_step(
     model: nn.Module,
     strategy: Strategy,  # type: ignore[type-arg]
@@ -144,7 +87,8 @@ def predict_step(
         on_gpu: Where the step will run; its optimiser is another there.
         tower_gib: Of the vision tower, where ``model`` lacks it (a trial's copy does).
     """
-    with torch.random.fork_rng(devices=[]), FakeTensorMode(), _fake_twin(model) as twin:
+    with torch.random.fork_rng(devices=[]), FakeTensorMode():
+        twin = fake_twin(model)
         twin.train()
         set_checkpointing(twin, on=train.gradient_checkpointing)
         parameters = [p for p in twin.parameters() if p.requires_grad]
@@ -178,22 +122,6 @@ def predict_step(
     )
 
 
-@contextlib.contextmanager
-def _fake_twin(model: nn.Module) -> Iterator[nn.Module]:
-    """A copy of which every tensor has a shape and no content."""
-    memo: dict[int, Any] = {}
-    for module in model.modules():
-        for tensor in tree_iter(
-            dict(vars(module), _modules=None)
-        ):  # PEFT keeps some in plain dicts
-            if isinstance(tensor, Tensor) and id(tensor) not in memo:
-                fake = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
-                trains = tensor.requires_grad
-                is_parameter = isinstance(tensor, nn.Parameter)
-                memo[id(tensor)] = nn.Parameter(fake, trains) if is_parameter else fake
-    yield copy.deepcopy(model, memo)
-
-
 def _forward_backward(
     model: nn.Module,
     strategy: Strategy,  # type: ignore[type-arg]
@@ -203,17 +131,8 @@ def _forward_backward(
     bf16: bool,
 ) -> None:
     """The loop's own arithmetic, but images are put before the text: where they stand is data."""
-    base: nn.Module = getattr(model, "get_base_model", lambda: model)()
-    text = torch.zeros(shape.batch, shape.tokens - shape.image_tokens, dtype=torch.long)
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        embedded = base.get_submodule(roles.embedding)(text)
-        if roles.connector is not None and shape.image_tokens:
-            weight = next(base.get_submodule(roles.connector).parameters())
-            features = torch.empty(
-                shape.batch, shape.image_tokens, shape.feature_channels, dtype=weight.dtype
-            )
-            image = base.get_submodule(roles.connector)(features).to(embedded.dtype)
-            embedded = torch.cat([image, embedded], dim=1)
+        embedded = embed(model, roles, shape)
         logits = model(
             inputs_embeds=embedded,
             attention_mask=torch.ones(shape.batch, shape.tokens, dtype=torch.long),
@@ -230,3 +149,20 @@ def _forward_backward(
     penalty = strategy.penalty(model)
     if penalty is not None:
         torch.autograd.backward(penalty)
+
+
+def embed(model: nn.Module, roles: Roles, shape: StepShape) -> Tensor:
+    """(batch, tokens, hidden_size): the connector's output, then the words'."""
+    base: nn.Module = getattr(model, "get_base_model", lambda: model)()
+    text = torch.zeros(shape.batch, shape.tokens - shape.image_tokens, dtype=torch.long)
+    embedded: Tensor = base.get_submodule(roles.embedding)(text)
+    if roles.connector is None or not shape.image_tokens:
+        return embedded
+    connector = base.get_submodule(roles.connector)
+    features = torch.empty(
+        shape.batch,
+        shape.image_tokens,
+        shape.feature_channels,
+        dtype=next(connector.parameters()).dtype,
+    )
+    return torch.cat([connector(features).to(embedded.dtype), embedded], dim=1)

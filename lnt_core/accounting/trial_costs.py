@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.lengths import encoded_lengths
 from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.parameters import count_by_role, count_parameters
-from lnt_core.accounting.predicted import GIB, StepCost, StepShape, feature_channels, predict_step
+from lnt_core.accounting.predicted import StepCost, StepShape, feature_channels, predict_step
 from lnt_core.config import TrainConfig, TrialConfig
 from lnt_core.strategies import Strategy
 from lnt_core.training.loop import Trained

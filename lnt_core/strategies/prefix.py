@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from lnt_core.models.roles import Roles
 
-DEFAULT_HIDDEN_SIZE = 512
-
 
 class PrefixConfig(StrategyConfig):
     """Options of prefix tuning."""
@@ -24,21 +22,19 @@ class PrefixConfig(StrategyConfig):
     """Virtual tokens before the input, in every layer."""
     reparameterise: bool = True
     """Train the prefix through an MLP, which is dropped when the weights are saved."""
-    hidden_size: int | None = Field(default=None, ge=1)
-    """Width of that MLP; left out, 512."""
+    hidden_size: int | None = Field(default=512, ge=1)
+    """Width of that MLP; None without one."""
 
     @model_validator(mode="before")
     @classmethod
     def _hidden_size_of_mlp(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
+        if not isinstance(values, dict) or values.get("reparameterise", True) is not False:
             return values
-        if values.get("reparameterise", True) is not False:
-            return {"hidden_size": DEFAULT_HIDDEN_SIZE} | values
         if values.get("hidden_size") is not None:
             raise ValueError(
                 "`hidden_size` is of the MLP, which `reparameterise: false` leaves out"
             )
-        return values
+        return values | {"hidden_size": None}
 
 
 @register("prefix")

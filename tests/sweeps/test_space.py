@@ -58,6 +58,19 @@ def test_an_option_that_is_a_list_is_one_value_and_a_list_of_lists_is_many() -> 
     ]
 
 
+def test_a_trials_name_has_only_options_that_apply_and_differ() -> None:
+    chosen = ["prefix", {"name": "prefix", "reparameterise": False}]
+    given = sweep(
+        strategy=chosen,
+        learning_rate=[1e-3],
+        values={"train.gradient_checkpointing": [False]},
+    )
+    assert [label(*point) for point in points(given)] == [
+        "prefix train.gradient_checkpointing=False lr=1e-3",
+        "prefix reparameterise=False train.gradient_checkpointing=False lr=1e-3",
+    ]
+
+
 def test_other_values_vary_in_every_combination() -> None:
     given = sweep(
         strategy=["full"],

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from lnt_core.accounting.fit import Fit, sharded_gib, what_would_fit
+from lnt_core.accounting.generation import predict_generation_gib
+from lnt_core.accounting.ledger import GIB, Ledger
 from lnt_core.accounting.parameters import count_by_role, count_parameters
-from lnt_core.accounting.predicted import GIB, Ledger, StepCost, StepShape, predict_step
+from lnt_core.accounting.predicted import StepCost, StepShape, predict_step
 from lnt_core.config import TrainConfig
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
@@ -103,6 +105,18 @@ def test_the_gpus_optimiser_needs_no_temporaries(base) -> None:
     on_cpu = predicted(base, "full", tiny_step, **changes)
     assert on_cpu.activations_gib >= on_cpu.gradients_gib
     assert predicted(base, "full", tiny_step, on_gpu=True, **changes).peak_gib < on_cpu.peak_gib
+
+
+def test_generation_holds_keys_and_values_of_all_tokens(base) -> None:
+    prompts = StepShape(batch=8, tokens=300, image_tokens=16, feature_channels=32, answer_tokens=0)
+    model = base.trial_copy()
+    few, many = (
+        predict_generation_gib(model, base.roles, prompts, max_new_tokens=new, bf16=False)
+        for new in (0, 3000)
+    )
+    one_layer = 2 * 8 * 3300 * 32 * 4 / GIB
+    assert many == pytest.approx(3 * one_layer)  # two layers, and one of them copied
+    assert few < many
 
 
 def test_parameters_by_role_add_up(base) -> None:

@@ -1,0 +1,44 @@
+"""Memory of captioning: the other peak of a trial, where little trains."""
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from lnt_core.accounting.ledger import GIB, Ledger, fake_twin
+from lnt_core.accounting.predicted import StepShape, embed
+from lnt_core.models.roles import Roles
+
+
+def predict_generation_gib(
+    model: nn.Module, roles: Roles, shape: StepShape, *, max_new_tokens: int, bf16: bool
+) -> float:
+    """Peak GiB that generation adds to the weights: the prompts' pass, and all keys and values.
+
+    Args:
+        model: Tuned, on any device.
+        roles: Of the base model.
+        shape: Of the prompts; its answers are not asked for.
+        max_new_tokens: Per image.
+        bf16: Run under bfloat16 autocast.
+    """
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(), torch.no_grad():
+        twin = fake_twin(model).eval()
+        ledger = Ledger()
+        with ledger, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            for tensor in (*twin.parameters(), *twin.buffers()):
+                ledger.add(tensor)
+            weights = ledger.live_bytes
+            outputs = twin(
+                inputs_embeds=embed(twin, roles, shape),
+                attention_mask=torch.ones(shape.batch, shape.tokens, dtype=torch.long),
+                logits_to_keep=1,
+                use_cache=True,
+            )
+            cache: int = sum(
+                tensor.numel() * tensor.element_size()
+                for layer in outputs.past_key_values.layers
+                for tensor in (layer.keys, layer.values)
+            )
+    grown = cache * (shape.tokens + max_new_tokens) / shape.tokens
+    longest_layer = grown / len(outputs.past_key_values.layers)  # is copied when a token is added
+    return max(ledger.peak_bytes - weights, grown + longest_layer) / GIB

@@ -1,0 +1,75 @@
+"""Bytes alive and FLOPs of whatever torch computes, on real tensors or on such without content."""
+
+import copy
+import weakref
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from torch.utils.flop_counter import flop_registry
+
+GIB = 2**30
+
+
+class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all storages alive, their peak, and the FLOPs of what is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live_bytes = 0
+        self.peak_bytes = 0
+        self.flops = 0
+        self._known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    def add(self, tensor: Tensor) -> None:
+        """Count a tensor's storage once, until it is freed."""
+        storage = tensor.untyped_storage()
+        if storage in self._known:
+            return
+        size = storage.nbytes()
+        self._known[storage] = size
+        self.live_bytes += size
+        self.peak_bytes = max(self.peak_bytes, self.live_bytes)
+        weakref.finalize(storage, self._free, size)
+
+    def _free(self, size: int) -> None:
+        self.live_bytes -= size
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.flops += _flops(func, args, kwargs or {}, result)
+        for value in tree_iter(result):
+            if isinstance(value, Tensor):
+                self.add(value)
+        return result
+
+
+def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
+    """By torch's own formulas; the CPU's fused attention counts as the GPU's."""
+    aten = torch.ops.aten
+    packet = {
+        aten._scaled_dot_product_flash_attention_for_cpu: aten._scaled_dot_product_flash_attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+            aten._scaled_dot_product_flash_attention_backward
+        ),
+    }.get(func.overloadpacket, func.overloadpacket)
+    formula = flop_registry.get(packet)
+    return int(formula(*args, **kwargs, out_val=result)) if formula is not None else 0
+
+
+def fake_twin(model: nn.Module) -> nn.Module:
+    """A copy of which every tensor has a shape and no content; for under a ``FakeTensorMode``."""
+    memo: dict[int, Any] = {}
+    for module in model.modules():
+        own = dict(vars(module), _modules=None)  # not parameters alone: PEFT has tensors in dicts
+        for tensor in tree_iter(own):
+            if isinstance(tensor, Tensor) and id(tensor) not in memo:
+                fake = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+                trains = tensor.requires_grad
+                is_parameter = isinstance(tensor, nn.Parameter)
+                memo[id(tensor)] = nn.Parameter(fake, trains) if is_parameter else fake
+    return copy.deepcopy(model, memo)

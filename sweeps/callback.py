@@ -83,9 +83,10 @@ def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> 
     own = {
         "lnt.kind": "trial",
         "lnt.strategy": config.strategy.name,
-        "lnt.options": options_text(strategy, values),
         "lnt.data_sha256": data_sha256(config.data),
         "mlflow.note.content": f"Strategy {config.strategy.name} at learning rate "
         f"{config.learning_rate:g}, one trial of the sweep {context.sweep.name}.",
     }
+    if options := options_text(strategy, values):
+        own["lnt.options"] = options
     return TrialRun(trial_id(config), label(strategy, rate, values), config, tags | own)

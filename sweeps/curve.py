@@ -4,6 +4,9 @@ from pathlib import Path
 
 from sweeps.selection import Sweep
 
+NUM_COLOURS = 10
+"""Of matplotlib's cycle; further strategies are dotted."""
+
 
 def draw_curve(sweep: Sweep, path: Path) -> None:
     """Write the figure as PNG; winners are ringed, the untuned base is the dashed line."""
@@ -22,7 +25,12 @@ def draw_curve(sweep: Sweep, path: Path) -> None:
                 points[trial.learning_rate] = max(best, trial.score)
         rates = sorted(points)
         (line,) = axes.plot(
-            rates, [points[rate] for rate in rates], marker="o", markersize=4, label=strategy
+            rates,
+            [points[rate] for rate in rates],
+            marker="o" if number < NUM_COLOURS else "s",
+            linestyle="-" if number < NUM_COLOURS else ":",
+            markersize=4,
+            label=strategy,
         )
         assert winner.trial.score is not None
         axes.plot(

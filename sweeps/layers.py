@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 Analysis = dict[str, Any]
 """The content of a trial's ``analysis.json``."""
+ANNOTATED = 8
+"""Up to so many layers, each square has its number."""
+BOXED: dict[str, Any] = {"bbox": {"facecolor": "white", "alpha": 0.7, "edgecolor": "none"}}
 VARIANCE = "gradient variance, first 10 steps"
 
 
@@ -20,13 +23,17 @@ def draw_layers(analysis: Analysis, title: str, path: Path) -> None:
     figure = _figure((9, 4))
     heat, lines = figure.subplots(1, 2)
     matrix = analysis["layer_similarity"]
-    picture = heat.imshow(matrix, vmin=-1, vmax=1, cmap="RdBu_r", origin="lower")
+    picture = heat.imshow(matrix, vmax=1, origin="lower")
+    if len(matrix) <= ANNOTATED:
+        for row, values in enumerate(matrix):
+            for column, value in enumerate(values):
+                heat.text(column, row, f"{value:.2f}", ha="center", va="center", **BOXED)
     figure.colorbar(picture, ax=heat, label="cosine similarity")
     _layer_ticks(heat, len(matrix))
     heat.set_title(f"layers' outputs, mean {mean_similarity(matrix):.3f}")
     variance = analysis.get("gradient_variance", {})
-    for group, label in (("all", "all that trains"), ("norms", "norms")):
-        _plot_blocks(lines, variance.get(group, []), label)
+    _plot_blocks(lines, variance.get("all", []), "all that trains")
+    _plot_blocks(lines, variance.get("norms", []), "norms", linestyle="--")
     _finish_lines(lines)
     figure.suptitle(title)
     figure.savefig(path)
@@ -64,10 +71,14 @@ def _figure(size: tuple[float, float]) -> "Figure":
     return figure
 
 
-def _plot_blocks(axes: "Axes", values: Sequence[float | None], label: str) -> None:
+def _plot_blocks(
+    axes: "Axes", values: Sequence[float | None], label: str, linestyle: str = "-"
+) -> None:
     known = [(index, value) for index, value in enumerate(values, 1) if value]
     if known:
-        axes.plot(*zip(*known, strict=True), marker="o", markersize=4, label=label)
+        axes.plot(
+            *zip(*known, strict=True), marker="o", markersize=4, linestyle=linestyle, label=label
+        )
 
 
 def _finish_lines(axes: "Axes") -> None:

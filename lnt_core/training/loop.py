@@ -34,7 +34,7 @@ class Hooks:
     report: Report
     """After every step: ``train/loss``, ``train/lr``, ``train/grad_norm``, ..."""
     after_backward: Callable[[int], None] | None = None
-    """While the gradients are there, not yet clipped."""
+    """While the gradients of the loss are there, without the penalty's and not yet clipped."""
     after_step: Callable[[int], None] | None = None
     """After a completed step, for evaluation midway."""
 
@@ -201,11 +201,11 @@ def optimizer_step(
         )
         torch.autograd.backward(loss)
         total += loss.item()
+    if hooks.after_backward is not None:
+        hooks.after_backward(step)
     penalty = state.strategy.penalty(state.model)
     if penalty is not None:
         torch.autograd.backward(penalty)
-    if hooks.after_backward is not None:
-        hooks.after_backward(step)
     parameters = [p for p in state.model.parameters() if p.requires_grad]
     norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
     state.optimizer.step()

@@ -88,7 +88,7 @@ class TestDashboard:
         _, runs = finished.runs()
         run = next(run for run in runs if run.data.tags["lnt.kind"] == "trial")
         where = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}/model-metrics"
-        page(browser, f"{dashboard}/#/{where}", run.info.run_name, ">peak_gib<", ">Step<")
+        page(browser, f"{dashboard}/#/{where}", run.info.run_name, ">layer_similarity<", ">Step<")
 
     def test_the_sweeps_page_shows_the_figure(self, dashboard, finished, browser) -> None:
         from selenium.webdriver.support.ui import WebDriverWait

@@ -111,7 +111,7 @@ def test_subsets_of_instructions_are_searched_like_any_value(sweep_with, finishe
     sweep.lnt("run", "sweep.yaml")
     _, runs = sweep.runs()
     trials = [run.data for run in runs if run.data.tags["lnt.kind"] == "trial"]
-    assert sorted(t.tags["lnt.options"] for t in trials) == [
+    assert sorted(t.tags.get("lnt.options") for t in trials) == [
         "data.tune.kinds=",
         "data.tune.kinds=conversation",
         "data.tune.kinds=detail",

@@ -1,5 +1,6 @@
 """What the driver does when Ray Tune says that a trial started, moved on or ended."""
 
+import time
 from typing import Any
 
 from ray import tune
@@ -8,8 +9,8 @@ from lnt_core.identity import data_sha256, trial_id
 from sweeps.execution import Result
 from sweeps.live import Board
 from sweeps.space import label, options_text
-from sweeps.tracking import Tracker, TrialRun
-from sweeps.trainable import Context
+from sweeps.tracking import NOTE, Tracker, TrialRun
+from sweeps.trainable import LEFT_OUT, Context
 from sweeps.weights import WinnerWeights
 
 
@@ -28,6 +29,9 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self._tags = tags
         self.weights = WinnerWeights(context.execution)
         self.num_ended = 0
+        self._started_s: dict[str, float] = {}
+        self.left_out: dict[str, str] = {}
+        """Trials that the budget did not allow to start, and why."""
         self._trials: dict[str, TrialRun] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -37,6 +41,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial was given its resources."""
         run = self._run(trial)
+        self._started_s[run.trial_id] = time.monotonic()
         self._tracker.started(run)
         self._board.started(run.trial_id, run.name)
 
@@ -49,9 +54,16 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended, or the scheduler stopped it."""
         run = self._run(trial)
+        if trial.last_result.get("status") == LEFT_OUT:
+            self.left_out[run.name] = str(trial.last_result["reason"])
+            self._tracker.left_out(run, self.left_out[run.name])
+            self._board.left_out(run.trial_id)
+            return
         result = self._context.execution.result(run.trial_id)
         if result is None:
-            result = Result("stopped", int(trial.last_result.get("step", 0)))
+            result = Result(
+                "stopped", int(trial.last_result.get("step", 0)), took_s=self._release(run)
+            )
             self._context.execution.write_result(run.trial_id, result)
         self._ended(run, result)
 
@@ -59,9 +71,16 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         """A trial's process died more often than it may."""
         run = self._run(trial)
         error = f"the trial's process died: {trial.get_error() or 'no word from it'}"
-        result = Result("failed", int(trial.last_result.get("step", 0)), error=error)
+        step = int(trial.last_result.get("step", 0))
+        result = Result("failed", step, error=error, took_s=self._release(run))
         self._context.execution.write_result(run.trial_id, result)
         self._ended(run, result)
+
+    def _release(self, run: TrialRun) -> float:
+        """Tell the budget of a trial whose worker cannot; returns the seconds it took."""
+        if self._context.budget is not None:
+            self._context.budget.ended.remote(run.trial_id)
+        return time.monotonic() - self._started_s.get(run.trial_id, time.monotonic())
 
     def _ended(self, run: TrialRun, result: Result) -> None:
         self.num_ended += 1
@@ -84,7 +103,7 @@ def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> 
         "lnt.kind": "trial",
         "lnt.strategy": config.strategy.name,
         "lnt.data_sha256": data_sha256(config.data),
-        "mlflow.note.content": f"Strategy {config.strategy.name} at learning rate "
+        NOTE: f"Strategy {config.strategy.name} at learning rate "
         f"{config.learning_rate:g}, one trial of the sweep {context.sweep.name}.",
     }
     if options := options_text(strategy, values):

@@ -134,6 +134,15 @@ def _run(args: argparse.Namespace) -> int:
         console.print(f"Interrupted. Go on with: {again}", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
     print_winners(console, outcome.sweep)
+    if outcome.left_out:
+        reasons = "; ".join(dict.fromkeys(outcome.left_out.values()))
+        console.print(
+            f"{len(outcome.left_out)} trials left out, for the budget ({reasons}): "
+            f"{', '.join(outcome.left_out)}. Raise it and go on with: {again}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     console.print(f"Figure:    {outcome.execution.path / 'curve.png'}", soft_wrap=True)
     uri = (
         ""

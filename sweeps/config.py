@@ -133,6 +133,16 @@ class ResourcesConfig(Frozen):
         return self
 
 
+class BudgetConfig(Frozen):
+    """What the sweep may spend; a trial that would break it does not start."""
+
+    trials: int | None = Field(default=None, ge=1)
+    wall_clock_h: float | None = Field(default=None, gt=0)
+    """Hours since `lnt run` began; a resumed run begins anew."""
+    gpu_hours: float | None = Field(default=None, gt=0)
+    """Of all trials together, those before a `--resume` included."""
+
+
 class TrackingConfig(Frozen):
     """Where MLflow is."""
 
@@ -155,6 +165,7 @@ class SweepConfig(Frozen):
     search: SearchConfig
     train: TuneConfig = TuneConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    budget: BudgetConfig = BudgetConfig()
     tracking: TrackingConfig = TrackingConfig()
     seed: int = Field(default=0, ge=0)
 
@@ -166,6 +177,11 @@ class SweepConfig(Frozen):
             raise ValueError(
                 "`train.precision` is 'tf32', which only NVIDIA GPUs have, but "
                 "`resources.gpus_per_trial` is 0; use 'fp32' or 'bf16', or give trials a GPU"
+            )
+        if self.budget.gpu_hours is not None and self.resources.gpus_per_trial == 0:
+            raise ValueError(
+                "`budget.gpu_hours` is given, but `resources.gpus_per_trial` is 0: no trial takes "
+                "any; limit `budget.wall_clock_h`, or give trials a GPU"
             )
         return self
 

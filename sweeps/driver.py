@@ -10,6 +10,7 @@ from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError, LntError
 from lnt_core.identity import trial_id
 from lnt_core.trial import CHECKPOINT
+from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.execution import latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
@@ -55,17 +56,18 @@ def run_sweep(
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     with execution.locked():
         _start_ray(sweep, address)
-        context = Context(sweep, execution, settings.cache.resolve())
+        budget = start_budget(sweep.budget, sweep.resources.gpus_per_trial, execution)
+        context = Context(sweep, execution, settings.cache.resolve(), budget)
         tracker = _tracker(context, client)
         try:
             base = _base_scores(context, console)
             _report_base(tracker, base)
-            interrupted = _tune(context, tracker, planned, console)
+            interrupted, left_out = _tune(context, tracker, planned, console)
         except BaseException:
             tracker.interrupted()
             tracker.close("KILLED")
             raise
-        return finish(context, tracker, client, console, interrupted=interrupted)
+        return finish(context, tracker, client, console, interrupted=interrupted, left_out=left_out)
 
 
 def _warn_of_what_does_not_fit(sweep: SweepConfig, console: Console) -> None:
@@ -164,8 +166,15 @@ def _report_base(tracker: Tracker, base: dict[str, float]) -> None:
     tracker.parent_metrics({f"base/{name}": value for name, value in base.items()})
 
 
-def _tune(context: Context, tracker: Tracker, planned: list[TrialConfig], console: Console) -> bool:
-    """Let Ray Tune run what is left; True if it was interrupted before all was done."""
+def _tune(
+    context: Context, tracker: Tracker, planned: list[TrialConfig], console: Console
+) -> tuple[bool, dict[str, str]]:
+    """Let Ray Tune run what is left.
+
+    Returns:
+        Whether it was interrupted before all was done; and trials that the budget left out, with
+        the reason.
+    """
     from sweeps.callback import DriverCallback, trial_run
 
     sweep, execution, tags = context.sweep, context.execution, provenance_tags(context.sweep)
@@ -184,7 +193,7 @@ def _tune(context: Context, tracker: Tracker, planned: list[TrialConfig], consol
         num_left = num_trials - len(done) if sweep.search.algorithm == "tpe" else len(points)
         if num_left:
             _tuner(context, points, num_left, callback).fit()
-    return callback.num_ended < num_left
+    return callback.num_ended + len(callback.left_out) < num_left, callback.left_out
 
 
 def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -> list[Point]:

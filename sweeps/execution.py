@@ -38,6 +38,8 @@ class Result:
     steps: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     error: str = ""
+    took_s: float = 0.0
+    """In its worker, without what a process that died had done before."""
 
     @property
     def score(self) -> float | None:
@@ -163,5 +165,6 @@ def read_json(path: Path) -> Any:
 
 def _sha256(sweep: SweepConfig) -> str:
     """Of everything that determines results; where they are kept may change."""
-    content = sweep.model_dump_json(exclude={"tracking": True, "resources": True})
+    left_out = {"tracking": True, "resources": True, "budget": True}
+    content = sweep.model_dump_json(exclude=left_out)
     return hashlib.sha256(content.encode()).hexdigest()

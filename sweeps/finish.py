@@ -27,6 +27,8 @@ class Outcome:
     interrupted: bool
     errors: tuple[str, ...]
     """Of each failed trial, the last line."""
+    left_out: dict[str, str]
+    """Trials that the budget did not allow to start, and why."""
 
 
 def finish(
@@ -36,6 +38,7 @@ def finish(
     console: Console,
     *,
     interrupted: bool,
+    left_out: dict[str, str],
 ) -> Outcome:
     """Winners, their weights, the figure; then the parent run is closed."""
     execution = context.execution
@@ -65,7 +68,7 @@ def finish(
     tracker.close(
         status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
     )
-    return Outcome(sweep, execution, interrupted, errors)
+    return Outcome(sweep, execution, interrupted, errors, left_out)
 
 
 def _analyses(sweep: Sweep, execution: Execution) -> list[tuple[str, Analysis]]:

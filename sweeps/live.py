@@ -92,6 +92,11 @@ class Board:
                 soft_wrap=True,
             )
 
+    def left_out(self, trial_id: str) -> None:
+        """The budget did not allow it."""
+        del self._rows[trial_id]
+        self._num_trials -= 1
+
     def _left(self) -> str:
         """Time left, from the pace of the trials that have ended in this execution."""
         ended = self._num_done - self._resumed

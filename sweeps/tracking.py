@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as a run's description."""
 POLL_S = 0.5
 MAX_METRICS = 1000
 """Of one request; MLflow's own limit."""
@@ -87,6 +89,10 @@ class Tracker:
     def ended(self, trial: TrialRun, result: Result) -> None:
         """A trial has ended; what is left of its events goes first."""
         self._orders.put(lambda: self._close_run(trial, result))
+
+    def left_out(self, trial: TrialRun, reason: str) -> None:
+        """A trial was not started; a later execution may open its run again."""
+        self._orders.put(lambda: self._leave_out(trial, reason))
 
     def interrupted(self) -> None:
         """Mark the runs that are still open as KILLED; a resume opens them again."""
@@ -204,6 +210,8 @@ class Tracker:
         elif trial.trial_id not in self._open:
             self._client.update_run(known["run_id"], status="RUNNING")
             self._client.set_tag(known["run_id"], "lnt.status", "running")
+            if NOTE in trial.tags:
+                self._client.set_tag(known["run_id"], NOTE, trial.tags[NOTE])
             known["closed"] = False
             self._save()
         self._open.add(trial.trial_id)
@@ -234,6 +242,14 @@ class Tracker:
                 draw_layers(read_json(folder / ANALYSIS), trial.name, folder / "layers.png")
             except Exception:  # a picture that fails would be tried for ever
                 logger.exception("there is no figure of %s", trial.name)
+
+    def _leave_out(self, trial: TrialRun, reason: str) -> None:
+        self._open_run(trial)
+        run_id = self._state["runs"][trial.trial_id]["run_id"]
+        self._client.set_tag(run_id, "lnt.status", "left_out")
+        self._client.set_tag(run_id, NOTE, f"Not started, for the budget: {reason}.")
+        self._client.set_terminated(run_id, "KILLED")
+        self._open.discard(trial.trial_id)
 
     def _kill_open_runs(self) -> None:
         for trial_id in sorted(self._open):
@@ -268,7 +284,7 @@ class Tracker:
             self._experiment_id, run_name=tags["lnt.sweep"], tags=tags | execution
         )
         self._client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])
-        self._client.set_tag(run.info.run_id, "mlflow.note.content", self._note(run.info.run_id))
+        self._client.set_tag(run.info.run_id, NOTE, self._note(run.info.run_id))
         return str(run.info.run_id)
 
     def _note(self, parent_id: str) -> str:

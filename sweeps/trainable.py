@@ -6,7 +6,7 @@ in this module's global survives: torch, base weights, encoded data, image featu
 
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 WORST_SCORE = 0.0
 """What a diverged trial counts for in a search: CIDEr cannot be lower. Never logged as a score."""
+LEFT_OUT = "left_out"
+"""Status of a trial that the budget did not allow to start."""
 REPORT_EVERY_S = 1.0
 """Ray hears of progress so often; every step is in the events."""
 
@@ -39,6 +41,8 @@ class Context:
     sweep: SweepConfig
     execution: Execution
     cache: Path
+    budget: Any = None
+    """The actor of :func:`sweeps.budget.start_budget`, if the sweep has limits."""
 
     def config(self, point: dict[str, Any]) -> TrialConfig:
         """The trial at a point of Ray Tune's."""
@@ -83,6 +87,7 @@ def prepare_base(context: Context, point: dict[str, Any]) -> dict[str, float]:
 
 def run_point(point: dict[str, Any], context: Context) -> None:
     """Run the trial at one point and report it to Ray Tune; a finished one is only reported."""
+    import ray
     from ray import tune
 
     point = point.get("point", point)
@@ -90,7 +95,14 @@ def run_point(point: dict[str, Any], context: Context) -> None:
     name = trial_id(config)
     result = context.execution.result(name)
     if result is None:
-        result = _run(config, name, context)
+        refusal = _ask_budget(context, name, config.strategy.name)
+        if refusal:
+            tune.report({"step": 0, "trial": name, "status": LEFT_OUT, "reason": refusal})
+            return
+        began_s = time.monotonic()
+        result = replace(_run(config, name, context), took_s=time.monotonic() - began_s)
+        if context.budget is not None:
+            ray.get(context.budget.ended.remote(name))
         context.execution.write_result(name, result)
     final: dict[str, float | str] = {"step": result.steps, "trial": name, "status": result.status}
     if result.score is not None:
@@ -98,6 +110,15 @@ def run_point(point: dict[str, Any], context: Context) -> None:
     elif result.status == "diverged":
         final["objective"] = WORST_SCORE
     tune.report(final)
+
+
+def _ask_budget(context: Context, name: str, strategy: str) -> str:
+    """Why the trial must not start, or empty."""
+    import ray
+
+    if context.budget is None:
+        return ""
+    return str(ray.get(context.budget.refusal.remote(name, strategy)))
 
 
 def _run(config: TrialConfig, name: str, context: Context) -> Result:

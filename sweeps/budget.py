@@ -1,0 +1,103 @@
+"""What a sweep may spend: no trial starts that would break it."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sweeps.config import BudgetConfig
+
+if TYPE_CHECKING:
+    from sweeps.execution import Execution
+
+HOUR_S = 3600.0
+
+
+@dataclass
+class Budget:
+    """Asked by every trial before it begins; one object for all workers of an execution.
+
+    How long a trial will take is not known before; it is taken to be the longest yet of its
+    strategy, else the longest of all, else nothing, so that the first may start.
+    """
+
+    limits: BudgetConfig
+    gpus_per_trial: float
+    clock_s: Callable[[], float] = time.monotonic
+    _durations_s: dict[str, list[float]] = field(default_factory=dict)
+    _running: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _num_started: int = 0
+    _began_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._began_s = self.clock_s()
+
+    def spent_before(self, trials: Iterable[tuple[str, float]]) -> None:
+        """Take in the (strategy, seconds) of trials that an earlier driver ended."""
+        for strategy, took_s in trials:
+            self._num_started += 1
+            self._durations_s.setdefault(strategy, []).append(took_s)
+
+    def refusal(self, trial_id: str, strategy: str) -> str:
+        """Why the trial must not start, or empty: then it counts as started."""
+        if trial_id in self._running:  # its process died and it is tried again
+            return ""
+        reason = self._breaks(self._expected_s(strategy))
+        if not reason:
+            self._num_started += 1
+            self._running[trial_id] = (strategy, self.clock_s())
+        return reason
+
+    def ended(self, trial_id: str) -> float:
+        """The trial is over; returns the seconds it took."""
+        strategy, since_s = self._running.pop(trial_id)
+        took_s = self.clock_s() - since_s
+        self._durations_s.setdefault(strategy, []).append(took_s)
+        return took_s
+
+    def _expected_s(self, strategy: str) -> float:
+        everyone = [took_s for durations in self._durations_s.values() for took_s in durations]
+        return max(self._durations_s.get(strategy) or everyone or [0.0])
+
+    def _breaks(self, expected_s: float) -> str:
+        limits, now_s = self.limits, self.clock_s()
+        if limits.trials is not None and self._num_started + 1 > limits.trials:
+            return f"budget.trials is {limits.trials}"
+        if limits.wall_clock_h is not None:
+            end_h = (now_s - self._began_s + expected_s) / HOUR_S
+            if end_h > limits.wall_clock_h:
+                return f"it would end after {end_h:.2g} h, and budget.wall_clock_h is " + (
+                    f"{limits.wall_clock_h:g}"
+                )
+        if limits.gpu_hours is not None:
+            total_h = self._gpu_s(now_s, expected_s) / HOUR_S
+            if total_h > limits.gpu_hours:
+                return f"all would take {total_h:.3g} GPU-hours, and budget.gpu_hours is " + (
+                    f"{limits.gpu_hours:g}"
+                )
+        return ""
+
+    def _gpu_s(self, now_s: float, expected_s: float) -> float:
+        """Of what has ended, of what runs when it ends, and of one more."""
+        ended_s = sum(sum(durations) for durations in self._durations_s.values())
+        running_s = sum(
+            max(self._expected_s(strategy), now_s - since_s)
+            for strategy, since_s in self._running.values()
+        )
+        return (ended_s + running_s + expected_s) * self.gpus_per_trial
+
+
+def start_budget(limits: BudgetConfig, gpus_per_trial: float, execution: "Execution") -> Any:
+    """The budget as a Ray actor that every worker can ask; None if there are no limits.
+
+    It lives as long as the driver; a resumed one is told what the earlier spent.
+    """
+    if limits == BudgetConfig():
+        return None
+    import ray
+
+    configs, results = execution.configs(), execution.results()
+    spent = [(configs[name].strategy.name, result.took_s) for name, result in results.items()]
+    actor = ray.remote(Budget).options(num_cpus=0).remote(limits, gpus_per_trial)
+    ray.get(actor.spent_before.remote(spent))
+    return actor

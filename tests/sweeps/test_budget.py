@@ -1,0 +1,81 @@
+"""What a sweep may spend, with a clock of the test's own."""
+
+import pytest
+
+from sweeps.budget import HOUR_S, Budget
+from sweeps.config import BudgetConfig, SweepConfig
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    def pass_h(self, hours: float) -> None:
+        self.now_s += hours * HOUR_S
+
+
+def budget(gpus: float = 1, **limits) -> tuple[Budget, Clock]:
+    clock = Clock()
+    return Budget(BudgetConfig(**limits), gpus, clock), clock
+
+
+def test_so_many_trials_start_and_no_more() -> None:
+    asked, _ = budget(trials=2)
+    assert [asked.refusal(name, "full") for name in "abc"] == ["", "", "budget.trials is 2"]
+
+
+def test_a_trial_that_is_tried_again_counts_once() -> None:
+    asked, _ = budget(trials=1)
+    assert asked.refusal("a", "full") == ""
+    assert asked.refusal("a", "full") == ""
+
+
+def test_trials_before_a_resume_count() -> None:
+    asked, _ = budget(trials=3, gpu_hours=10)
+    asked.spent_before([("full", 4 * HOUR_S), ("full", 4 * HOUR_S)])
+    assert asked.refusal("c", "full") == ("all would take 12 GPU-hours, and budget.gpu_hours is 10")
+
+
+def test_a_trial_must_end_within_the_time_if_it_is_as_long_as_the_longest() -> None:
+    asked, clock = budget(wall_clock_h=5)
+    assert asked.refusal("a", "full") == ""
+    clock.pass_h(2)
+    assert asked.ended("a") == 2 * HOUR_S
+    assert asked.refusal("b", "full") == ""
+    clock.pass_h(2)
+    asked.ended("b")
+    said = "it would end after 6 h, and budget.wall_clock_h is 5"
+    assert asked.refusal("c", "full") == said
+    assert asked.refusal("d", "lora") == said  # nothing is known of it: as long as the longest
+
+
+def test_a_short_strategy_may_still_start_where_a_long_one_may_not() -> None:
+    asked, clock = budget(wall_clock_h=5)
+    for name, strategy, hours in (("a", "full", 2.0), ("b", "lora", 0.5)):
+        assert asked.refusal(name, strategy) == ""
+        clock.pass_h(hours)
+        asked.ended(name)
+    clock.pass_h(1.5)
+    assert asked.refusal("c", "full") != ""
+    assert asked.refusal("d", "lora") == ""
+
+
+def test_what_runs_is_counted_to_its_expected_end() -> None:
+    asked, clock = budget(gpus=2, gpu_hours=10)
+    asked.refusal("a", "full")
+    clock.pass_h(1)
+    asked.ended("a")  # 2 GPU-hours
+    assert [asked.refusal(name, "full") for name in "bcd"] == ["", "", ""]
+    assert asked.refusal("e", "full") == ""  # 2 + 3 x 2 + 2 = 10
+    assert asked.refusal("f", "full") == "all would take 12 GPU-hours, and budget.gpu_hours is 10"
+    clock.pass_h(4)  # they take longer than thought
+    assert asked.refusal("g", "full").startswith("all would take 36 GPU-hours")
+
+
+def test_gpu_hours_without_a_gpu_are_refused() -> None:
+    content = {"name": "s", "model": {"tiny": True}, "search": {"strategy": ["full"]}}
+    with pytest.raises(ValueError, match="no trial takes any; limit"):
+        SweepConfig.model_validate(content | {"budget": {"gpu_hours": 1}})

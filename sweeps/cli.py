@@ -134,6 +134,9 @@ def _run(args: argparse.Namespace) -> int:
         console.print(f"Interrupted. Go on with: {again}", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
     print_winners(console, outcome.sweep)
+    if outcome.notes:
+        told = f"{len(outcome.notes)} trials were tried again (tag lnt.retried): {outcome.notes[0]}"
+        console.print(told, highlight=False, markup=False, soft_wrap=True)
     if outcome.left_out:
         reasons = "; ".join(dict.fromkeys(outcome.left_out.values()))
         console.print(

@@ -27,6 +27,8 @@ from sweeps.config import SweepConfig
 
 RESULT = "result.json"
 TRIAL = "trial.yaml"
+RAN = "ran.yaml"
+"""Beside it, if the trial ran with another micro batch than it asks for: what ran."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Result:
     steps: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     error: str = ""
+    note: str = ""
+    """What is to be told of it: that it was tried again with half the micro batch."""
     took_s: float = 0.0
     """In its worker, without what a process that died had done before."""
 

@@ -17,7 +17,7 @@ from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES
 from lnt_core.trial import WEIGHTS, TrialResult, model_name, run_trial
 from sweeps.config import ResourcesConfig
-from sweeps.execution import TRIAL, Execution
+from sweeps.execution import RAN, TRIAL, Execution
 from sweeps.problems import load_yaml, validation_problems
 from sweeps.selection import Sweep, Trial, read_sweep
 from sweeps.space import short_rate
@@ -47,7 +47,8 @@ def write_best(
     execution: Execution, sweep: Sweep, trial: Trial, resources: ResourcesConfig, path: Path
 ) -> None:
     """Write `best.yaml` of a trial of this execution."""
-    config = load_yaml(execution.trial(trial.trial_id) / TRIAL)
+    folder = execution.trial(trial.trial_id)
+    config = load_yaml(folder / (RAN if (folder / RAN).exists() else TRIAL))
     _write(path, sweep, trial, TrialConfig.model_validate(config), resources)
 
 
@@ -73,7 +74,9 @@ def export(client: "MlflowClient", name: str, strategy: str | None, out: Path) -
             f"this one is {sweep.status}: finish it with `lnt run SWEEP --resume`"
         )
     out.mkdir(parents=True, exist_ok=True)
-    config_path = Path(client.download_artifacts(trial.run_id, TRIAL, str(out)))
+    ran = any(file.path == RAN for file in client.list_artifacts(trial.run_id))
+    name = RAN if ran else TRIAL
+    config_path = Path(client.download_artifacts(trial.run_id, name, str(out)))
     config = TrialConfig.model_validate(load_yaml(config_path))
     config_path.unlink()
     client.download_artifacts(trial.run_id, WEIGHTS, str(out))

@@ -27,6 +27,8 @@ class Outcome:
     interrupted: bool
     errors: tuple[str, ...]
     """Of each failed trial, the last line."""
+    notes: tuple[str, ...]
+    """Of trials that were tried again with half the micro batch."""
     left_out: dict[str, str]
     """Trials that the budget did not allow to start, and why."""
 
@@ -68,7 +70,8 @@ def finish(
     tracker.close(
         status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
     )
-    return Outcome(sweep, execution, interrupted, errors, left_out)
+    notes = tuple(r.note for r in execution.results().values() if r.note)
+    return Outcome(sweep, execution, interrupted, errors, notes, left_out)
 
 
 def _analyses(sweep: Sweep, execution: Execution) -> list[tuple[str, Analysis]]:

@@ -227,6 +227,8 @@ class Tracker:
         for path in sorted(path for kind in ARTIFACTS for path in folder.glob(kind)):
             if path.name != EVENTS:
                 self._client.log_artifact(run_id, str(path))
+        if result.note:
+            self._client.set_tag(run_id, "lnt.retried", result.note)
         if result.error:
             self._client.log_text(run_id, result.error, "error.txt")
         self._client.set_tag(run_id, "lnt.status", result.status)

@@ -17,7 +17,8 @@ from lnt_core.errors import LntError
 from lnt_core.identity import trial_id
 from sweeps.config import ResourcesConfig, SweepConfig
 from sweeps.events import EVENTS, EventLog
-from sweeps.execution import TRIAL, Execution, Result
+from sweeps.execution import RAN, TRIAL, Execution, Result
+from sweeps.memory import run_in_memory
 from sweeps.space import Point, strategies, trial_config
 from sweeps.values import value_combinations
 
@@ -127,27 +128,31 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
 
     out = context.execution.trial(name)
     out.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    (out / TRIAL).write_text(text, encoding="utf-8")
+    _write_config(config, out / TRIAL)
     events = EventLog(out / EVENTS)
     progress = _Progress(events, name)
     try:
-        done = run_trial(
-            config,
-            out=out,
-            report=progress,
-            worker=worker_for(context.sweep.resources, context.cache),
+        worker = worker_for(context.sweep.resources, context.cache)
+        done, ran, note = run_in_memory(
+            config, lambda chosen: run_trial(chosen, out=out, report=progress, worker=worker)
         )
+        if note:
+            _write_config(ran, out / RAN)
         against_peak = utilisation(done.metrics, context.sweep.resources)
         if against_peak:
             progress(done.steps, against_peak)
-        return Result(done.status, done.steps, done.metrics | against_peak)
+        return Result(done.status, done.steps, done.metrics | against_peak, note=note)
     except LntError as error:
         return Result("failed", progress.step, error=str(error))
     except Exception:  # noqa: BLE001  a bug or lack of memory in one trial must not end the sweep
         return Result("failed", progress.step, error=traceback.format_exc())
     finally:
         events.close()
+
+
+def _write_config(config: TrialConfig, path: Path) -> None:
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    path.write_text(text, encoding="utf-8")
 
 
 def utilisation(metrics: dict[str, float], resources: ResourcesConfig) -> dict[str, float]:

@@ -1,0 +1,119 @@
+"""Out of memory: tried again once with half the micro batch, and said."""
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lnt_core.errors import TrialError
+from sweeps.memory import halved, is_out_of_memory, run_in_memory
+
+HUNGRY = """
+import json, resource, sys, torch
+from sweeps.memory import is_out_of_memory
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), int(sys.argv[1])))
+try:
+    torch.empty(int(sys.argv[1])).fill_(1.0)
+except Exception as error:
+    print(json.dumps([type(error).__name__, is_out_of_memory(error)]))
+"""
+
+
+def fails_above(limit: int, error: Exception):
+    sizes = []
+
+    def run(config) -> int:
+        sizes.append(config.train.micro_batch_size)
+        if sizes[-1] > limit:
+            raise error
+        return sizes[-1]
+
+    return run, sizes
+
+
+def test_it_is_tried_again_with_half_the_micro_batch(trial_config) -> None:
+    config = trial_config()
+    run, sizes = fails_above(1, torch.OutOfMemoryError("CUDA out of memory"))
+    done, ran, note = run_in_memory(config, run)
+    assert (done, sizes) == (1, [2, 1])
+    assert ran.train.batch_size == config.train.batch_size
+    assert note == "out of memory at micro_batch_size 2; run again with 1"
+
+
+@pytest.mark.parametrize(
+    ("limit", "error", "tried"),
+    [
+        (0, torch.OutOfMemoryError("CUDA out of memory"), [2, 1]),
+        (1, TrialError("not of memory"), [2]),
+        (1, RuntimeError("shapes do not fit"), [2]),
+    ],
+)
+def test_only_once_and_only_for_memory(limit, error, tried, trial_config) -> None:
+    run, sizes = fails_above(limit, error)
+    with pytest.raises(type(error)):
+        run_in_memory(trial_config(), run)
+    assert sizes == tried
+
+
+def test_a_trial_with_memory_enough_is_left_alone(trial_config) -> None:
+    config = trial_config()
+    assert run_in_memory(config, lambda given: given) == (config, config, "")
+
+
+def test_a_micro_batch_of_one_cannot_be_halved(trial_config) -> None:
+    once = halved(trial_config())
+    assert once is not None
+    assert halved(once) is None
+
+
+def test_what_torch_really_raises_on_a_host_without_memory_is_known() -> None:
+    limit = 8 * 2**30
+    assert resource.getrlimit(resource.RLIMIT_AS)[1] in (resource.RLIM_INFINITY, limit)
+    command = [sys.executable, "-c", HUNGRY, str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["RuntimeError", True]
+
+
+def test_a_bug_is_no_lack_of_memory() -> None:
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert is_out_of_memory(MemoryError())
+
+
+def test_a_trial_tried_again_ends_with_the_losses_of_one_that_had_memory(
+    trial_config, tmp_path, monkeypatch
+) -> None:
+    """It goes on from the checkpoint of its first attempt, which ran out in the third step."""
+    from lnt_core.training import loop
+    from lnt_core.trial import run_trial
+    from lnt_core.worker import Worker
+
+    train = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "checkpoint_every_steps": 1}
+    config = trial_config(train=train | {"gradient_checkpointing": False})
+    worker = Worker(tmp_path / "cache")
+
+    def losses(name: str) -> list[float]:
+        heard: dict[int, float] = {}
+
+        def report(step: int, metrics: dict[str, float]) -> None:
+            heard[step] = metrics.get("train/loss", heard.get(step, 0.0))
+
+        run_in_memory(
+            config, lambda c: run_trial(c, out=tmp_path / name, report=report, worker=worker)
+        )
+        return [heard[step] for step in sorted(heard)]
+
+    undisturbed = losses("undisturbed")
+    calls = iter(range(1000))
+    real = loop.answer_loss
+
+    def hungry(model, batch, **options):
+        if len(batch.input_ids) > 1 and next(calls) == 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(model, batch, **options)
+
+    monkeypatch.setattr(loop, "answer_loss", hungry)
+    assert losses("hungry") == pytest.approx(undisturbed, rel=1e-4)
+    assert next(calls) == 5

@@ -2,6 +2,7 @@
 
 LntError
 ├── ConfigError   the sweep or trial file, or what it points to, is wrong (exit 2, nothing started)
+├── AccessError   a service wants a token or password, or refuses the one given (exit 4)
 ├── DataError     data that looked right when checked turned out not to be
 └── TrialError    this trial cannot go on; the sweep does
 """
@@ -16,6 +17,10 @@ class LntError(Exception):
 
 class ConfigError(LntError):
     """What the user asked for cannot be run; says what to change."""
+
+
+class AccessError(LntError):
+    """A service lets nobody in without a token or password, or not with this one."""
 
 
 class DataError(LntError):

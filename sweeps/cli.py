@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lnt_core import __version__
-from lnt_core.errors import LntError
+from lnt_core.errors import AccessError, LntError
 from sweeps.settings import quiet_libraries, read_settings
 
-EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_NO_ACCESS, EXIT_INTERRUPTED = 0, 1, 2, 4, 130
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 
@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.command(args)
     except LntError as error:
         print(f"lnt: {error}", file=sys.stderr)
-        return EXIT_REFUSED
+        return EXIT_NO_ACCESS if isinstance(error, AccessError) else EXIT_REFUSED
     except KeyboardInterrupt:
         print("lnt: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED

@@ -13,6 +13,8 @@ class Settings:
     """Tiny models, drawn scenes, stage 1: shared by every sweep. ``LNT_CACHE``."""
     tracking_uri: str | None
     """Where `lnt best` and the like read, if not told: ``MLFLOW_TRACKING_URI``."""
+    tracking_user: str | None
+    """By whose name MLflow is asked: ``MLFLOW_TRACKING_USERNAME``; for messages alone."""
 
 
 def read_settings() -> Settings:
@@ -21,6 +23,7 @@ def read_settings() -> Settings:
     return Settings(
         cache=Path(cache) if cache else Path.home() / ".cache" / "lnt",
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
+        tracking_user=os.environ.get("MLFLOW_TRACKING_USERNAME"),
     )
 
 

@@ -31,13 +31,13 @@ class Sweep:
         self.folder = folder
         folder.mkdir()
         (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP | changes))
-        self._env = {**os.environ, "LNT_CACHE": str(cache)}
-        self._env.pop("MLFLOW_TRACKING_URI", None)
+        self.environment = {**os.environ, "LNT_CACHE": str(cache)}
+        self.environment.pop("MLFLOW_TRACKING_URI", None)
 
     def lnt(self, *argv: str, expect: int = 0) -> str:
         """Run `lnt` to its end; returns what it printed."""
         done = subprocess.run(
-            [LNT, *argv], cwd=self.folder, env=self._env, capture_output=True, text=True
+            [LNT, *argv], cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout
@@ -48,7 +48,7 @@ class Sweep:
         return subprocess.Popen(
             [LNT, *argv],
             cwd=self.folder,
-            env=self._env,
+            env=self.environment,
             stdout=log,
             stderr=log,
             start_new_session=True,

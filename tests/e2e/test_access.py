@@ -1,0 +1,107 @@
+"""An MLflow server behind a password: who has it gets in, who has not is told in one sentence."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+LNT = str(Path(sys.executable).parent / "lnt")
+PASSWORD = "a password of 12 letters"
+NAMES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """`mlflow server` with its own basic authentication; gives its address."""
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
+    command += ["--artifacts-destination", str(folder / "artifacts")]
+    secrets = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32, "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
+    log = (folder / "server.log").open("wb")
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=os.environ | secrets,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+    url = f"http://127.0.0.1:{port}"
+    until = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=1)
+            break
+        except OSError:
+            assert time.monotonic() < until, (folder / "server.log").read_text()[-3000:]
+            time.sleep(0.5)
+    yield url
+    os.killpg(process.pid, 15)
+    process.wait(timeout=60)
+
+
+def lnt(*argv: str, user: str = "", password: str = "") -> subprocess.CompletedProcess:
+    environment = {k: v for k, v in os.environ.items() if k not in NAMES}
+    if user:
+        environment |= dict(zip(NAMES, (user, password), strict=True))
+    return subprocess.run([LNT, *argv], env=environment, capture_output=True, text=True)
+
+
+def test_a_raw_client_gets_401(server) -> None:
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        urllib.request.urlopen(f"{server}/api/2.0/mlflow/experiments/search?max_results=1")
+    assert refusal.value.code == 401
+
+
+def test_without_a_password_it_is_said_what_to_set(server) -> None:
+    done = lnt("best", "demo", "--tracking-uri", server)
+    assert done.returncode == 4
+    assert done.stderr == (
+        f"lnt: the MLflow server at {server} wants a user and a password: set "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD\n"
+    )
+
+
+def test_with_a_wrong_password_it_is_said_whose(server) -> None:
+    done = lnt("best", "demo", "--tracking-uri", server, user="admin", password="wrong")
+    assert done.returncode == 4
+    assert done.stderr == (
+        f"lnt: the MLflow server at {server} refuses the user 'admin': check "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD\n"
+    )
+
+
+def test_a_sweep_with_a_wrong_password_starts_nothing(server, tmp_path, cache) -> None:
+    storage = tmp_path / "runs"
+    settings = [f"tracking.uri={server}", f"tracking.storage={storage}"]
+    overrides = [part for setting in settings for part in ("--set", setting)]
+    done = lnt("run", "demo", *overrides, user="admin", password="wrong")
+    assert done.returncode == 4
+    assert not storage.exists()
+
+
+def test_with_the_password_a_sweep_is_tracked_there(server, sweep_with) -> None:
+    from tests.e2e.test_strategies import SHORT
+
+    sweep = sweep_with(
+        search={"strategy": ["layernorm"], "learning_rate": [1e-3]},
+        train=SHORT,
+        tracking={"uri": server, "storage": "lnt_runs"},
+    )
+    given = dict(zip(NAMES, ("admin", PASSWORD), strict=True))
+    sweep.environment |= given
+    sweep.lnt("run", "sweep.yaml")
+    best = sweep.lnt("best", "small", "--tracking-uri", server, "--json")
+    assert '"strategy": "layernorm"' in best

@@ -53,8 +53,8 @@ def finish(
     if not interrupted:
         draw_curve(sweep, execution.path / "curve.png")
         tracker.parent_artifact(execution.path / "curve.png")
-        if sweep.winners:
-            draw_winners(_analyses(sweep, execution), execution.path / "layers.png")
+        if analyses := _analyses(sweep, execution):
+            draw_winners(analyses, execution.path / "layers.png")
             tracker.parent_artifact(execution.path / "layers.png")
         for winner in sweep.winners:
             tracker.log_weights(winner.trial.trial_id)

@@ -170,7 +170,7 @@ def test_an_older_execution_that_is_resumed_ends_with_its_own_winners(client, fo
     sent.close("FINISHED")
     resumed = tracked(client, older, in_older)
     context = Context(older, in_older, folder)
-    ended = finish(context, resumed, client, Console(quiet=True), interrupted=False)
+    ended = finish(context, resumed, client, Console(quiet=True), interrupted=False, left_out={})
     assert [winner.trial.score for winner in ended.sweep.winners] == [1.0]
 
 

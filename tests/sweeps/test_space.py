@@ -127,7 +127,8 @@ def test_every_preset_plans_without_files(preset, capsys) -> None:
     assert main(["plan", preset, "--no-files", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert plan["sweep"] == preset
-    assert len(plan["trials"]) == 66
+    num_trials = 132 if preset == "demo-all" else 66
+    assert len(plan["trials"]) == num_trials
     assert {
         "id",
         "strategy",
@@ -137,7 +138,7 @@ def test_every_preset_plans_without_files(preset, capsys) -> None:
         "memory_gib",
         "gpu_hours",
     } <= plan["trials"][0].keys()
-    assert len({trial["id"] for trial in plan["trials"]}) == 66
+    assert len({trial["id"] for trial in plan["trials"]}) == num_trials
 
 
 def test_one_value_can_be_set_from_the_command_line() -> None:

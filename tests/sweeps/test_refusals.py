@@ -260,8 +260,8 @@ def test_a_key_that_stands_twice_is_refused(folder, capsys) -> None:
 
 def test_an_unknown_preset_names_the_nearest(folder, capsys) -> None:
     assert refusal(capsys, folder, "plan", "dmo") == [
-        "lnt: SWEEP is 'dmo', but must be one of 'a file', 'demo', 'demo-all', 'paper-13b', 'paper-7b'; "
-        "did you mean 'demo'?"
+        "lnt: SWEEP is 'dmo', but must be one of 'a file', 'demo', 'demo-all', 'paper-13b', "
+        "'paper-7b'; did you mean 'demo'?"
     ]
 
 

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cluster.errors import AuthenticationError, ClusterError
 from lnt_core import __version__
 from lnt_core.errors import AccessError, LntError
+from sweeps.cli_jobs import add_job_commands
 from sweeps.settings import quiet_libraries, read_settings
 
 EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_NO_ACCESS, EXIT_INTERRUPTED = 0, 1, 2, 4, 130
@@ -26,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LntError as error:
         print(f"lnt: {error}", file=sys.stderr)
         return EXIT_NO_ACCESS if isinstance(error, AccessError) else EXIT_REFUSED
+    except ClusterError as error:
+        print(f"lnt: {error}", file=sys.stderr)
+        return EXIT_NO_ACCESS if isinstance(error, AuthenticationError) else EXIT_REFUSED
     except KeyboardInterrupt:
         print("lnt: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -66,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument(
         "-o", dest="out", type=Path, default=Path("lnt_train"), metavar="DIR", help="where to"
     )
+    add_job_commands(command, _sweep_arguments)
     ui = command("ui", _ui, "the MLflow dashboard on the tracking store")
     ui.add_argument("--port", type=int, default=5000)
     _tracking_argument(ui)

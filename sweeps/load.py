@@ -82,6 +82,21 @@ def _absolute_paths(content: Any, base: Path) -> Any:
     return content
 
 
+def local_paths(content: Any) -> list[tuple[str, str]]:
+    """The paths that a sweep file's content names, as it has them: key and value."""
+    data, model = content.get("data"), content.get("model")
+    places = {f"data.{k}": v for k, v in data.items()} if isinstance(data, dict) else {}
+    tiny = model.get("tiny") if isinstance(model, dict) else None
+    if isinstance(tiny, dict):
+        places |= {"model.tiny": tiny, "model.tiny.pairs": tiny.get("pairs")}
+    return [
+        (f"{place}.{key}", value)
+        for place, values in places.items()
+        for key, value in (values.items() if isinstance(values, dict) else ())
+        if key in (*PATHS, "text") and isinstance(value, str)
+    ]
+
+
 def _anchor_values(key: Any, values: Any, base: Path) -> Any:
     name = str(key).rpartition(".")[2]
     if not isinstance(values, list):

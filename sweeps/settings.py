@@ -1,8 +1,11 @@
 """The only reader of the environment."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from lnt_core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -13,8 +16,25 @@ class Settings:
     """Tiny models, drawn scenes, stage 1: shared by every sweep. ``LNT_CACHE``."""
     tracking_uri: str | None
     """Where `lnt best` and the like read, if not told: ``MLFLOW_TRACKING_URI``."""
+    ray_address: str | None
+    """Where jobs go, if not told: ``RAY_API_SERVER_ADDRESS``, as for Ray's own `ray job`."""
+    ray_token: str | None
+    """Of a Ray cluster with authentication: ``RAY_AUTH_TOKEN``, else the content of the file that
+    ``RAY_AUTH_TOKEN_PATH`` names, else of ``~/.ray/auth_token``; Ray's own order."""
     tracking_user: str | None
     """By whose name MLflow is asked: ``MLFLOW_TRACKING_USERNAME``; for messages alone."""
+
+
+def environment_of(names: Sequence[str]) -> dict[str, str]:
+    """The variables of these names, to be passed on.
+
+    Raises:
+        ConfigError: One is not set.
+    """
+    missing = [name for name in names if name not in os.environ]
+    if missing:
+        raise ConfigError(f"--env {missing[0]}: no variable of that name is set here")
+    return {name: os.environ[name] for name in names}
 
 
 def read_settings() -> Settings:
@@ -23,8 +43,17 @@ def read_settings() -> Settings:
     return Settings(
         cache=Path(cache) if cache else Path.home() / ".cache" / "lnt",
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
+        ray_address=os.environ.get("RAY_API_SERVER_ADDRESS"),
+        ray_token=_ray_token(),
         tracking_user=os.environ.get("MLFLOW_TRACKING_USERNAME"),
     )
+
+
+def _ray_token() -> str | None:
+    if token := os.environ.get("RAY_AUTH_TOKEN"):
+        return token.strip()
+    file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    return file.read_text(encoding="utf-8").strip() or None if file.is_file() else None
 
 
 def quiet_libraries() -> None:

@@ -1,0 +1,121 @@
+"""The commands that act on a Ray cluster: submit, jobs, status, logs, stop."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from sweeps.settings import environment_of, read_settings
+
+if TYPE_CHECKING:
+    from cluster.jobs import Job, Jobs
+
+Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+STOP_TIMEOUT_S = 60.0
+
+
+def add_job_commands(
+    command: Command, sweep_arguments: Callable[[argparse.ArgumentParser], None]
+) -> None:
+    """Add the commands.
+
+    Args:
+        command: Adds one, by name, function and help.
+        sweep_arguments: Adds ``SWEEP`` and ``--set``.
+    """
+    submit = command("submit", _submit, "run a sweep as a job on a Ray cluster")
+    sweep_arguments(submit)
+    submit.add_argument(
+        "--env",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="pass this variable to the job (repeatable); the dashboard shows it to its readers",
+    )
+    _address(submit)
+    _address(command("jobs", _jobs, "the jobs of a Ray cluster"))
+    for name, function, text in (
+        ("status", _status, "how a job stands"),
+        ("logs", _logs, "what a job printed"),
+        ("stop", _stop, "stop a job; the sweep can be resumed"),
+    ):
+        parser = command(name, function, text)
+        parser.add_argument("job", metavar="JOB")
+        _address(parser)
+        if name == "logs":
+            parser.add_argument("--follow", action="store_true", help="until the job ends")
+
+
+def _address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--address",
+        default=read_settings().ray_address,
+        metavar="URL",
+        help="of the Ray dashboard, http://HEAD:8265; left out: RAY_API_SERVER_ADDRESS",
+    )
+
+
+def _of(args: argparse.Namespace) -> "Jobs":
+    from cluster.jobs import Jobs
+    from lnt_core.errors import ConfigError
+
+    if not args.address:
+        raise ConfigError(
+            "which cluster? Give --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS"
+        )
+    return Jobs(args.address, read_settings().ray_token)
+
+
+def _submit(args: argparse.Namespace) -> int:
+    from sweeps.submit import check_job, submit_sweep
+
+    environment = environment_of(args.env)
+    sweep = check_job(args.sweep, args.overrides)  # before anybody is asked
+    job = submit_sweep(sweep, args.sweep, args.overrides, _of(args), environment=environment)
+    print(job)
+    print(f"Follow it with: lnt logs {job} --address {args.address} --follow", file=sys.stderr)
+    return 0
+
+
+def _jobs(args: argparse.Namespace) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("job", "sweep", "status", "submitted", "took"):
+        table.add_column(column, no_wrap=column == "job")
+    for job in _of(args).list():
+        sweep = job.metadata.get("lnt.sweep", "-")
+        table.add_row(job.id, sweep, job.status, _when(job.submitted_at_s), _took(job))
+    Console().print(table)
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    job = _of(args).status(args.job)
+    print(f"{job.status}  {job.message}".rstrip())
+    return 0
+
+
+def _logs(args: argparse.Namespace) -> int:
+    jobs = _of(args)
+    for text in jobs.follow(args.job) if args.follow else [jobs.logs(args.job)]:
+        print(text, end="", flush=True)
+    return 0
+
+
+def _stop(args: argparse.Namespace) -> int:
+    _of(args).stop(args.job, timeout_s=STOP_TIMEOUT_S)
+    return _status(args)
+
+
+def _when(at_s: float | None) -> str:
+    return "-" if at_s is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
+
+
+def _took(job: "Job") -> str:
+    if job.submitted_at_s is None:
+        return "-"
+    seconds = int((job.ended_at_s or time.time()) - job.submitted_at_s)
+    return f"{seconds // 3600}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"

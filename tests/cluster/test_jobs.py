@@ -1,0 +1,125 @@
+"""Jobs on a real Ray head behind its token."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+import yaml
+
+from cluster.errors import UnknownJobError
+from cluster.jobs import Jobs
+from tests.cluster.conftest import TOKEN
+from tests.e2e.conftest import SWEEP, Sweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+TALK = "import time\nfor n in range(4):\n    print('line', n, flush=True)\n    time.sleep(0.5)\n"
+
+
+@pytest.fixture(scope="module")
+def jobs(head) -> Jobs:
+    return Jobs(head.address, TOKEN)
+
+
+def start(jobs: Jobs, tmp_path, program: str, command=("python", "main.py"), **environment) -> str:
+    """Submit a program beside a package that prints."""
+    (tmp_path / "shipped_package").mkdir()
+    (tmp_path / "shipped_package" / "__init__.py").write_text("NAME = 'shipped'\n")
+    (tmp_path / "program.py").write_text(program)
+    return jobs.submit(
+        command,
+        files={"main.py": tmp_path / "program.py"},
+        packages=[tmp_path / "shipped_package"],
+        environment=environment,
+        metadata={"lnt.sweep": "s"},
+    )
+
+
+def test_a_job_sees_its_files_its_packages_and_its_variables(jobs, tmp_path) -> None:
+    program = (
+        "import os, shipped_package\n"
+        "print(shipped_package.NAME, os.environ['ASKED_FOR'], sorted(os.listdir('.')))\n"
+    )
+    job = start(jobs, tmp_path, program, ASKED_FOR="x y")
+    printed = "".join(jobs.follow(job))
+    assert "shipped x y ['main.py']" in printed
+    status = jobs.status(job)
+    assert (status.status, status.exit_code) == ("SUCCEEDED", 0)
+    assert status.metadata["lnt.sweep"] == "s"
+    assert status.ended_at_s >= status.submitted_at_s
+    assert job in [known.id for known in jobs.list()]
+
+
+def test_followed_logs_have_every_line_once(jobs, tmp_path) -> None:
+    job = start(jobs, tmp_path, TALK)
+    pieces = list(jobs.follow(job))
+    lines = "".join(pieces).splitlines()
+    assert [line for line in lines if line.startswith("line")] == [f"line {n}" for n in range(4)]
+    assert len(pieces) > 1  # as it was printed, not at the end
+
+
+def test_a_failed_job_says_its_exit_code(jobs, tmp_path) -> None:
+    job = start(jobs, tmp_path, "raise SystemExit(3)")
+    list(jobs.follow(job))
+    status = jobs.status(job)
+    assert (status.status, status.exit_code) == ("FAILED", 3)
+
+
+def test_a_job_is_stopped(head, jobs, tmp_path) -> None:
+    job = start(jobs, tmp_path, "import time\nprint('up', flush=True)\ntime.sleep(600)")
+    until = time.monotonic() + 60
+    while "up" not in jobs.logs(job):
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    stopped = head.lnt("stop", job)
+    assert (stopped.returncode, stopped.stdout.split()[0]) == (0, "STOPPED")
+
+
+def test_an_unknown_job_is_told_with_those_there_are(jobs) -> None:
+    with pytest.raises(UnknownJobError, match="there is no job 'nope' at http"):
+        jobs.status("nope")
+
+
+class TestToken:
+    def test_a_raw_client_without_it_gets_401(self, head) -> None:
+        with pytest.raises(urllib.error.HTTPError) as refusal:
+            urllib.request.urlopen(f"{head.address}/api/jobs/")
+        assert refusal.value.code == 401
+
+    @pytest.mark.parametrize(
+        ("token", "said"), [(None, "wants a token"), ("wrong", "refuses this token")]
+    )
+    def test_without_it_or_with_a_wrong_one_it_is_said_in_one_sentence(
+        self, token, said, head
+    ) -> None:
+        done = head.lnt("jobs", token=token)
+        assert done.returncode == 4
+        assert done.stderr == (
+            f"lnt: the Ray cluster at {head.address} {said}; put the right one into "
+            "RAY_AUTH_TOKEN, or its file's name into RAY_AUTH_TOKEN_PATH\n"
+        )
+
+
+def test_a_submitted_sweep_ends_with_the_winners_of_a_local_one(head, tmp_path, cache) -> None:
+    short = {"max_steps": 20, "batch_size": 8, "micro_batch_size": 8}
+    changes = {
+        "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-4]},
+        "train": short | {"gradient_checkpointing": False},
+    }
+    local = Sweep(tmp_path / "local", cache, **changes)
+    local.lnt("run", "sweep.yaml")
+    shared = tmp_path / "shared"
+    tracking = {"uri": f"sqlite:///{shared}/mlflow.db", "storage": str(shared / "runs")}
+    shared.mkdir()
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(SWEEP | changes | {"tracking": tracking}))
+    submitted = head.lnt("submit", str(tmp_path / "s.yaml"))
+    assert submitted.returncode == 0, submitted.stderr
+    job = submitted.stdout.strip()
+    followed = head.lnt("logs", job, "--follow")
+    assert head.lnt("status", job).stdout.startswith("SUCCEEDED"), followed.stdout
+    uri = tracking["uri"]
+    remote = json.loads(local.lnt("best", "small", "--json", "--tracking-uri", uri))
+    found = [(w["strategy"], w["learning_rate"], repr(w["score"])) for w in remote["winners"]]
+    assert found == local.scores()
+    assert "small" in head.lnt("jobs").stdout

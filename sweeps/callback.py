@@ -8,8 +8,9 @@ from ray import tune
 from lnt_core.identity import data_sha256, trial_id
 from sweeps.execution import Result
 from sweeps.live import Board
+from sweeps.runs import NOTE, TrialRun
 from sweeps.space import label, options_text
-from sweeps.tracking import NOTE, Tracker, TrialRun
+from sweeps.tracking import Tracker
 from sweeps.trainable import LEFT_OUT, Context
 from sweeps.weights import WinnerWeights
 

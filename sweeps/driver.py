@@ -18,11 +18,12 @@ from sweeps.live import Board
 from sweeps.plan import check_sweep, plan
 from sweeps.plan_table import too_big
 from sweeps.provenance import provenance_tags
+from sweeps.runs import flat
 from sweeps.search import Point, asha, optuna_search, point_of
 from sweeps.settings import Settings
 from sweeps.space import trials
 from sweeps.store import connect, experiment_id
-from sweeps.tracking import Tracker, flat
+from sweeps.tracking import Tracker
 from sweeps.trainable import Context, prepare_base, run_point
 
 if TYPE_CHECKING:

@@ -4,9 +4,10 @@ So a trial never waits for the tracking server, and nothing is lost when it is a
 """
 
 import json
+import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 EVENTS = "events.jsonl"
@@ -33,23 +34,30 @@ class EventLog:
         end = 0
         if path.exists():
             for event, end in read_events(path):  # noqa: B007  `end` is where whole lines end
-                self._last.update(dict.fromkeys(event.metrics, event.step))
+                newer(event, self._last)
+            if end < path.stat().st_size:
+                os.truncate(path, end)  # a line torn by a kill
         self._file = path.open("ab")
-        self._file.truncate(end)  # a line torn by a kill
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append the metrics that are newer than what stands there."""
-        fresh = {k: v for k, v in metrics.items() if step > self._last.get(k, -1)}
-        if not fresh:
+        event = newer(Event(step, int(time.time() * 1000), metrics), self._last)
+        if not event.metrics:
             return
-        self._last.update(dict.fromkeys(fresh, step))
-        line = json.dumps([step, int(time.time() * 1000), fresh])
+        line = json.dumps([event.step, event.time_ms, event.metrics])
         self._file.write(line.encode() + b"\n")
         self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def newer(event: Event, last_steps: dict[str, int]) -> Event:
+    """Without the metrics that ``last_steps``, by key, already has; takes in the others."""
+    fresh = {k: v for k, v in event.metrics.items() if event.step > last_steps.get(k, -1)}
+    last_steps.update(dict.fromkeys(fresh, event.step))
+    return replace(event, metrics=fresh)
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[tuple[Event, int]]:

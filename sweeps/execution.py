@@ -4,7 +4,7 @@
     sweep.yaml, execution.json        what was asked for
     base.json                         the untuned base's score
     trials/<trial id>/                trial.yaml, events.jsonl, checkpoint.pt, result.json, ...
-    tracking.json                     which MLflow run a trial is, and how far it was sent
+        tracked.json                  which MLflow run the trial is, and how far it was sent
     curve.png, best.yaml              the outcome
 """
 
@@ -27,6 +27,7 @@ from sweeps.config import SweepConfig
 
 RESULT = "result.json"
 TRIAL = "trial.yaml"
+TRACKED = "tracked.json"
 RAN = "ran.yaml"
 """Beside it, if the trial ran with another micro batch than it asks for: what ran."""
 
@@ -42,6 +43,8 @@ class Result:
     error: str = ""
     note: str = ""
     """What is to be told of it: that it was tried again with half the micro batch."""
+    node: str = ""
+    """The IP address of the node it ran on."""
     took_s: float = 0.0
     """In its worker, without what a process that died had done before."""
 

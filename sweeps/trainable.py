@@ -101,7 +101,11 @@ def run_point(point: dict[str, Any], context: Context) -> None:
             tune.report({"step": 0, "trial": name, "status": LEFT_OUT, "reason": refusal})
             return
         began_s = time.monotonic()
-        result = replace(_run(config, name, context), took_s=time.monotonic() - began_s)
+        result = replace(
+            _run(config, name, context),
+            took_s=time.monotonic() - began_s,
+            node=ray.util.get_node_ip_address(),
+        )
         if context.budget is not None:
             ray.get(context.budget.ended.remote(name))
         context.execution.write_result(name, result)

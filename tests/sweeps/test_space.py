@@ -8,9 +8,9 @@ from sweeps.cli import main
 from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
 from sweeps.load import load_sweep, preset_names
 from sweeps.problems import load_yaml
+from sweeps.runs import flat
 from sweeps.search import point_of
 from sweeps.space import label, points, trials
-from sweeps.tracking import flat
 
 
 def sweep(**search) -> SweepConfig:

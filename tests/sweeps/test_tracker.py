@@ -7,11 +7,12 @@ import pytest
 from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
 from sweeps.events import EVENTS, EventLog
-from sweeps.execution import Result, new_execution
+from sweeps.execution import TRACKED, Result, new_execution
 from sweeps.load import load_sweep, preset_names
+from sweeps.runs import TrialRun, flat
 from sweeps.space import trials
 from sweeps.store import connect, experiment_id
-from sweeps.tracking import Tracker, TrialRun, flat
+from sweeps.tracking import Tracker
 
 MAX_PARAMS = 100
 """Of one request to MLflow; more, and the tracker would try again for ever."""
@@ -117,7 +118,7 @@ def test_a_diverged_trial_is_a_finished_run_that_says_so(client, sweep) -> None:
 
 def test_a_kill_between_sending_and_noting_it_doubles_no_point(client, sweep) -> None:
     execution, run = new_execution(sweep), trial_runs(sweep)[0]
-    state = execution.path / "tracking.json"
+    state = execution.trial(run.trial_id) / TRACKED
     killed = tracker(client, sweep, execution)
     killed.started(run)
     killed.flush()
@@ -125,8 +126,8 @@ def test_a_kill_between_sending_and_noting_it_doubles_no_point(client, sweep) ->
     emit(execution, run, {1: 1.0, 2: 2.0})
     killed.flush()
     killed.flush()  # an order is carried out after the events before it
-    killed._stopping.set()  # the thread ends, nothing is closed: as after kill -9
-    killed._thread.join()
+    killed._outbox._stopping.set()  # the thread ends, nothing is closed: as after kill -9
+    killed._outbox._thread.join()
     state.write_bytes(before)
     resumed = tracker(client, sweep, execution)
     resumed.started(run)
@@ -162,3 +163,23 @@ def test_what_ended_stays_as_it_was_when_the_rest_is_interrupted(client, sweep) 
         ended.trial_id: "FINISHED",
         running.trial_id: "KILLED",
     }
+
+
+def test_a_step_that_two_processes_wrote_is_sent_once(client, sweep) -> None:
+    """A node that was given up may go on for seconds, while the trial runs elsewhere."""
+    execution, run = new_execution(sweep), trial_runs(sweep)[0]
+    sent = tracker(client, sweep, execution)
+    sent.started(run)
+    path = execution.trial(run.trial_id) / EVENTS
+    given_up, second = EventLog(path), EventLog(path)
+    for log in (given_up, second):
+        for step in (1, 2):
+            log.write(step, {"train/loss": 1.0 / step})
+        sent.flush()
+        log.close()
+    sent.ended(run, Result("finished", 2, {"select/cider": 1.0}, node="127.0.0.3"))
+    sent.close("FINISHED")
+    (found,) = runs_below(client, sweep, sent.parent_id)
+    points = client.get_metric_history(found.info.run_id, "train/loss")
+    assert [point.step for point in points] == [1, 2]
+    assert found.data.tags["lnt.node"] == "127.0.0.3"

@@ -5,11 +5,12 @@ import pytest
 from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
 from sweeps.events import EVENTS, EventLog
-from sweeps.execution import Result, new_execution
+from sweeps.execution import TRACKED, Result, new_execution
+from sweeps.runs import TrialRun
 from sweeps.selection import read_sweep
 from sweeps.space import trials
 from sweeps.store import connect, experiment_id
-from sweeps.tracking import Tracker, TrialRun
+from sweeps.tracking import Tracker
 
 
 class Flaky:
@@ -117,10 +118,10 @@ def test_after_a_kill_the_same_runs_go_on(state_lost, client, sweep, execution, 
     killed.started(trial)
     emit(execution, trial, [1, 2])
     killed.flush()
-    killed._stopping.set()  # the thread ends, nothing is closed: as after kill -9
-    killed._thread.join()
+    killed._outbox._stopping.set()  # the thread ends, nothing is closed: as after kill -9
+    killed._outbox._thread.join()
     if state_lost:
-        (execution.path / "tracking.json").unlink()
+        (execution.trial(trial.trial_id) / TRACKED).unlink()
     resumed = tracker(client, sweep, execution)
     resumed.started(trial)
     emit(execution, trial, [2, 3])

@@ -102,6 +102,12 @@ class Jobs:
             shutil.rmtree(folder, ignore_errors=True)
         return job
 
+    def is_open(self) -> bool:
+        """Whether the cluster answers people without a token, too."""
+        import requests
+
+        return bool(self._ask(lambda: requests.get(self._address + "/api/version", timeout=10)).ok)
+
     def list(self) -> list[Job]:
         """Every submitted job, the newest first."""
         found = [_job(details) for details in self._ask(self._client.list_jobs)]

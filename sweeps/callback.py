@@ -1,6 +1,7 @@
 """What the driver does when Ray Tune says that a trial started, moved on or ended."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -8,10 +9,12 @@ from ray import tune
 from lnt_core.identity import data_sha256, trial_id
 from sweeps.execution import Result
 from sweeps.live import Board
+from sweeps.memory import count_kill
+from sweeps.ray_start import KILLED_FOR_MEMORY
 from sweeps.runs import NOTE, TrialRun
 from sweeps.space import label, options_text
 from sweeps.tracking import Tracker
-from sweeps.trainable import LEFT_OUT, Context
+from sweeps.trainable import DISK_FULL, LEFT_OUT, Context
 from sweeps.weights import WinnerWeights
 
 
@@ -34,6 +37,12 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self.left_out: dict[str, str] = {}
         """Trials that the budget did not allow to start, and why."""
         self._trials: dict[str, TrialRun] = {}
+        self.stopper = DiskStopper()
+
+    @property
+    def disk_is_full(self) -> bool:
+        """A trial could not write."""
+        return self.stopper.disk_is_full
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own snapshot, which we never restore from."""
@@ -55,6 +64,9 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended, or the scheduler stopped it."""
         run = self._run(trial)
+        if trial.last_result.get("status") == DISK_FULL:
+            self.stopper.disk_is_full = True
+            return
         if trial.last_result.get("status") == LEFT_OUT:
             self.left_out[run.name] = str(trial.last_result["reason"])
             self._tracker.left_out(run, self.left_out[run.name])
@@ -68,10 +80,15 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
             self._context.execution.write_result(run.trial_id, result)
         self._ended(run, result)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """A trial's process died, and it is started again."""
+        if KILLED_FOR_MEMORY in last_error(trial):
+            count_kill(self._context.execution.trial(self._run(trial).trial_id))
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died more often than it may."""
         run = self._run(trial)
-        error = f"the trial's process died: {trial.get_error() or 'no word from it'}"
+        error = f"the trial's process died: {last_error(trial) or 'no word from it'}"
         step = int(trial.last_result.get("step", 0))
         result = Result("failed", step, error=error, took_s=self._release(run))
         self._context.execution.write_result(run.trial_id, result)
@@ -94,6 +111,28 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
             point = trial.config.get("point", trial.config)
             self._trials[trial.trial_id] = trial_run(self._context, point, self._tags)
         return self._trials[trial.trial_id]
+
+
+class DiskStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
+    """Ends the sweep when the disk is full: every other trial would fail as well."""
+
+    def __init__(self) -> None:
+        self.disk_is_full = False
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """No trial is stopped alone."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Asked by Ray Tune all the time."""
+        return self.disk_is_full
+
+
+def last_error(trial: Any) -> str:
+    """What Ray Tune noted of a trial's last death; empty if nothing."""
+    if not trial.error_file or not Path(trial.error_file).is_file():
+        return ""
+    return Path(trial.error_file).read_text(errors="replace").rpartition("Failure # ")[2].strip()
 
 
 def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> TrialRun:

@@ -13,6 +13,7 @@ from cluster.errors import AuthenticationError, ClusterError
 from lnt_core import __version__
 from lnt_core.errors import AccessError, LntError
 from sweeps.cli_jobs import add_job_commands
+from sweeps.disk import DiskFullError
 from sweeps.settings import quiet_libraries, read_settings
 
 EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_NO_ACCESS, EXIT_INTERRUPTED = 0, 1, 2, 4, 130
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.command(args)
     except LntError as error:
         print(f"lnt: {error}", file=sys.stderr)
+        if isinstance(error, DiskFullError):
+            return EXIT_FAILED
         return EXIT_NO_ACCESS if isinstance(error, AccessError) else EXIT_REFUSED
     except ClusterError as error:
         print(f"lnt: {error}", file=sys.stderr)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 STOP_TIMEOUT_S = 60.0
+OPEN_ADVICE = (
+    "the Ray cluster at {address} takes jobs from anyone who reaches it; start it with "
+    "RAY_AUTH_MODE=token (cluster/README.md)"
+)
 
 
 def add_job_commands(
@@ -32,6 +36,9 @@ def add_job_commands(
         default=[],
         metavar="NAME",
         help="pass this variable to the job (repeatable); the dashboard shows it to its readers",
+    )
+    submit.add_argument(
+        "--resume", action="store_true", help="go on with the latest execution in its storage"
     )
     _address(submit)
     _address(command("jobs", _jobs, "the jobs of a Ray cluster"))
@@ -72,7 +79,12 @@ def _submit(args: argparse.Namespace) -> int:
 
     environment = environment_of(args.env)
     sweep = check_job(args.sweep, args.overrides)  # before anybody is asked
-    job = submit_sweep(sweep, args.sweep, args.overrides, _of(args), environment=environment)
+    jobs = _of(args)
+    if jobs.is_open():
+        print(f"Warning: {OPEN_ADVICE.format(address=args.address)}", file=sys.stderr)
+    job = submit_sweep(
+        sweep, args.sweep, args.overrides, jobs, environment=environment, resume=args.resume
+    )
     print(job)
     print(f"Follow it with: lnt logs {job} --address {args.address} --follow", file=sys.stderr)
     return 0

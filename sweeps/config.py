@@ -118,6 +118,8 @@ class ResourcesConfig(Frozen):
     max_concurrent_trials: int | None = Field(default=None, ge=1)
     feature_cache_gib: float = Field(default=4.0, ge=0)
     """Memory of each worker for image features."""
+    wait_for_nodes_s: float = Field(default=0.0, ge=0)
+    """So long a cluster that starts nodes on demand may take for the first one."""
     gpu_memory_gib: float | None = Field(default=None, gt=0)
     """Of one GPU. Where it is given, `lnt plan` says which trials do not fit."""
     gpu_peak_tflops: float | None = Field(default=None, gt=0)

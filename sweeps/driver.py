@@ -12,12 +12,14 @@ from lnt_core.identity import trial_id
 from lnt_core.trial import CHECKPOINT
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
+from sweeps.disk import DiskFullError, disk_full, is_disk_full
 from sweeps.execution import latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
 from sweeps.live import Board
 from sweeps.plan import check_sweep, plan
 from sweeps.plan_table import too_big
 from sweeps.provenance import provenance_tags
+from sweeps.ray_start import start_ray
 from sweeps.runs import flat
 from sweeps.search import Point, asha, optuna_search, point_of
 from sweeps.settings import Settings
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_DEATHS = 3
 """So often a trial whose process died is started again from its checkpoint."""
+DISK_PATIENCE_S = 30.0
+"""So long MLflow, which may be on the same full disk, is waited for."""
 
 
 def run_sweep(
@@ -56,7 +60,7 @@ def run_sweep(
     client = connect(sweep.tracking.uri)
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     with execution.locked():
-        _start_ray(sweep, address)
+        start_ray(sweep.resources, address)
         budget = start_budget(sweep.budget, sweep.resources.gpus_per_trial, execution)
         context = Context(sweep, execution, settings.cache.resolve(), budget)
         tracker = _tracker(context, client)
@@ -64,11 +68,21 @@ def run_sweep(
             base = _base_scores(context, console)
             _report_base(tracker, base)
             interrupted, left_out = _tune(context, tracker, planned, console)
+        except Exception as error:
+            full = is_disk_full(error)
+            _give_up(tracker, patience_s=DISK_PATIENCE_S if full else None)
+            if full and not isinstance(error, DiskFullError):
+                raise disk_full(execution.path) from error
+            raise
         except BaseException:
-            tracker.interrupted()
-            tracker.close("KILLED")
+            _give_up(tracker)
             raise
         return finish(context, tracker, client, console, interrupted=interrupted, left_out=left_out)
+
+
+def _give_up(tracker: Tracker, patience_s: float | None = None) -> None:
+    tracker.interrupted()
+    tracker.close("KILLED", patience_s=patience_s)
 
 
 def _warn_of_what_does_not_fit(sweep: SweepConfig, console: Console) -> None:
@@ -77,29 +91,6 @@ def _warn_of_what_does_not_fit(sweep: SweepConfig, console: Console) -> None:
         return
     for line in too_big(plan(sweep)):
         console.print(f"Warning: {line}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _start_ray(sweep: SweepConfig, address: str | None) -> None:
-    import logging
-
-    import ray
-
-    ray.init(
-        address=address,
-        include_dashboard=False if address is None else None,
-        ignore_reinit_error=True,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
-    have = ray.cluster_resources()
-    needed = {"CPU": sweep.resources.cpus_per_trial, "GPU": sweep.resources.gpus_per_trial}
-    for kind, amount in needed.items():
-        if amount > have.get(kind, 0):
-            field = f"resources.{kind.lower()}s_per_trial"
-            raise ConfigError(
-                f"{field} is {amount:g}, but this Ray has {have.get(kind, 0):g} {kind}s; "
-                f"lower it, or give the address of a cluster that has more"
-            )
 
 
 def _with_halts(sweep: SweepConfig, settings: Settings) -> SweepConfig:
@@ -194,6 +185,8 @@ def _tune(
         num_left = num_trials - len(done) if sweep.search.algorithm == "tpe" else len(points)
         if num_left:
             _tuner(context, points, num_left, callback).fit()
+        if callback.disk_is_full:
+            raise disk_full(execution.path)
     return callback.num_ended + len(callback.left_out) < num_left, callback.left_out
 
 
@@ -232,6 +225,7 @@ def _tuner(
             storage_path=str(context.execution.path),
             verbose=0,
             callbacks=[callback],
+            stop=callback.stopper,
             failure_config=tune.FailureConfig(max_failures=MAX_DEATHS),
         ),
     )

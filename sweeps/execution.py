@@ -28,6 +28,8 @@ from sweeps.config import SweepConfig
 RESULT = "result.json"
 TRIAL = "trial.yaml"
 TRACKED = "tracked.json"
+KILLS = "killed_for_memory"
+"""How often Ray's memory monitor killed the trial."""
 RAN = "ran.yaml"
 """Beside it, if the trial ran with another micro batch than it asks for: what ran."""
 
@@ -96,6 +98,7 @@ class Execution:
     def forget_result(self, trial_id: str) -> None:
         """Let a trial be run again."""
         (self.trial(trial_id) / RESULT).unlink()
+        (self.trial(trial_id) / KILLS).unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

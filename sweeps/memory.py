@@ -1,10 +1,17 @@
-"""A trial that runs out of memory is tried once more, with half the micro batch."""
+"""A trial that runs out of memory is tried once more, with half the micro batch.
+
+The GPU's memory, or the host's as torch says it, ends in an exception. Where Ray's memory monitor
+kills the process first, the driver leaves a note in the trial's folder for the next attempt.
+"""
 
 import gc
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from lnt_core.config import TrialConfig
+from lnt_core.errors import TrialError
+from sweeps.execution import KILLS
 
 Done = TypeVar("Done")
 HOST_MESSAGES = ("not enough memory: you tried to allocate", "can't allocate memory")
@@ -12,28 +19,53 @@ HOST_MESSAGES = ("not enough memory: you tried to allocate", "can't allocate mem
 
 
 def run_in_memory(
-    config: TrialConfig, run: Callable[[TrialConfig], Done]
+    config: TrialConfig, run: Callable[[TrialConfig], Done], *, num_kills: int = 0
 ) -> tuple[Done, TrialConfig, str]:
     """Run a trial; out of memory, once more with half the micro batch and twice the accumulation.
 
     The loss of a step is the same: it is the mean over the whole batch. Training goes on from the
     checkpoint of the first attempt, if it came so far.
 
+    Args:
+        config: The trial.
+        run: Runs it.
+        num_kills: So often its process was killed for memory already.
+
     Returns:
         What ``run`` gave, the config that it ran with, and what to tell of it; empty if nothing.
+
+    Raises:
+        TrialError: It was killed for memory, and there is nothing more to halve.
     """
-    try:
-        return run(config), config, ""
-    except Exception as error:
-        smaller = halved(config)
-        if smaller is None or not is_out_of_memory(error):
-            raise
-    _free()
+    smaller = halved(config)
+    if num_kills > 1 or (num_kills and smaller is None):
+        raise TrialError(
+            "Ray's memory monitor killed the trial: its node has too little memory. Lower "
+            "train.micro_batch_size, or run fewer trials at once (resources.cpus_per_trial)"
+        )
+    if not num_kills:
+        try:
+            return run(config), config, ""
+        except Exception as error:
+            if smaller is None or not is_out_of_memory(error):
+                raise
+        _free()
+    assert smaller is not None
     note = (
         f"out of memory at micro_batch_size {config.train.micro_batch_size}; "
         f"run again with {smaller.train.micro_batch_size}"
     )
     return run(smaller), smaller, note
+
+
+def count_kill(folder: Path) -> None:
+    """Note that the trial of this folder was killed for memory once more."""
+    (folder / KILLS).write_text(str(num_kills(folder) + 1))
+
+
+def num_kills(folder: Path) -> int:
+    """How often the trial of this folder was killed for memory."""
+    return int((folder / KILLS).read_text()) if (folder / KILLS).exists() else 0
 
 
 def halved(config: TrialConfig) -> TrialConfig | None:

@@ -44,11 +44,14 @@ class Outbox:
         while not done.wait(timeout=1):
             pass
 
-    def close(self, *, waiting: Callable[[], None]) -> None:
-        """Carry out the rest; ``waiting`` is called once if the server lets us wait."""
+    def close(self, *, waiting: Callable[[], None], patience_s: float | None = None) -> None:
+        """Carry out the rest; ``waiting`` is called once if the server lets us wait.
+
+        After ``patience_s`` the rest is left.
+        """
         self._stopping.set()
-        self._thread.join(timeout=JOIN_S)
-        if self._thread.is_alive():
+        self._thread.join(timeout=JOIN_S if patience_s is None else patience_s)
+        if self._thread.is_alive() and patience_s is None:
             waiting()
             while self._thread.is_alive():  # join() without a timeout would not hear Ctrl-C
                 self._thread.join(timeout=1)

@@ -39,6 +39,7 @@ def submit_sweep(
     jobs: Jobs,
     *,
     environment: dict[str, str],
+    resume: bool = False,
 ) -> str:
     """Submit a checked sweep; returns the job's id.
 
@@ -48,11 +49,13 @@ def submit_sweep(
         overrides: ``key.path=value``, applied to it on the cluster.
         jobs: Of the cluster.
         environment: Set in the job; whoever may read the dashboard can read it.
+        resume: Go on with the latest execution of this sweep in its storage.
 
     Raises:
         ClusterError: The cluster does not take it.
     """
     given = [part for override in overrides for part in ("--set", override)]
+    given += ["--resume"] if resume else []
     return jobs.submit(
         ["python", "-m", "sweeps.cli", "run", SWEEP_FILE, "--address", "auto", *given],
         files={SWEEP_FILE: sweep_path(source)},

@@ -84,15 +84,22 @@ class Tracker:
         """Wait until every order so far is carried out."""
         self._outbox.flush()
 
-    def close(self, status: str, *, waiting: Callable[[], None] = lambda: None) -> None:
+    def close(
+        self,
+        status: str,
+        *,
+        waiting: Callable[[], None] = lambda: None,
+        patience_s: float | None = None,
+    ) -> None:
         """End the parent run, and wait until everything is sent.
 
         Args:
             status: MLflow's ``FINISHED``, ``FAILED`` or ``KILLED``.
             waiting: Called once if the tracking store lets us wait.
+            patience_s: Wait no longer than this; a resumed sweep sends the rest.
         """
         self._outbox.put(lambda: self._client.set_terminated(self.parent_id, status))
-        self._outbox.close(waiting=waiting)
+        self._outbox.close(waiting=waiting, patience_s=patience_s)
 
     @property
     def busy_s(self) -> float:

@@ -16,9 +16,10 @@ from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.identity import trial_id
 from sweeps.config import ResourcesConfig, SweepConfig
+from sweeps.disk import is_disk_full
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import RAN, TRIAL, Execution, Result
-from sweeps.memory import run_in_memory
+from sweeps.memory import num_kills, run_in_memory
 from sweeps.space import Point, strategies, trial_config
 from sweeps.values import value_combinations
 
@@ -29,6 +30,8 @@ WORST_SCORE = 0.0
 """What a diverged trial counts for in a search: CIDEr cannot be lower. Never logged as a score."""
 LEFT_OUT = "left_out"
 """Status of a trial that the budget did not allow to start."""
+DISK_FULL = "disk_full"
+"""Status of a trial that could not write; it has no result, and the sweep ends."""
 REPORT_EVERY_S = 1.0
 """Ray hears of progress so often; every step is in the events."""
 
@@ -88,18 +91,27 @@ def prepare_base(context: Context, point: dict[str, Any]) -> dict[str, float]:
 
 def run_point(point: dict[str, Any], context: Context) -> None:
     """Run the trial at one point and report it to Ray Tune; a finished one is only reported."""
-    import ray
     from ray import tune
 
-    point = point.get("point", point)
-    config = context.config(point)
-    name = trial_id(config)
+    config = context.config(point.get("point", point))
+    try:
+        final = _outcome(config, trial_id(config), context)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        final = {"step": 0, "trial": trial_id(config), "status": DISK_FULL}
+    tune.report(final)
+
+
+def _outcome(config: TrialConfig, name: str, context: Context) -> dict[str, float | str]:
+    """What Ray Tune is told of a trial at its end."""
+    import ray
+
     result = context.execution.result(name)
     if result is None:
         refusal = _ask_budget(context, name, config.strategy.name)
         if refusal:
-            tune.report({"step": 0, "trial": name, "status": LEFT_OUT, "reason": refusal})
-            return
+            return {"step": 0, "trial": name, "status": LEFT_OUT, "reason": refusal}
         began_s = time.monotonic()
         result = replace(
             _run(config, name, context),
@@ -114,7 +126,7 @@ def run_point(point: dict[str, Any], context: Context) -> None:
         final["objective"] = result.score
     elif result.status == "diverged":
         final["objective"] = WORST_SCORE
-    tune.report(final)
+    return final
 
 
 def _ask_budget(context: Context, name: str, strategy: str) -> str:
@@ -138,7 +150,9 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
     try:
         worker = worker_for(context.sweep.resources, context.cache)
         done, ran, note = run_in_memory(
-            config, lambda chosen: run_trial(chosen, out=out, report=progress, worker=worker)
+            config,
+            lambda chosen: run_trial(chosen, out=out, report=progress, worker=worker),
+            num_kills=num_kills(out),
         )
         if note:
             _write_config(ran, out / RAN)
@@ -148,7 +162,9 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
         return Result(done.status, done.steps, done.metrics | against_peak, note=note)
     except LntError as error:
         return Result("failed", progress.step, error=str(error))
-    except Exception:  # noqa: BLE001  a bug or lack of memory in one trial must not end the sweep
+    except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
+        if is_disk_full(error):
+            raise
         return Result("failed", progress.step, error=traceback.format_exc())
     finally:
         events.close()

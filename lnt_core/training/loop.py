@@ -143,9 +143,14 @@ def train(
             "train/grad_norm": done.grad_norm,
             "train/tokens_per_s": tokens / elapsed,
         }
-        hooks.report(
-            step, metrics if done.penalty is None else metrics | {"train/penalty": done.penalty}
-        )
+        if done.penalty is not None:
+            metrics["train/penalty"] = done.penalty
+        try:
+            hooks.report(step, metrics)
+        except (KeyboardInterrupt, SystemExit):  # told to stop: what is trained so far is kept
+            if checkpoint is not None:
+                save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
+            raise
         if hooks.after_step is not None and not diverged:
             hooks.after_step(step)
             model.train()

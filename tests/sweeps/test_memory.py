@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lnt_core.errors import TrialError
-from sweeps.memory import halved, is_out_of_memory, run_in_memory
+from sweeps.memory import count_kill, halved, is_out_of_memory, num_kills, run_in_memory
 
 HUNGRY = """
 import json, resource, sys, torch
@@ -117,3 +117,22 @@ def test_a_trial_tried_again_ends_with_the_losses_of_one_that_had_memory(
     monkeypatch.setattr(loop, "answer_loss", hungry)
     assert losses("hungry") == pytest.approx(undisturbed, rel=1e-4)
     assert next(calls) == 5
+
+
+class TestKilledByTheMemoryMonitor:
+    """The process is gone; the next one finds a note in the trial's folder."""
+
+    def test_once_it_begins_with_half(self, trial_config, tmp_path) -> None:
+        count_kill(tmp_path)
+        run, sizes = fails_above(9, RuntimeError())
+        _, ran, note = run_in_memory(trial_config(), run, num_kills=num_kills(tmp_path))
+        assert (sizes, ran.train.micro_batch_size) == ([1], 1)
+        assert note == "out of memory at micro_batch_size 2; run again with 1"
+
+    def test_twice_it_fails_and_says_what_to_lower(self, trial_config, tmp_path) -> None:
+        count_kill(tmp_path)
+        count_kill(tmp_path)
+        run, sizes = fails_above(9, RuntimeError())
+        with pytest.raises(TrialError, match=r"Lower train\.micro_batch_size"):
+            run_in_memory(trial_config(), run, num_kills=num_kills(tmp_path))
+        assert sizes == []

@@ -1,0 +1,105 @@
+"""Starting or joining Ray: its token, room for a trial, and a fault of Tune mended."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from lnt_core.errors import AccessError, ConfigError
+
+if TYPE_CHECKING:
+    from sweeps.config import ResourcesConfig
+
+KILLED_FOR_MEMORY = "Ray's memory monitor killed the trial's process"
+POLL_S = 1.0
+
+
+def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
+    """Start Ray here, or join the one at ``address``, and see that a trial has room.
+
+    Raises:
+        ConfigError: Nobody answers there, or no trial would ever start.
+        AccessError: It wants a token, or another one.
+    """
+    import logging
+
+    import ray
+
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False if address is None else None,
+            ignore_reinit_error=True,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except ray.exceptions.AuthenticationError:
+        raise AccessError(
+            f"the Ray cluster at {address} wants a token, or refuses this one; set "
+            "RAY_AUTH_MODE=token and put the right one into RAY_AUTH_TOKEN, or its file's name "
+            "into RAY_AUTH_TOKEN_PATH"
+        ) from None
+    except ConnectionError as error:
+        raise ConfigError(
+            f"no Ray answers at {address}: {str(error).splitlines()[0][:200]} Where it has a "
+            "token, RAY_AUTH_MODE=token must be set here too"
+        ) from None
+    # Tune's own snapshots, which we never restore from, may fail without a word.
+    logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
+    _wait_for_room(resources, grows=address is not None)
+    _let_tune_outlive_the_memory_monitor()
+
+
+def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
+    """A cluster may start its first GPU node only when it is asked to."""
+    import ray
+    from ray.autoscaler.sdk import request_resources
+
+    needed = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    until_s = time.monotonic() + (resources.wait_for_nodes_s if grows else 0.0)
+    asked = False
+    while lacking := _lacking(needed, ray.nodes()):
+        if time.monotonic() >= until_s:
+            raise ConfigError(_advice(lacking, needed, ray.nodes()))
+        if not asked:
+            request_resources(bundles=[{kind: n for kind, n in needed.items() if n}])
+            asked = True
+        time.sleep(POLL_S)
+
+
+def _lacking(needed: dict[str, float], nodes: list[dict[str, Any]]) -> str:
+    """The kind that no living node has enough of together with the rest, or empty."""
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    fits = [n for n in alive if all(n.get(kind, 0) >= x for kind, x in needed.items())]
+    if fits:
+        return ""
+    return next((k for k, x in needed.items() if all(n.get(k, 0) < x for n in alive)), "CPU")
+
+
+def _advice(lacking: str, needed: dict[str, float], nodes: list[dict[str, Any]]) -> str:
+    most = max((n["Resources"].get(lacking, 0) for n in nodes if n["Alive"]), default=0)
+    return (
+        f"resources.{lacking.lower()}s_per_trial is {needed[lacking]:g}, but no node of this Ray "
+        f"has room for a trial (the largest has {most:g} {lacking}s); lower it, give the address "
+        "of a cluster that has more, or let it grow with resources.wait_for_nodes_s"
+    )
+
+
+def _let_tune_outlive_the_memory_monitor() -> None:
+    """Tune 2.60 takes OutOfMemoryError for a bug of its own and ends the whole sweep.
+
+    It is the death of one trial's process, and with this patch counted as that.
+    """
+    import ray
+    from ray.air.execution._internal.actor_manager import RayActorManager
+
+    original = RayActorManager._actor_task_failed
+    if getattr(original, "is_lnt", False):
+        return
+
+    def task_failed(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
+        if isinstance(exception, ray.exceptions.OutOfMemoryError):
+            told = f"{KILLED_FOR_MEMORY}: {str(exception).splitlines()[0]}"
+            exception = ray.exceptions.RayActorError(error_msg=told)
+        original(manager, tracked_actor_task, exception)
+
+    task_failed.is_lnt = True  # type: ignore[attr-defined]
+    RayActorManager._actor_task_failed = task_failed

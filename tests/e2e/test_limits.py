@@ -1,0 +1,150 @@
+"""No memory, no disk, no patience: what a sweep does when it is cut short."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tests.e2e.conftest import STAGE, Sweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+NUM_STEPS = 60
+ONE_BY_ONE = {
+    "search": {"strategy": ["layernorm"], "learning_rate": [2e-3, 1e-4]},
+    "train": {"max_steps": NUM_STEPS, "checkpoint_every_steps": 3, **STAGE},
+    "resources": {"max_concurrent_trials": 1},
+}
+HOG = """
+import sys, time
+from pathlib import Path
+held, note = [], Path(sys.argv[2])
+for _ in range(int(sys.argv[1]) >> 26):
+    held.append(bytearray(b"x") * (1 << 26))
+    if list(note.glob("*/killed_for_memory")):
+        break
+until = time.monotonic() + 60
+while not list(note.glob("*/killed_for_memory")) and time.monotonic() < until:
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, cache) -> Sweep:
+    sweep = Sweep(tmp_path_factory.mktemp("undisturbed") / "sweep", cache, **ONE_BY_ONE)
+    sweep.lnt("run", "sweep.yaml")
+    return sweep
+
+
+def is_training(sweep: Sweep) -> bool:
+    ended = {path.parent for path in sweep.files("result.json")}
+    return any(path.parent not in ended for path in sweep.files("checkpoint.pt"))
+
+
+def test_a_trial_that_the_memory_monitor_kills_goes_on_with_half_the_micro_batch(
+    sweep_with,
+) -> None:
+    num_steps = 500  # long enough for the memory to be filled meanwhile
+    search = {"strategy": ["layernorm"], "learning_rate": [1e-4]}
+    train = ONE_BY_ONE["train"] | {"max_steps": num_steps}
+    sweep = sweep_with(**(ONE_BY_ONE | {"search": search, "train": train}))
+    memory = psutil.virtual_memory()
+    room_bytes = 3 * 2**30  # what the sweep itself needs, and a little more
+    threshold = 1 - (memory.available - room_bytes) / memory.total
+    sweep.environment |= {
+        "RAY_memory_usage_threshold": f"{threshold:.3f}",
+        "RAY_memory_monitor_refresh_ms": "100",
+    }
+    driver = sweep.start("run", "sweep.yaml")
+    sweep.wait_until(lambda: is_training(sweep))
+    trials = sweep.files("checkpoint.pt")[0].parents[1]
+    subprocess.run([sys.executable, "-c", HOG, str(2 * room_bytes), str(trials)], check=True)
+    assert driver.wait(timeout=300) == 0, (sweep.folder / "driver.log").read_text()
+    sweep.assert_tracked_once(num_trials=1, num_steps=num_steps)
+    (ran,) = sweep.files("ran.yaml")
+    halved = STAGE["micro_batch_size"] // 2
+    assert yaml.safe_load(ran.read_text())["train"]["micro_batch_size"] == halved
+    _, runs = sweep.runs()
+    (retried,) = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
+    assert retried.data.tags["lnt.retried"] == (
+        f"out of memory at micro_batch_size {2 * halved}; run again with {halved}"
+    )
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, mib: int) -> Iterator[Path]:
+    """A file system of a few MiB; mounting wants root."""
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], capture_output=True
+    )
+    if made.returncode:
+        pytest.skip("a small file system wants the right to mount")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
+    undisturbed, sweep_with, tmp_path
+) -> None:
+    with small_disk(tmp_path / "disk", mib=200) as disk:
+        sweep = sweep_with(
+            **ONE_BY_ONE,
+            tracking={"uri": "sqlite:///mlflow.db", "storage": str(disk / "lnt_runs")},
+        )
+        driver = sweep.start("run", "sweep.yaml")
+        log = sweep.folder / "driver.log"
+        sweep.wait_until(lambda: bool(list(disk.glob("lnt_runs/small/*/trials/*/checkpoint.pt"))))
+        ballast = disk / "ballast"
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(b"x" * 4096)
+        assert driver.wait(timeout=200) == 1, log.read_text()
+        assert "Free some space, then go on with --resume" in log.read_text()
+        assert "Traceback" not in log.read_text()
+        ballast.unlink()
+        sweep.lnt("run", "sweep.yaml", "--resume")
+        sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
+        assert sweep.scores() == undisturbed.scores()
+
+
+class TestCtrlC:
+    """Without checkpoints of their own accord, so that what is kept was kept for the signal."""
+
+    def sweep(self, sweep_with) -> Sweep:
+        train = ONE_BY_ONE["train"] | {"checkpoint_every_steps": 10_000}
+        return sweep_with(**(ONE_BY_ONE | {"train": train}))
+
+    def steps_of(self, sweep: Sweep) -> int:
+        return sum(len(path.read_text().splitlines()) for path in sweep.files("events.jsonl"))
+
+    def test_once_keeps_what_is_trained(self, sweep_with) -> None:
+        sweep = self.sweep(sweep_with)
+        driver = sweep.start("run", "sweep.yaml")
+        sweep.wait_until(lambda: self.steps_of(sweep) > 10)
+        os.kill(driver.pid, signal.SIGINT)
+        assert driver.wait(timeout=120) == 130
+        assert sweep.files("checkpoint.pt")
+        sweep.lnt("run", "sweep.yaml", "--resume")
+        sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
+
+    def test_twice_leaves_at_once_and_can_still_be_resumed(self, undisturbed, sweep_with) -> None:
+        sweep = self.sweep(sweep_with)
+        driver = sweep.start("run", "sweep.yaml")
+        sweep.wait_until(lambda: self.steps_of(sweep) > 10)
+        os.kill(driver.pid, signal.SIGINT)
+        time.sleep(0.3)
+        os.kill(driver.pid, signal.SIGINT)
+        assert driver.wait(timeout=30) == 130, (sweep.folder / "driver.log").read_text()
+        sweep.lnt("run", "sweep.yaml", "--resume")
+        sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
+        assert sweep.scores() == undisturbed.scores()

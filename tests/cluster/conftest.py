@@ -1,88 +1,59 @@
-"""A real Ray head with token authentication, in a process group of its own."""
+"""Real Ray clusters with token authentication, and the tracking server that they write to."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
-from pathlib import Path
+import contextlib
+from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import cache  # noqa: F401  a fixture
-
-RAY = str(Path(sys.executable).parent / "ray")
-LNT = str(Path(sys.executable).parent / "lnt")
-TOKEN = "0123456789abcdef" * 4
-
-
-@dataclass(frozen=True)
-class Head:
-    """A running head."""
-
-    address: str
-    token_file: Path
-    folder: Path
-
-    def lnt(self, *argv: str, token: str | None = "right") -> subprocess.CompletedProcess:
-        """Run `lnt` as a client elsewhere would: by the address and the token alone."""
-        names = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "HOME")
-        environment = {k: v for k, v in os.environ.items() if k not in names}
-        environment["HOME"] = str(self.folder / "home")  # no ~/.ray/auth_token there
-        if token is not None:
-            environment["RAY_AUTH_TOKEN"] = TOKEN if token == "right" else token
-        command = [LNT, *argv, "--address", self.address]
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
+from tests.cluster.raylets import Cluster
+from tests.cluster.sweeps import SMALL
+from tests.e2e.conftest import Sweep, cache  # noqa: F401  a fixture
+from tests.servers import mlflow_server, postgres
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+@contextlib.contextmanager
+def running(cluster: Cluster) -> Iterator[Cluster]:
+    try:
+        yield cluster
+    finally:
+        cluster.close()
 
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory):
-    """`ray start --head` on ports of its own; killed as a group."""
-    folder = tmp_path_factory.mktemp("head")
-    token_file = folder / "token"
-    token_file.write_text(TOKEN)
-    token_file.chmod(0o600)
-    port, dashboard, agent = free_ports(3)
-    command = [RAY, "start", "--head", "--block", "--node-ip-address=127.0.0.1"]
-    command += [f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}"]
-    command += [f"--dashboard-agent-listen-port={agent}", "--num-cpus=2"]
-    command += [f"--temp-dir=/tmp/r{port}", "--disable-usage-stats"]  # a socket's name is short
-    settings = {
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(token_file),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listens on 127.0.0.1 alone
-    }
-    log = (folder / "head.log").open("wb")
-    process = subprocess.Popen(
-        command, env=os.environ | settings, stdout=log, stderr=log, start_new_session=True
-    )
-    address = f"http://127.0.0.1:{dashboard}"
-    request = urllib.request.Request(
-        f"{address}/api/version", headers={"Authorization": f"Bearer {TOKEN}"}
-    )
-    until = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(request, timeout=2)
-            break
-        except OSError:
-            assert time.monotonic() < until, (folder / "head.log").read_text()[-3000:]
-            time.sleep(0.5)
-    yield Head(address, token_file, folder)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    """One node that does everything."""
+    with running(Cluster(tmp_path_factory.mktemp("head"))) as cluster:
+        cluster.start_head(num_cpus=2)
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def three_nodes(tmp_path_factory):
+    """A head that runs drivers, and two nodes that run trials."""
+    with running(Cluster(tmp_path_factory.mktemp("three"))) as cluster:
+        cluster.start_head()
+        cluster.add_node("127.0.0.3")
+        cluster.add_node("127.0.0.4")
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory, cache) -> list[tuple[str, float, str]]:  # noqa: F811
+    """The winners of the small sweep, run here and undisturbed."""
+    sweep = Sweep(tmp_path_factory.mktemp("local") / "sweep", cache, **SMALL)
+    sweep.lnt("run", "sweep.yaml")
+    return sweep.scores()
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """PostgreSQL; its address without a database."""
+    with postgres(tmp_path_factory.mktemp("postgres") / "pg") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def tracking(tmp_path_factory, database):
+    """MLflow behind a password, on PostgreSQL."""
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), postgres=database) as server:
+        yield server

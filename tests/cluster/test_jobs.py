@@ -10,7 +10,7 @@ import yaml
 
 from cluster.errors import UnknownJobError
 from cluster.jobs import Jobs
-from tests.cluster.conftest import TOKEN
+from tests.cluster.raylets import TOKEN
 from tests.e2e.conftest import SWEEP, Sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]

@@ -1,55 +1,26 @@
 """An MLflow server behind a password: who has it gets in, who has not is told in one sentence."""
 
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from tests.servers import PASSWORD, USER, mlflow_server
+
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LNT = str(Path(sys.executable).parent / "lnt")
-PASSWORD = "a password of 12 letters"
-NAMES = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+NAMES = tuple(USER)
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     """`mlflow server` with its own basic authentication; gives its address."""
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    secrets = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32, "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
-    log = (folder / "server.log").open("wb")
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=os.environ | secrets,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
-    url = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + 120
-    while True:
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=1)
-            break
-        except OSError:
-            assert time.monotonic() < until, (folder / "server.log").read_text()[-3000:]
-            time.sleep(0.5)
-    yield url
-    os.killpg(process.pid, 15)
-    process.wait(timeout=60)
+    with mlflow_server(tmp_path_factory.mktemp("server")) as running:
+        yield running.url
 
 
 def lnt(*argv: str, user: str = "", password: str = "") -> subprocess.CompletedProcess:

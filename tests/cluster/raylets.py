@@ -1,0 +1,158 @@
+"""A Ray cluster of several nodes on one machine, each killable: raylets on 127.0.0.2, .3, ..."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from tests.servers import free_ports, wait_for
+
+RAY = str(Path(sys.executable).parent / "ray")
+LNT = str(Path(sys.executable).parent / "lnt")
+TOKEN = "0123456789abcdef" * 4
+OUR_TOKEN_NAMES = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH", "RAY_AUTH_MODE", "HOME")
+
+
+class Cluster:
+    """A head without CPUs for trials, and nodes that have some.
+
+    Args:
+        folder: For logs and the token.
+        environment: Of every node, as a machine's own settings.
+    """
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self._folder = folder
+        folder.mkdir(exist_ok=True)
+        token = folder / "token"
+        token.write_text(TOKEN)
+        token.chmod(0o600)
+        self._environment = os.environ | environment
+        self._environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        self._nodes: dict[str, subprocess.Popen] = {}
+        self.address = ""
+
+    def start_head(self, *, num_cpus: int = 0) -> None:
+        """`ray start --head` on new ports."""
+        port, dashboard, agent = free_ports(3)
+        self._gcs = f"127.0.0.2:{port}"
+        self.address = f"http://127.0.0.1:{dashboard}"
+        self._start(
+            "127.0.0.2",
+            "--head",
+            f"--port={port}",
+            f"--dashboard-port={dashboard}",
+            "--dashboard-host=127.0.0.1",
+            f"--dashboard-agent-listen-port={agent}",
+            f"--num-cpus={num_cpus}",
+            f"--temp-dir=/tmp/r{port}",  # a socket's name must be short
+        )
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        wait_for(f"{self.address}/api/version", self._log("127.0.0.2"), headers=headers)
+
+    def add_node(self, ip: str, *, num_cpus: int = 1) -> None:
+        """Another raylet; returns before it has joined."""
+        (agent,) = free_ports(1)
+        self._start(
+            ip,
+            f"--address={self._gcs}",
+            f"--num-cpus={num_cpus}",
+            f"--dashboard-agent-listen-port={agent}",
+            # two nodes never share one: each clears what its own jobs no longer need
+            f"--temp-dir=/tmp/n{agent}",
+        )
+
+    def kill_raylet(self, ip: str) -> None:
+        """kill -9 of the raylet alone: what it had started must notice by itself."""
+        (raylet,) = [p for p in self._processes(ip) if p.name() == "raylet"]
+        raylet.kill()
+        self._nodes.pop(ip).wait(timeout=60)
+
+    def kill_node(self, ip: str) -> None:
+        """kill -9 of everything there at once, as when a machine loses its power."""
+        doomed = [*self._processes(ip), psutil.Process(self._nodes[ip].pid)]
+        for process in doomed:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        self._nodes.pop(ip).wait()
+
+    def kill_head(self) -> None:
+        """The head, and with it the driver; the nodes lose their cluster."""
+        self.kill_node("127.0.0.2")
+
+    def close(self) -> None:
+        """Nothing is left running."""
+        for ip in list(self._nodes):
+            self.kill_node(ip)
+
+    def driver(self) -> psutil.Process:
+        """Of the job that runs on the head."""
+        found = [p for p in self._processes("127.0.0.2") if _has(p, "sweeps.cli", "run")]
+        return min(found, key=lambda p: p.create_time())
+
+    def trial_processes(self) -> list[psutil.Process]:
+        """Workers that run trials."""
+        everyone = [p for ip in self._nodes for p in self._processes(ip)]
+        return [p for p in everyone if _has(p, "ray::ImplicitFunc")]
+
+    def lnt(self, *argv: str, token: str | None = TOKEN, **environment: str):
+        """Run `lnt` as a client elsewhere would: by the address and the token alone."""
+        ours = {k: v for k, v in os.environ.items() if k not in OUR_TOKEN_NAMES}
+        ours |= {"HOME": str(self._folder / "home")} | environment  # no ~/.ray/auth_token there
+        if token is not None:
+            ours["RAY_AUTH_TOKEN"] = token
+        command = [LNT, *argv, "--address", self.address]
+        return subprocess.run(command, env=ours, capture_output=True, text=True)
+
+    def submit(self, sweep: Path, *argv: str, **environment: str) -> str:
+        """Returns the job's id; the variables are passed on to it."""
+        passed = [part for name in environment for part in ("--env", name)]
+        done = self.lnt("submit", str(sweep), *passed, *argv, **environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def wait_for_job(self, job: str, *, timeout_s: float = 300) -> str:
+        """Until it ends; returns how."""
+        until = time.monotonic() + timeout_s
+        while True:
+            said = self.lnt("status", job)
+            if said.stdout.split()[:1] not in (["PENDING"], ["RUNNING"]):
+                return said.stdout + said.stderr
+            assert time.monotonic() < until, self.lnt("logs", job).stdout[-5000:]
+            time.sleep(1)
+
+    def _start(self, ip: str, *argv: str) -> None:
+        command = [RAY, "start", "--block", "--disable-usage-stats", f"--node-ip-address={ip}"]
+        with self._log(ip).open("ab") as log:
+            self._nodes[ip] = subprocess.Popen(
+                [*command, *argv],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _log(self, ip: str) -> Path:
+        return self._folder / f"{ip}.log"
+
+    def _processes(self, ip: str) -> list[psutil.Process]:
+        return psutil.Process(self._nodes[ip].pid).children(recursive=True)
+
+
+def _has(process: psutil.Process, *words: str) -> bool:
+    try:
+        line = process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
+    return all(any(part.startswith(word) for part in line) for word in words)
+
+
+def kill(process: psutil.Process) -> None:
+    """kill -9."""
+    os.kill(process.pid, signal.SIGKILL)

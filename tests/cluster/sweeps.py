@@ -1,0 +1,104 @@
+"""A small sweep on a cluster: submitted, watched, and compared with what MLflow has."""
+
+import collections
+import json
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import yaml
+
+from tests.cluster.raylets import LNT, Cluster
+from tests.e2e.conftest import STAGE, SWEEP
+from tests.servers import USER, MlflowServer
+
+NUM_TRIALS, NUM_STEPS = 4, 40
+SMALL = SWEEP | {
+    "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-4]},
+    "train": {"max_steps": NUM_STEPS, "checkpoint_every_steps": 5, **STAGE},
+    "resources": {"wait_for_nodes_s": 60},
+}
+
+
+class SubmittedSweep:
+    """One sweep in a storage folder of its own, as a job of a cluster."""
+
+    def __init__(
+        self, folder: Path, cluster: Cluster, tracking: MlflowServer, cache: Path, **changes
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.name = changes.pop("name", folder.name)
+        self.storage = folder / "shared"
+        self.file = folder / "sweep.yaml"
+        self._cluster, self._tracking = cluster, tracking
+        self._environment = USER | {"LNT_CACHE": str(cache)}
+        where = {"uri": tracking.url, "storage": str(self.storage)}
+        self.file.write_text(
+            yaml.safe_dump(SMALL | {"name": self.name, "tracking": where} | changes)
+        )
+
+    def submit(self, *argv: str) -> str:
+        return self._cluster.submit(self.file, *argv, **self._environment)
+
+    def move_to(self, cluster: Cluster) -> None:
+        """Go on elsewhere, with the same storage."""
+        self._cluster = cluster
+
+    def files(self, pattern: str) -> list[Path]:
+        return sorted(self.storage.glob(f"{self.name}/*/trials/*/{pattern}"))
+
+    def num_steps(self) -> int:
+        """Steps that the trials have written so far."""
+        return sum(path.read_bytes().count(b"\n") for path in self.files("events.jsonl"))
+
+    def wait_until(self, ready: Callable[[], bool], job: str, *, timeout_s: float = 180) -> None:
+        until = time.monotonic() + timeout_s
+        while not ready():
+            assert time.monotonic() < until, self._cluster.lnt("logs", job).stdout[-5000:]
+            time.sleep(0.05)
+
+    def scores(self) -> list[tuple[str, float, str]]:
+        """Winners with the score to the last digit, asked from a client elsewhere."""
+        command = [LNT, "best", self.name, "--json", "--tracking-uri", self._tracking.url]
+        done = subprocess.run(command, env=os.environ | USER, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)["winners"]
+        return [(w["strategy"], w["learning_rate"], repr(w["score"])) for w in found]
+
+    def nodes(self) -> collections.Counter[str]:
+        """On which node how many trials ran."""
+        return collections.Counter(
+            json.loads(path.read_text())["node"] for path in self.files("result.json")
+        )
+
+    def assert_whole(self, database: str) -> None:
+        """No trial lost or doubled, and in MLflow just the points that the trials wrote."""
+        assert len(self.files("result.json")) == len(self.files("trial.yaml"))
+        for path in self.files("result.json"):
+            assert json.loads(path.read_text())["status"] == "finished"
+        with psycopg.connect(f"{database}/mlflow") as connection:
+            for folder in [path.parent for path in self.files("events.jsonl")]:
+                runs = connection.execute(
+                    "select r.run_uuid, r.status from runs r join experiments e using "
+                    "(experiment_id) join tags t on t.run_uuid = r.run_uuid where e.name = %s "
+                    "and t.key = 'lnt.trial_id' and t.value = %s",
+                    (self.name, folder.name),
+                ).fetchall()
+                assert [status for _, status in runs] == ["FINISHED"]
+                logged = connection.execute(
+                    "select key, step, value from metrics where run_uuid = %s", (runs[0][0],)
+                ).fetchall()
+                assert collections.Counter(logged) == emitted(folder / "events.jsonl")
+
+
+def emitted(events: Path) -> collections.Counter:
+    """What a trial wrote; a step that it wrote twice counts once."""
+    points: dict[tuple[str, int], float] = {}
+    for line in events.read_text().splitlines():
+        step, _, metrics = json.loads(line)
+        for key, value in metrics.items():
+            points.setdefault((key, step), value)
+    return collections.Counter((key, step, value) for (key, step), value in points.items())

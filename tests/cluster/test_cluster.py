@@ -1,0 +1,57 @@
+"""Sweeps on three nodes, with MLflow on PostgreSQL behind a password."""
+
+import time
+
+import pytest
+
+from tests.cluster.conftest import running
+from tests.cluster.raylets import Cluster
+from tests.cluster.sweeps import NUM_TRIALS, SubmittedSweep
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def test_a_submitted_sweep_ends_with_the_winners_of_a_local_one(
+    three_nodes, tracking, database, cache, local, tmp_path
+) -> None:
+    sweep = SubmittedSweep(tmp_path / "submitted", three_nodes, tracking, cache)
+    job = sweep.submit()
+    assert three_nodes.wait_for_job(job).startswith("SUCCEEDED")
+    assert sweep.scores() == local
+    assert len(sweep.files("result.json")) == NUM_TRIALS
+    assert set(sweep.nodes()) == {"127.0.0.3", "127.0.0.4"}
+    sweep.assert_whole(database)
+
+
+def test_sweeps_at_once_do_not_mix(three_nodes, tracking, database, cache, local, tmp_path) -> None:
+    """Two of other names, and a second execution of the first one's."""
+    folders = (("first", "same"), ("again", "same"), ("other", "other"))
+    sweeps = [
+        SubmittedSweep(tmp_path / folder, three_nodes, tracking, cache, name=name)
+        for folder, name in folders
+    ]
+    jobs = [sweep.submit() for sweep in sweeps]
+    for job in jobs:
+        assert three_nodes.wait_for_job(job).startswith("SUCCEEDED")
+    for sweep in sweeps:
+        assert sweep.scores() == local
+        assert len(sweep.files("result.json")) == NUM_TRIALS
+    sweeps[2].assert_whole(database)
+
+
+def test_a_node_that_joins_midway_is_used(
+    tracking, database, cache, tmp_path, tmp_path_factory
+) -> None:
+    """The sweep is submitted to a head alone, and waits for its first node too."""
+    with running(Cluster(tmp_path_factory.mktemp("growing"))) as cluster:
+        cluster.start_head()
+        search = {"strategy": ["layernorm"], "learning_rate": "paper"}
+        sweep = SubmittedSweep(tmp_path / "growing", cluster, tracking, cache, search=search)
+        job = sweep.submit()
+        time.sleep(5)
+        cluster.add_node("127.0.0.3")
+        sweep.wait_until(lambda: sweep.num_steps() > 0, job)
+        cluster.add_node("127.0.0.4")
+        assert cluster.wait_for_job(job).startswith("SUCCEEDED")
+    assert set(sweep.nodes()) == {"127.0.0.3", "127.0.0.4"}
+    sweep.assert_whole(database)

@@ -1,0 +1,129 @@
+"""Real servers for tests: MLflow behind a password, on PostgreSQL if asked; each can be killed."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PASSWORD = "a password of 12 letters"
+USER = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
+SECRETS = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32, "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
+ACCESS = Path(__file__).parents[1] / "cluster" / "mlflow" / "basic_auth.ini"
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on."""
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def wait_for(url: str, log: Path, *, headers: dict[str, str] | None = None) -> None:
+    """Until it answers at all."""
+    until = time.monotonic() + 120
+    while True:
+        try:
+            urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=2)
+            return
+        except OSError:
+            assert time.monotonic() < until, log.read_text()[-3000:]
+            time.sleep(0.3)
+
+
+class MlflowServer:
+    """`mlflow server` with its own basic authentication, as cluster/mlflow says."""
+
+    def __init__(self, folder: Path, store: str, access_store: str) -> None:
+        (self._port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._folder, self._store, self._access_store = folder, store, access_store
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        access = self._folder / "basic_auth.ini"
+        text = ACCESS.read_text().replace("sqlite:///basic_auth.db", self._access_store)
+        assert self._access_store in text
+        access.write_text(text)
+        command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
+        command += ["--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
+        command += ["--backend-store-uri", self._store]
+        command += ["--artifacts-destination", str(self._folder / "artifacts")]
+        log = self._folder / "server.log"
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self._folder,
+                env=os.environ | SECRETS | {"MLFLOW_AUTH_CONFIG_PATH": str(access)},
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        wait_for(f"{self.url}/health", log)
+
+    def kill(self) -> None:
+        """kill -9, with all its workers."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def mlflow_server(folder: Path, *, postgres: str = "") -> Iterator[MlflowServer]:
+    """A running one, on sqlite, or on two databases of a PostgreSQL."""
+    server = MlflowServer(
+        folder,
+        f"{postgres}/mlflow" if postgres else f"sqlite:///{folder}/mlflow.db",
+        f"{postgres}/access" if postgres else f"sqlite:///{folder}/access.db",
+    )
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@contextlib.contextmanager
+def postgres(folder: Path) -> Iterator[str]:
+    """A PostgreSQL with the databases `mlflow` and `access`; gives its address without them."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed (.ci/run installs it)")
+    (port,) = free_ports(1)
+    data, log = folder / "data", folder / "log"
+    folder.mkdir()
+    # PostgreSQL does not run as root
+    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    if as_user:
+        shutil.chown(folder, "postgres")
+        for parent in folder.parents:
+            if parent.stat().st_uid == 0 and parent != Path("/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+
+    def run(program: str, *argv: str) -> None:
+        command = [*as_user, str(programs[-1] / program), *argv]
+        done = subprocess.run(command, cwd="/", capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run("initdb", "-D", str(data), "--username=lnt", "--auth=trust", "--no-sync")
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -k {folder}"
+    run("pg_ctl", "-D", str(data), "-o", options, "-l", str(log), "-w", "start")
+    try:
+        for name in ("mlflow", "access"):
+            run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "lnt", name)
+        yield f"postgresql://lnt@127.0.0.1:{port}"
+    finally:
+        run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")

@@ -25,7 +25,8 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
 
     try:
         ray.init(
-            address=address,
+            # not None: Ray would look for a cluster that once ran on this machine, and wait for it
+            address=address or "local",
             include_dashboard=False if address is None else None,
             ignore_reinit_error=True,
             log_to_driver=False,

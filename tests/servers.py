@@ -18,7 +18,7 @@ import pytest
 PASSWORD = "a password of 12 letters"
 USER = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
 SECRETS = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32, "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
-ACCESS = Path(__file__).parents[1] / "cluster" / "mlflow" / "basic_auth.ini"
+SERVER = Path(__file__).parents[1] / "cluster" / "mlflow"
 
 
 def free_ports(count: int) -> list[int]:
@@ -45,29 +45,29 @@ def wait_for(url: str, log: Path, *, headers: dict[str, str] | None = None) -> N
 
 
 class MlflowServer:
-    """`mlflow server` with its own basic authentication, as cluster/mlflow says."""
+    """cluster/mlflow/serve.sh, on a database address to which `/mlflow` and `/access` are added."""
 
-    def __init__(self, folder: Path, store: str, access_store: str) -> None:
+    def __init__(self, folder: Path, database: str) -> None:
         (self._port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
-        self._folder, self._store, self._access_store = folder, store, access_store
+        self._folder, self._database = folder, database
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        access = self._folder / "basic_auth.ini"
-        text = ACCESS.read_text().replace("sqlite:///basic_auth.db", self._access_store)
-        assert self._access_store in text
-        access.write_text(text)
-        command = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
-        command += ["--host", "127.0.0.1", "--port", str(self._port), "--workers", "1"]
-        command += ["--backend-store-uri", self._store]
-        command += ["--artifacts-destination", str(self._folder / "artifacts")]
         log = self._folder / "server.log"
+        settings = SECRETS | {
+            "DATABASE": self._database,
+            "ARTIFACTS": str(self._folder / "artifacts"),
+            "HOST": "127.0.0.1",
+            "PORT": str(self._port),
+            "WORKERS": "1",
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        }
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                command,
-                cwd=self._folder,
-                env=os.environ | SECRETS | {"MLFLOW_AUTH_CONFIG_PATH": str(access)},
+                ["bash", "serve.sh"],
+                cwd=SERVER,
+                env=os.environ | settings,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
@@ -84,11 +84,7 @@ class MlflowServer:
 @contextlib.contextmanager
 def mlflow_server(folder: Path, *, postgres: str = "") -> Iterator[MlflowServer]:
     """A running one, on sqlite, or on two databases of a PostgreSQL."""
-    server = MlflowServer(
-        folder,
-        f"{postgres}/mlflow" if postgres else f"sqlite:///{folder}/mlflow.db",
-        f"{postgres}/access" if postgres else f"sqlite:///{folder}/access.db",
-    )
+    server = MlflowServer(folder, postgres or f"sqlite:///{folder}")
     server.start()
     try:
         yield server

@@ -79,19 +79,24 @@ class SubmittedSweep:
         assert len(self.files("result.json")) == len(self.files("trial.yaml"))
         for path in self.files("result.json"):
             assert json.loads(path.read_text())["status"] == "finished"
-        with psycopg.connect(f"{database}/mlflow") as connection:
-            for folder in [path.parent for path in self.files("events.jsonl")]:
-                runs = connection.execute(
-                    "select r.run_uuid, r.status from runs r join experiments e using "
-                    "(experiment_id) join tags t on t.run_uuid = r.run_uuid where e.name = %s "
-                    "and t.key = 'lnt.trial_id' and t.value = %s",
-                    (self.name, folder.name),
-                ).fetchall()
-                assert [status for _, status in runs] == ["FINISHED"]
-                logged = connection.execute(
-                    "select key, step, value from metrics where run_uuid = %s", (runs[0][0],)
-                ).fetchall()
-                assert collections.Counter(logged) == emitted(folder / "events.jsonl")
+        assert_tracked(self.name, [p.parent for p in self.files("events.jsonl")], database)
+
+
+def assert_tracked(experiment: str, trials: list[Path], database: str) -> None:
+    """Each trial is one finished run, with just the points that it wrote."""
+    with psycopg.connect(f"{database}/mlflow") as connection:
+        for folder in trials:
+            runs = connection.execute(
+                "select r.run_uuid, r.status from runs r join experiments e using "
+                "(experiment_id) join tags t on t.run_uuid = r.run_uuid where e.name = %s "
+                "and t.key = 'lnt.trial_id' and t.value = %s",
+                (experiment, folder.name),
+            ).fetchall()
+            assert [status for _, status in runs] == ["FINISHED"]
+            logged = connection.execute(
+                "select key, step, value from metrics where run_uuid = %s", (runs[0][0],)
+            ).fetchall()
+            assert collections.Counter(logged) == emitted(folder / "events.jsonl")
 
 
 def emitted(events: Path) -> collections.Counter:

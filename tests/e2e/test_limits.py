@@ -129,11 +129,13 @@ class TestCtrlC:
 
     def test_once_keeps_what_is_trained(self, sweep_with) -> None:
         sweep = self.sweep(sweep_with)
-        driver = sweep.start("run", "sweep.yaml")
-        sweep.wait_until(lambda: self.steps_of(sweep) > 10)
+        driver = sweep.start("run", "sweep.yaml", "--set", "resources.max_concurrent_trials=2")
+        sweep.wait_until(lambda: len(sweep.files("events.jsonl")) == 2)
+        sweep.wait_until(lambda: all(b"]" in p.read_bytes() for p in sweep.files("events.jsonl")))
         os.kill(driver.pid, signal.SIGINT)
         assert driver.wait(timeout=120) == 130
-        assert sweep.files("checkpoint.pt")
+        kept = {path.parent for path in sweep.files("checkpoint.pt")}
+        assert len(kept | {path.parent for path in sweep.files("result.json")}) == 2
         sweep.lnt("run", "sweep.yaml", "--resume")
         sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
 

@@ -1,0 +1,2 @@
+-- Beside the database of runs, one of users and permissions.
+CREATE DATABASE access;

@@ -1,0 +1,127 @@
+"""The files that bring a cluster up, by the schemas and validators of the tools that read them."""
+
+import copy
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import pytest
+import yaml
+from compose_spec import PyCompose
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+CLUSTER = Path(__file__).parents[2] / "cluster"
+BIN = Path(sys.executable).parent
+RAY = version("ray")
+LAUNCHERS = sorted((CLUSTER / "launcher").glob("*.yaml"))
+MANIFESTS = sorted((CLUSTER / "kubernetes").glob("*.yaml"))
+SHELL = ("slurm/sweep.sbatch", "mlflow/serve.sh")
+
+
+def documents(path: Path) -> list[dict]:
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+def cluster_spec(document: dict) -> dict | None:
+    if document["kind"] == "RayJob":
+        return document["spec"]["rayClusterSpec"]
+    return document["spec"] if document["kind"] == "RayCluster" else None
+
+
+@pytest.mark.parametrize("path", LAUNCHERS, ids=lambda path: path.stem)
+class TestLauncher:
+    def test_ray_takes_it(self, path) -> None:
+        config = yaml.safe_load(path.read_text())
+        validate_config(prepare_config(copy.deepcopy(config)))
+
+    def test_a_field_that_ray_does_not_know_is_refused(self, path) -> None:
+        """So that the test above can fail."""
+        config = yaml.safe_load(path.read_text()) | {"workers_at_most": 3}
+        with pytest.raises(jsonschema.ValidationError, match="workers_at_most"):
+            validate_config(prepare_config(config))
+
+    def test_every_node_starts_behind_the_token(self, path) -> None:
+        config = yaml.safe_load(path.read_text())
+        starts = config["head_start_ray_commands"] + config["worker_start_ray_commands"]
+        starts = [command for command in starts if "ray start" in command]
+        assert len(starts) == 2
+        assert all("RAY_AUTH_MODE=token" in command for command in starts)
+        assert any(target.endswith(".ray/auth_token") for target in config["file_mounts"])
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.stem)
+class TestKubernetes:
+    def test_its_pods_and_claims_are_as_kubernetes_has_them(self, path) -> None:
+        checked = 0
+        for document in documents(path):
+            spec = cluster_spec(document)
+            groups = [spec["headGroupSpec"], *spec["workerGroupSpecs"]] if spec else []
+            pods = [
+                {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}} | group["template"]
+                for group in groups
+            ]
+            for checkable in pods or [document]:
+                kubernetes_validate.validate(
+                    checkable, kubernetes_validate.latest_version(), strict=True
+                )
+                checked += 1
+        assert checked >= 2
+
+    def test_it_has_the_installed_ray_and_its_token(self, path) -> None:
+        (spec,) = filter(None, map(cluster_spec, documents(path)))
+        assert spec["rayVersion"] == RAY
+        assert spec["authOptions"] == {"mode": "token"}
+
+    def test_volumes_are_those_that_containers_mount(self, path) -> None:
+        (spec,) = filter(None, map(cluster_spec, documents(path)))
+        for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+            pod = group["template"]["spec"]
+            mounted = {m["name"] for c in pod["containers"] for m in c["volumeMounts"]}
+            assert mounted == {volume["name"] for volume in pod["volumes"]}
+
+
+def test_compose_takes_the_tracking_server() -> None:
+    text = (CLUSTER / "mlflow" / "compose.yaml").read_text()
+    PyCompose.from_yaml(text)
+    services = yaml.safe_load(text)["services"]
+    for service in services.values():  # nothing secret is written down
+        for name, value in service["environment"].items():
+            secret = any(word in name for word in ("PASSWORD", "SECRET"))
+            assert not secret or value.startswith("${")
+    with pytest.raises(Exception, match="restart_policy"):
+        PyCompose.from_yaml(text.replace("restart:", "restart_policy:"))
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "mlflow/Dockerfile"])
+def test_hadolint_has_nothing_to_say(name) -> None:
+    done = subprocess.run([BIN / "hadolint", CLUSTER / name], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "mlflow/Dockerfile"])
+def test_what_an_image_copies_is_there(name) -> None:
+    root = CLUSTER.parent
+    ignored = (root / ".dockerignore").read_text().splitlines()
+    for line in (CLUSTER / name).read_text().splitlines():
+        if line.startswith("COPY"):
+            *sources, _ = [word for word in line.split()[1:] if not word.startswith("--")]
+            for source in sources:
+                assert (root / source).exists()
+                assert f"!{source.split('/')[0]}" in ignored
+
+
+def test_the_images_have_the_pinned_versions() -> None:
+    assert f"ARG RAY_VERSION={RAY}" in (CLUSTER / "Dockerfile").read_text()
+    mlflow = ".".join(version("mlflow").split(".")[:2])
+    assert f"mlflow=={mlflow}.*" in (CLUSTER / "mlflow" / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("name", SHELL)
+def test_shellcheck_has_nothing_to_say(name) -> None:
+    command = [BIN / "shellcheck", "--format=json", CLUSTER / name]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert json.loads(done.stdout) == []

@@ -1,0 +1,73 @@
+"""The tracking server goes away midway, or answers nonsense: nothing is lost, nothing waits."""
+
+import os
+import time
+
+import pytest
+
+from tests.cluster.sweeps import assert_tracked
+from tests.e2e.conftest import SWEEP, Sweep
+from tests.proxy import faulty_proxy
+from tests.servers import USER
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+AWAY_S = 60.0
+
+
+@pytest.fixture
+def sweep_to(tmp_path, cache):
+    """A sweep that is tracked at an address."""
+
+    def make(url: str, name: str) -> Sweep:
+        where = {"uri": url, "storage": "lnt_runs"}
+        sweep = Sweep(tmp_path / name, cache, name=name, tracking=where)
+        sweep.environment |= USER
+        return sweep
+
+    return make
+
+
+def num_ended(sweep: Sweep) -> int:
+    return len(list(sweep.folder.glob("lnt_runs/*/*/trials/*/result.json")))
+
+
+def assert_whole(sweep: Sweep, name: str, database: str) -> None:
+    folders = [path.parent for path in sweep.folder.glob("lnt_runs/*/*/trials/*/events.jsonl")]
+    search = SWEEP["search"]
+    assert len(folders) == len(search["strategy"]) * len(search["learning_rate"])
+    assert_tracked(name, folders, database)
+
+
+def test_a_server_killed_for_a_minute(tracking, database, sweep_to) -> None:
+    sweep = sweep_to(tracking.url, "away")
+    driver = sweep.start("run", "sweep.yaml")
+    sweep.wait_until(lambda: num_ended(sweep) >= 1)
+    tracking.kill()
+    ended_before = num_ended(sweep)
+    time.sleep(AWAY_S)
+    assert num_ended(sweep) > ended_before  # trials do not wait
+    tracking.start()
+    assert driver.wait(timeout=300) == 0, (sweep.folder / "driver.log").read_text()
+    assert_whole(sweep, "away", database)
+
+
+def test_a_server_that_answers_500_and_then_nothing_at_all(tracking, database, sweep_to) -> None:
+    with faulty_proxy(tracking.url) as proxy:
+        sweep = sweep_to(proxy.url, "nonsense")
+        driver = sweep.start("run", "sweep.yaml")
+        sweep.wait_until(lambda: num_ended(sweep) >= 1)
+        for mode in ("500", "hang"):
+            proxy.mode, before = mode, proxy.num_refused
+            time.sleep(AWAY_S / 2)
+            assert proxy.num_refused > before
+        proxy.mode = "pass"
+        assert driver.wait(timeout=300) == 0, (sweep.folder / "driver.log").read_text()
+        assert_whole(sweep, "nonsense", database)
+
+
+def test_a_server_that_is_away_at_the_start_is_told_before_anything_starts(sweep_to) -> None:
+    sweep = sweep_to("http://127.0.0.1:9", "nobody")
+    driver = sweep.start("run", "sweep.yaml")
+    assert driver.wait(timeout=120) == 2
+    assert "no MLflow tracking store answers" in (sweep.folder / "driver.log").read_text()
+    assert not os.path.exists(sweep.folder / "lnt_runs")  # noqa: PTH110

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -93,21 +94,18 @@ def mlflow_server(folder: Path, *, postgres: str = "") -> Iterator[MlflowServer]
 
 
 @contextlib.contextmanager
-def postgres(folder: Path) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """A PostgreSQL with the databases `mlflow` and `access`; gives its address without them."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         pytest.skip("PostgreSQL is not installed (.ci/run installs it)")
     (port,) = free_ports(1)
+    # Not below pytest's folder, which nobody else may enter: PostgreSQL does not run as root.
+    folder = Path(tempfile.mkdtemp(prefix="lnt-postgres-"))
     data, log = folder / "data", folder / "log"
-    folder.mkdir()
-    # PostgreSQL does not run as root
     as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
     if as_user:
         shutil.chown(folder, "postgres")
-        for parent in folder.parents:
-            if parent.stat().st_uid == 0 and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
 
     def run(program: str, *argv: str) -> None:
         command = [*as_user, str(programs[-1] / program), *argv]
@@ -123,3 +121,4 @@ def postgres(folder: Path) -> Iterator[str]:
         yield f"postgresql://lnt@127.0.0.1:{port}"
     finally:
         run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
+        shutil.rmtree(folder)

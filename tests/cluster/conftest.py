@@ -46,9 +46,9 @@ def local(tmp_path_factory, cache) -> list[tuple[str, float, str]]:  # noqa: F81
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory):
+def database():
     """PostgreSQL; its address without a database."""
-    with postgres(tmp_path_factory.mktemp("postgres") / "pg") as address:
+    with postgres() as address:
         yield address
 
 

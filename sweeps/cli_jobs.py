@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
-STOP_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 660.0
+"""More than Ray gives the job (``sweeps.submit.GRACE``)."""
 OPEN_ADVICE = (
     "the Ray cluster at {address} takes jobs from anyone who reaches it; start it with "
     "RAY_AUTH_MODE=token (cluster/README.md)"
@@ -118,6 +119,7 @@ def _logs(args: argparse.Namespace) -> int:
 
 
 def _stop(args: argparse.Namespace) -> int:
+    print("Waiting until trials have kept what they have trained ...", file=sys.stderr)
     _of(args).stop(args.job, timeout_s=STOP_TIMEOUT_S)
     return _status(args)
 

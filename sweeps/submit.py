@@ -15,6 +15,8 @@ from sweeps.problems import load_yaml
 PACKAGES = ("lnt_core", "sweeps", "cluster")
 """Ours, shipped with every job, so that the cluster runs this version of them."""
 SWEEP_FILE = "sweep.yaml"
+GRACE = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": "600"}
+"""How Ray stops our job: as Ctrl-C does, with time to keep what is trained."""
 SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql")
 
 
@@ -60,7 +62,7 @@ def submit_sweep(
         ["python", "-m", "sweeps.cli", "run", SWEEP_FILE, "--address", "auto", *given],
         files={SWEEP_FILE: sweep_path(source)},
         packages=[_folder(package) for package in PACKAGES],
-        environment={"LNT_CACHE": f"{sweep.tracking.storage}/cache"} | environment,
+        environment=GRACE | {"LNT_CACHE": f"{sweep.tracking.storage}/cache"} | environment,
         metadata={"lnt.sweep": sweep.name},
     )
 

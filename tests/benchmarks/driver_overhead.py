@@ -55,9 +55,7 @@ def _sweep(side: str, num_trials: int) -> dict[str, Any]:
 
 def _per_trial(found: list[dict[str, Any]], side: str) -> float:
     """Milliseconds that one more trial takes, start-up left out."""
-    first, last = (
-        line for line in (found[0 : len(SIDES)] + found[-len(SIDES) :]) if _is(line, side)
-    )
+    first, *_, last = [line for line in found if line["side"] == side]
     more = last["trials"] - first["trials"]
     return round(1000 * (last["wall_s"] - first["wall_s"]) / more, 1)
 

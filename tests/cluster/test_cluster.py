@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.conftest import running
 from tests.cluster.raylets import Cluster
-from tests.cluster.sweeps import NUM_TRIALS, SubmittedSweep
+from tests.cluster.sweeps import NUM_TRIALS, SMALL, SubmittedSweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -37,6 +37,23 @@ def test_sweeps_at_once_do_not_mix(three_nodes, tracking, database, cache, local
         assert sweep.scores() == local
         assert len(sweep.files("result.json")) == NUM_TRIALS
     sweeps[2].assert_whole(database)
+
+
+def test_a_stopped_job_keeps_what_is_trained_and_goes_on(
+    three_nodes, tracking, database, cache, local, tmp_path
+) -> None:
+    """Without checkpoints of their own accord: what is kept was kept for the stop."""
+    train = SMALL["train"] | {"checkpoint_every_steps": 10_000}
+    sweep = SubmittedSweep(tmp_path / "stopped", three_nodes, tracking, cache, train=train)
+    job = sweep.submit()
+    sweep.wait_until(lambda: sweep.num_steps() > 10, job)
+    assert three_nodes.lnt("stop", job).stdout.startswith("STOPPED")
+    assert sweep.files("checkpoint.pt") or sweep.files("result.json")
+    assert "Go on with: lnt run" in three_nodes.lnt("logs", job).stdout
+    again = sweep.submit("--resume")
+    assert three_nodes.wait_for_job(again).startswith("SUCCEEDED")
+    assert sweep.scores() == local
+    sweep.assert_whole(database)
 
 
 def test_a_node_that_joins_midway_is_used(

@@ -142,7 +142,7 @@ def _run(args: argparse.Namespace) -> int:
     if outcome.interrupted:
         console.print(f"Interrupted. Go on with: {again}", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
-    print_winners(console, outcome.sweep)
+    print_winners(console, outcome.sweep, outcome.compared)
     if outcome.notes:
         told = f"{len(outcome.notes)} trials were tried again (tag lnt.retried): {outcome.notes[0]}"
         console.print(told, highlight=False, markup=False, soft_wrap=True)
@@ -180,15 +180,18 @@ def _run(args: argparse.Namespace) -> int:
 def _best(args: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from sweeps.comparison import compare_winners, stored_scores
     from sweeps.selection import as_json, read_sweep
     from sweeps.store import connect
     from sweeps.tables import print_winners
 
-    sweep = read_sweep(connect(_tracking_uri(args)), args.name)
+    client = connect(_tracking_uri(args))
+    sweep = read_sweep(client, args.name)
+    compared = compare_winners(sweep, stored_scores(client))
     if args.json:
-        print(json.dumps(as_json(sweep)))
+        print(json.dumps(as_json(sweep, compared)))
     else:
-        print_winners(Console(), sweep)
+        print_winners(Console(), sweep, compared)
     return EXIT_DONE
 
 

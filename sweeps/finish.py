@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from lnt_core.analysis.trial_analysis import ANALYSIS
+from sweeps.comparison import CAPTIONS, Comparison, ImageScores, compare_winners, read_scores
 from sweeps.curve import draw_curve
 from sweeps.execution import Execution, read_json
 from sweeps.export import write_best
 from sweeps.layers import Analysis, draw_winners
-from sweeps.selection import Sweep, read_sweep
+from sweeps.selection import Sweep, Trial, read_sweep
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context
 
@@ -31,6 +32,8 @@ class Outcome:
     """Of trials that were tried again with half the micro batch."""
     left_out: dict[str, str]
     """Trials that the budget did not allow to start, and why."""
+    compared: dict[str, Comparison]
+    """By strategy: what the images cannot tell apart."""
 
 
 def finish(
@@ -71,7 +74,19 @@ def finish(
         status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
     )
     notes = tuple(r.note for r in execution.results().values() if r.note)
-    return Outcome(sweep, execution, interrupted, errors, notes, left_out)
+    return Outcome(
+        sweep, execution, interrupted, errors, notes, left_out, _compared(sweep, execution)
+    )
+
+
+def _compared(sweep: Sweep, execution: Execution) -> dict[str, Comparison]:
+    """From the captions on disk."""
+
+    def scores_of(trial: Trial) -> ImageScores | None:
+        path = execution.trial(trial.trial_id) / CAPTIONS
+        return read_scores(path) if path.exists() else None
+
+    return compare_winners(sweep, scores_of)
 
 
 def _analyses(sweep: Sweep, execution: Execution) -> list[tuple[str, Analysis]]:

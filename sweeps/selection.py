@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from lnt_core.errors import ConfigError, bad_field
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
+    from sweeps.comparison import Comparison
 
 METRIC = "select/cider"
 
@@ -185,8 +187,9 @@ def _trial(run: "Run") -> Trial:
     )
 
 
-def as_json(sweep: Sweep) -> dict[str, Any]:
+def as_json(sweep: Sweep, compared: Mapping[str, "Comparison"] | None = None) -> dict[str, Any]:
     """What `lnt best --json` prints."""
+    compared = compared or {}
     return {
         "sweep": sweep.name,
         "metric": sweep.metric,
@@ -202,7 +205,19 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
                 "report_score": winner.trial.report_score,
                 "trainable_parameters": winner.trial.trainable_parameters,
                 "trainable_share": winner.trial.trainable_share,
+                **_compared(compared.get(winner.trial.strategy)),
             }
             for winner in sweep.winners
         ],
+    }
+
+
+def _compared(comparison: "Comparison | None") -> dict[str, Any]:
+    """Which trials tie with a winner, and how far it is behind the best; null if not known."""
+    if comparison is None:
+        return {"tied_run_ids": None, "behind_best_ci95": None}
+    behind = comparison.behind_best
+    return {
+        "tied_run_ids": [trial.run_id for trial in comparison.tied],
+        "behind_best_ci95": None if behind is None else [behind.low, behind.high],
     }

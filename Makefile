@@ -20,8 +20,11 @@ check: .venv/.done
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Ratios against what a user would do instead; half an hour on 2 cores. Dated results: docs/LOG.md.
 bench: .venv/.done
 	$(BIN)/python -m tests.benchmarks.warm_workers
+	$(BIN)/python -m tests.benchmarks.driver_overhead
+	$(BIN)/python -m tests.benchmarks.tracking_outage
 
 .venv/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -33,6 +33,10 @@ class Trial:
     trainable_share: float
     options: str = ""
     """What tells it from other trials of its strategy but the rate: ``rank=8``."""
+    peak_memory_gib: float | None = None
+    """Of the GPU; without one, of the process."""
+    trial_h: float | None = None
+    """Hours of training and evaluation, without what a checkpoint had done before."""
 
     @property
     def variant(self) -> str:
@@ -184,7 +188,15 @@ def _trial(run: "Run") -> Trial:
         trainable_parameters=int(metrics.get("params/trainable", 0)),
         trainable_share=metrics.get("params/share", math.nan),
         options=tags.get("lnt.options", ""),
+        peak_memory_gib=metrics.get("memory/peak_gib"),
+        trial_h=_hours(metrics),
     )
+
+
+def _hours(metrics: Mapping[str, float]) -> float | None:
+    parts = [metrics.get(f"time/{part}_s") for part in ("train", "evaluate")]
+    known = [seconds for seconds in parts if seconds is not None]
+    return sum(known) / 3600 if len(known) == len(parts) else None
 
 
 def as_json(sweep: Sweep, compared: Mapping[str, "Comparison"] | None = None) -> dict[str, Any]:

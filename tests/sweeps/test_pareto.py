@@ -1,0 +1,50 @@
+"""The Pareto front against its definition."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweeps.pareto import AXES, pareto_front
+from tests.sweeps.test_selection import trial
+
+POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), max_size=12)
+
+
+def cost(one) -> float:
+    return float(one.trainable_parameters)
+
+
+@given(POINTS)
+def test_nobody_on_it_is_beaten_and_everybody_else_is(points) -> None:
+    trials = [
+        replace(trial(score=float(score), trainable=c), run_id=str(i))
+        for i, (c, score) in enumerate(points)
+    ]
+    front = pareto_front(trials, cost)
+    for one in trials:
+        better = [
+            other
+            for other in trials
+            if cost(other) <= cost(one)
+            and other.score >= one.score
+            and (cost(other), other.score) != (cost(one), one.score)
+        ]
+        on_front = (cost(one), one.score) in [(cost(f), f.score) for f in front]
+        assert on_front == (not better)
+
+
+def test_it_goes_from_cheap_to_good() -> None:
+    front = pareto_front(
+        [trial(score=s, trainable=n) for n, s in ((5, 2.0), (1, 1.0), (9, 1.5))], cost
+    )
+    assert [(f.trainable_parameters, f.score) for f in front] == [(1, 1.0), (5, 2.0)]
+
+
+@pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.label)
+def test_what_failed_or_has_no_cost_is_left_out(axis) -> None:
+    known = replace(trial(), peak_memory_gib=1.0, trial_h=1.0)
+    unknown = replace(trial(trainable=0), peak_memory_gib=None, trial_h=None)
+    failed = replace(known, score=None)
+    assert pareto_front([unknown, known, failed], axis.of) == [known]

@@ -31,9 +31,11 @@ def main() -> None:
     if args.side:
         measure(args.side, args.trials[0])
         return
-    found = [_sweep(side, n) for n in args.trials for side in SIDES]
-    for line in found:
-        print(json.dumps(line), flush=True)
+    found = []
+    for num_trials in args.trials:
+        for side in SIDES:
+            found.append(_sweep(side, num_trials))
+            print(json.dumps(found[-1]), flush=True)
     ours, theirs = (_per_trial(found, side) for side in SIDES)
     print(json.dumps({"ms_per_trial": {SIDES[0]: ours, SIDES[1]: theirs}}))
     if args.figure:

@@ -58,9 +58,9 @@ def run_sweep(
     sweep = _with_halts(sweep, settings)
     planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)
     client = connect(sweep.tracking.uri)
+    start_ray(sweep.resources, address)
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     with execution.locked():
-        start_ray(sweep.resources, address)
         budget = start_budget(sweep.budget, sweep.resources.gpus_per_trial, execution)
         context = Context(sweep, execution, settings.cache.resolve(), budget)
         tracker = _tracker(context, client)

@@ -1,5 +1,7 @@
 """Starting or joining Ray: its token, room for a trial, and a fault of Tune mended."""
 
+import re
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,9 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
 
     import ray
 
+    is_one = address is not None and re.fullmatch(r"[^/]+:\d+", address) is not None
+    if is_one and not _listens(str(address)):  # Ray itself would try for minutes
+        raise ConfigError(f"nobody listens at {address}, where --address says that Ray is")
     try:
         ray.init(
             # not None: Ray would look for a cluster that once ran on this machine, and wait for it
@@ -33,20 +38,35 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
             logging_level=logging.ERROR,
         )
     except ray.exceptions.AuthenticationError:
-        raise AccessError(
-            f"the Ray cluster at {address} wants a token, or refuses this one; set "
-            "RAY_AUTH_MODE=token and put the right one into RAY_AUTH_TOKEN, or its file's name "
-            "into RAY_AUTH_TOKEN_PATH"
-        ) from None
-    except ConnectionError as error:
+        raise _no_access(address) from None
+    except ConnectionError as error:  # also where a token is refused
+        if is_one:
+            raise _no_access(address) from None
         raise ConfigError(
-            f"no Ray answers at {address}: {str(error).splitlines()[0][:200]} Where it has a "
-            "token, RAY_AUTH_MODE=token must be set here too"
+            f"no Ray answers at {address}: {str(error).splitlines()[0][:200]}"
         ) from None
     # Tune's own snapshots, which we never restore from, may fail without a word.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     _wait_for_room(resources, grows=address is not None)
     _let_tune_outlive_the_memory_monitor()
+
+
+def _no_access(address: str | None) -> AccessError:
+    return AccessError(
+        f"the Ray cluster at {address} wants a token, or refuses this one; set "
+        "RAY_AUTH_MODE=token and put the right one into RAY_AUTH_TOKEN, or its file's name into "
+        "RAY_AUTH_TOKEN_PATH"
+    )
+
+
+def _listens(address: str) -> bool:
+    """Whether anybody takes connections at ``HOST:PORT``."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=10):
+            return True
+    except OSError:
+        return False
 
 
 def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:

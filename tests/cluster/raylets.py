@@ -31,15 +31,16 @@ class Cluster:
         token = folder / "token"
         token.write_text(TOKEN)
         token.chmod(0o600)
-        self._environment = os.environ | environment
-        self._environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        behind_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        self._environment = os.environ | behind_token | environment
         self._nodes: dict[str, subprocess.Popen] = {}
         self.address = ""
 
     def start_head(self, *, num_cpus: int = 0) -> None:
         """`ray start --head` on new ports."""
         port, dashboard, agent = free_ports(3)
-        self._gcs = f"127.0.0.2:{port}"
+        self.gcs = f"127.0.0.2:{port}"
+        """What `lnt run --address` takes."""
         self.address = f"http://127.0.0.1:{dashboard}"
         self._start(
             "127.0.0.2",
@@ -59,7 +60,7 @@ class Cluster:
         (agent,) = free_ports(1)
         self._start(
             ip,
-            f"--address={self._gcs}",
+            f"--address={self.gcs}",
             f"--num-cpus={num_cpus}",
             f"--dashboard-agent-listen-port={agent}",
             # two nodes never share one: each clears what its own jobs no longer need

@@ -10,7 +10,8 @@ import yaml
 
 from cluster.errors import UnknownJobError
 from cluster.jobs import Jobs
-from tests.cluster.raylets import TOKEN
+from tests.cluster.conftest import running
+from tests.cluster.raylets import TOKEN, Cluster
 from tests.e2e.conftest import SWEEP, Sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -99,6 +100,47 @@ class TestToken:
             f"lnt: the Ray cluster at {head.address} {said}; put the right one into "
             "RAY_AUTH_TOKEN, or its file's name into RAY_AUTH_TOKEN_PATH\n"
         )
+
+
+def test_a_cluster_that_lets_everyone_in_is_known(head, tmp_path) -> None:
+    assert not Jobs(head.address, TOKEN).is_open()
+    with running(Cluster(tmp_path / "open", RAY_AUTH_MODE="disabled")) as cluster:
+        cluster.start_head()
+        assert Jobs(cluster.address).is_open()
+
+
+@pytest.mark.parametrize("token", ["wrong", None])
+def test_a_driver_without_the_token_is_refused_and_leaves_nothing(
+    token, head, tmp_path, cache
+) -> None:
+    sweep = Sweep(tmp_path / "refused", cache)
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        sweep.environment.pop(name, None)
+    sweep.environment |= {"HOME": str(tmp_path), "RAY_AUTH_MODE": "token"}
+    if token:
+        sweep.environment["RAY_AUTH_TOKEN"] = token
+    driver = sweep.start("run", "sweep.yaml", "--address", head.gcs)
+    assert driver.wait(timeout=120) == 4
+    said = (sweep.folder / "driver.log").read_text()
+    assert f"lnt: the Ray cluster at {head.gcs} wants a token, or refuses this one" in said
+    assert "Traceback" not in said
+    assert not (sweep.folder / "lnt_runs").exists()
+
+
+def test_a_driver_whose_cluster_is_not_there_is_refused(tmp_path, cache) -> None:
+    sweep = Sweep(tmp_path / "nowhere", cache)
+    driver = sweep.start("run", "sweep.yaml", "--address", "127.0.0.1:9")
+    assert driver.wait(timeout=120) == 2
+    assert "lnt: nobody listens at 127.0.0.1:9" in (sweep.folder / "driver.log").read_text()
+
+
+def test_a_driver_with_the_token_runs_there(head, tmp_path, cache) -> None:
+    search = {"strategy": ["layernorm"], "learning_rate": [1e-3]}
+    train = SWEEP["train"] | {"max_steps": 10}
+    sweep = Sweep(tmp_path / "there", cache, search=search, train=train)
+    sweep.environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
+    sweep.lnt("run", "sweep.yaml", "--address", head.gcs)
+    assert len(sweep.files("result.json")) == 1
 
 
 def test_a_submitted_sweep_ends_with_the_winners_of_a_local_one(head, tmp_path, cache) -> None:

@@ -180,8 +180,9 @@ def _run(args: argparse.Namespace) -> int:
 def _best(args: argparse.Namespace) -> int:
     from rich.console import Console
 
+    from sweeps.best_json import as_json
     from sweeps.comparison import compare_winners, stored_scores
-    from sweeps.selection import as_json, read_sweep
+    from sweeps.selection import read_sweep
     from sweeps.store import connect
     from sweeps.tables import print_winners
 

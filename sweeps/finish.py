@@ -11,6 +11,7 @@ from sweeps.curve import draw_curve
 from sweeps.execution import Execution, read_json
 from sweeps.export import write_best
 from sweeps.layers import Analysis, draw_winners
+from sweeps.pareto_figure import draw_pareto
 from sweeps.selection import Sweep, Trial, read_sweep
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context
@@ -56,6 +57,9 @@ def finish(
     if not interrupted:
         draw_curve(sweep, execution.path / "curve.png")
         tracker.parent_artifact(execution.path / "curve.png")
+        if sweep.winners:
+            draw_pareto(sweep, execution.path / "pareto.png")
+            tracker.parent_artifact(execution.path / "pareto.png")
         if analyses := _analyses(sweep, execution):
             draw_winners(analyses, execution.path / "layers.png")
             tracker.parent_artifact(execution.path / "layers.png")

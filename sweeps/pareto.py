@@ -12,15 +12,22 @@ Cost = Callable[[Trial], float | None]
 class CostAxis:
     """Something that a trial spends."""
 
+    name: str
     label: str
     """With its unit."""
     of: Cost
+    log: bool = False
+    """Whether it spans orders of magnitude."""
+
+
+def _parameters(trial: Trial) -> float | None:
+    return float(trial.trainable_parameters) or None
 
 
 AXES = (
-    CostAxis("trainable parameters", lambda trial: float(trial.trainable_parameters) or None),
-    CostAxis("peak memory, GiB", lambda trial: trial.peak_memory_gib),
-    CostAxis("time of the trial, hours", lambda trial: trial.trial_h),
+    CostAxis("trainable_parameters", "trainable parameters", _parameters, log=True),
+    CostAxis("peak_memory_gib", "peak memory, GiB", lambda trial: trial.peak_memory_gib),
+    CostAxis("trial_h", "time of the trial, hours", lambda trial: trial.trial_h),
 )
 
 

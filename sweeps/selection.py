@@ -4,15 +4,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lnt_core.errors import ConfigError, bad_field
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
-
-    from sweeps.comparison import Comparison
 
 METRIC = "select/cider"
 
@@ -197,39 +195,3 @@ def _hours(metrics: Mapping[str, float]) -> float | None:
     parts = [metrics.get(f"time/{part}_s") for part in ("train", "evaluate")]
     known = [seconds for seconds in parts if seconds is not None]
     return sum(known) / 3600 if len(known) == len(parts) else None
-
-
-def as_json(sweep: Sweep, compared: Mapping[str, "Comparison"] | None = None) -> dict[str, Any]:
-    """What `lnt best --json` prints."""
-    compared = compared or {}
-    return {
-        "sweep": sweep.name,
-        "metric": sweep.metric,
-        "base_score": sweep.base_score,
-        "winners": [
-            {
-                "strategy": winner.trial.strategy,
-                "options": winner.trial.options,
-                "learning_rate": winner.trial.learning_rate,
-                "score": winner.trial.score,
-                "run_id": winner.trial.run_id,
-                "at_edge": bool(winner.at_edge),
-                "report_score": winner.trial.report_score,
-                "trainable_parameters": winner.trial.trainable_parameters,
-                "trainable_share": winner.trial.trainable_share,
-                **_compared(compared.get(winner.trial.strategy)),
-            }
-            for winner in sweep.winners
-        ],
-    }
-
-
-def _compared(comparison: "Comparison | None") -> dict[str, Any]:
-    """Which trials tie with a winner, and how far it is behind the best; null if not known."""
-    if comparison is None:
-        return {"tied_run_ids": None, "behind_best_ci95": None}
-    behind = comparison.behind_best
-    return {
-        "tied_run_ids": [trial.run_id for trial in comparison.tied],
-        "behind_best_ci95": None if behind is None else [behind.low, behind.high],
-    }

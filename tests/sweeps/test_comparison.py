@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from sweeps.best_json import as_json
 from sweeps.comparison import CAPTIONS, compare_winners, read_scores
-from sweeps.selection import Sweep, as_json
+from sweeps.selection import Sweep
 from sweeps.tables import print_winners
 from tests.sweeps.test_selection import trial
 

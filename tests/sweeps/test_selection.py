@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from sweeps.best_json import as_json
 from sweeps.cli import EXIT_REFUSED, main
 from sweeps.curve import draw_curve
-from sweeps.selection import Sweep, Trial, as_json, edge_advice, winners
+from sweeps.selection import Sweep, Trial, edge_advice, winners
 
 
 def trial(strategy="full", rate=1e-3, score=1.0, *, status="finished", trainable=10) -> Trial:

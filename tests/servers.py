@@ -103,13 +103,13 @@ def postgres() -> Iterator[str]:
     # Not below pytest's folder, which nobody else may enter: PostgreSQL does not run as root.
     folder = Path(tempfile.mkdtemp(prefix="lnt-postgres-"))
     data, log = folder / "data", folder / "log"
-    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    if as_user:
-        shutil.chown(folder, "postgres")
+    user = "postgres" if os.getuid() == 0 else None
+    if user:
+        shutil.chown(folder, user)
 
     def run(program: str, *argv: str) -> None:
-        command = [*as_user, str(programs[-1] / program), *argv]
-        done = subprocess.run(command, cwd="/", capture_output=True, text=True)
+        command = [str(programs[-1] / program), *argv]
+        done = subprocess.run(command, cwd="/", user=user, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
     run("initdb", "-D", str(data), "--username=lnt", "--auth=trust", "--no-sync")

@@ -32,7 +32,9 @@ class Cluster:
         token.write_text(TOKEN)
         token.chmod(0o600)
         behind_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
-        self._environment = os.environ | behind_token | environment
+        # as where the virtual environment is active: a job runs the `python` of the PATH
+        path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        self._environment = os.environ | path | behind_token | environment
         self._nodes: dict[str, subprocess.Popen] = {}
         self.address = ""
 

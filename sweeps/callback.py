@@ -9,8 +9,8 @@ from ray import tune
 from lnt_core.identity import data_sha256, trial_id
 from sweeps.execution import Result
 from sweeps.live import Board
-from sweeps.memory import count_kill
-from sweeps.ray_start import KILLED_FOR_MEMORY
+from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
+from sweeps.ray_start import is_killed_for_memory
 from sweeps.runs import NOTE, TrialRun
 from sweeps.space import label, options_text
 from sweeps.tracking import Tracker
@@ -82,13 +82,14 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died, and it is started again."""
-        if KILLED_FOR_MEMORY in last_error(trial):
+        if is_killed_for_memory(last_error(trial)):
             count_kill(self._context.execution.trial(self._run(trial).trial_id))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial's process died more often than it may."""
         run = self._run(trial)
-        error = f"the trial's process died: {last_error(trial) or 'no word from it'}"
+        said = last_error(trial) or "no word from it"
+        error = TOO_LITTLE_MEMORY if is_killed_for_memory(said) else f"its process died: {said}"
         step = int(trial.last_result.get("step", 0))
         result = Result("failed", step, error=error, took_s=self._release(run))
         self._context.execution.write_result(run.trial_id, result)

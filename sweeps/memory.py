@@ -14,6 +14,10 @@ from lnt_core.errors import TrialError
 from sweeps.execution import KILLS
 
 Done = TypeVar("Done")
+TOO_LITTLE_MEMORY = (
+    "Ray's memory monitor killed the trial: its node has too little memory. Lower "
+    "train.micro_batch_size, or run fewer trials at once (resources.cpus_per_trial)"
+)
 HOST_MESSAGES = ("not enough memory: you tried to allocate", "can't allocate memory")
 """How torch says that the host has no memory left; it raises a plain RuntimeError then."""
 
@@ -39,10 +43,7 @@ def run_in_memory(
     """
     smaller = halved(config)
     if num_kills > 1 or (num_kills and smaller is None):
-        raise TrialError(
-            "Ray's memory monitor killed the trial: its node has too little memory. Lower "
-            "train.micro_batch_size, or run fewer trials at once (resources.cpus_per_trial)"
-        )
+        raise TrialError(TOO_LITTLE_MEMORY)
     if not num_kills:
         try:
             return run(config), config, ""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sweeps.config import ResourcesConfig
 
 KILLED_FOR_MEMORY = "Ray's memory monitor killed the trial's process"
+RAYS_WORDS = "the node running low on memory"
 POLL_S = 1.0
 
 
@@ -67,6 +68,11 @@ def _listens(address: str) -> bool:
             return True
     except OSError:
         return False
+
+
+def is_killed_for_memory(error: str) -> bool:
+    """Whether a process died so, while it ran or already while it started."""
+    return KILLED_FOR_MEMORY in error or RAYS_WORDS in error
 
 
 def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:

@@ -62,7 +62,8 @@ def test_a_node_that_joins_midway_is_used(
     """The sweep is submitted to a head alone, and waits for its first node too."""
     with running(Cluster(tmp_path_factory.mktemp("growing"))) as cluster:
         cluster.start_head()
-        search = {"strategy": ["layernorm"], "learning_rate": "paper"}
+        # many trials: a new node's first worker takes its time to start
+        search = {"strategy": ["layernorm", "full", "connector"], "learning_rate": "paper"}
         sweep = SubmittedSweep(tmp_path / "growing", cluster, tracking, cache, search=search)
         job = sweep.submit()
         time.sleep(5)

@@ -10,11 +10,11 @@ from lnt_core.identity import data_sha256, trial_id
 from sweeps.execution import Result
 from sweeps.live import Board
 from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
-from sweeps.ray_start import is_killed_for_memory
 from sweeps.runs import NOTE, TrialRun
 from sweeps.space import label, options_text
 from sweeps.tracking import Tracker
 from sweeps.trainable import DISK_FULL, LEFT_OUT, Context
+from sweeps.tune_faults import is_killed_for_memory
 from sweeps.weights import WinnerWeights
 
 
@@ -38,11 +38,6 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         """Trials that the budget did not allow to start, and why."""
         self._trials: dict[str, TrialRun] = {}
         self.stopper = DiskStopper()
-
-    @property
-    def disk_is_full(self) -> bool:
-        """A trial could not write."""
-        return self.stopper.disk_is_full
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own snapshot, which we never restore from."""
@@ -133,7 +128,8 @@ def last_error(trial: Any) -> str:
     """What Ray Tune noted of a trial's last death; empty if nothing."""
     if not trial.error_file or not Path(trial.error_file).is_file():
         return ""
-    return Path(trial.error_file).read_text(errors="replace").rpartition("Failure # ")[2].strip()
+    last = Path(trial.error_file).read_text(errors="replace").rpartition("Failure # ")[2]
+    return last.partition("\n")[2].strip()  # without the number and the date
 
 
 def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> TrialRun:

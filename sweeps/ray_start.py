@@ -1,4 +1,4 @@
-"""Starting or joining Ray: its token, room for a trial, and a fault of Tune mended."""
+"""Starting or joining Ray: its token, and room for a trial."""
 
 import re
 import socket
@@ -6,12 +6,11 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import AccessError, ConfigError
+from sweeps.tune_faults import mend_tune
 
 if TYPE_CHECKING:
     from sweeps.config import ResourcesConfig
 
-KILLED_FOR_MEMORY = "Ray's memory monitor killed the trial's process"
-RAYS_WORDS = "the node running low on memory"
 POLL_S = 1.0
 
 
@@ -49,7 +48,7 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
     # Tune's own snapshots, which we never restore from, may fail without a word.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     _wait_for_room(resources, grows=address is not None)
-    _let_tune_outlive_the_memory_monitor()
+    mend_tune()
 
 
 def _no_access(address: str | None) -> AccessError:
@@ -68,11 +67,6 @@ def _listens(address: str) -> bool:
             return True
     except OSError:
         return False
-
-
-def is_killed_for_memory(error: str) -> bool:
-    """Whether a process died so, while it ran or already while it started."""
-    return KILLED_FOR_MEMORY in error or RAYS_WORDS in error
 
 
 def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
@@ -108,25 +102,3 @@ def _advice(lacking: str, needed: dict[str, float], nodes: list[dict[str, Any]])
         f"has room for a trial (the largest has {most:g} {lacking}s); lower it, give the address "
         "of a cluster that has more, or let it grow with resources.wait_for_nodes_s"
     )
-
-
-def _let_tune_outlive_the_memory_monitor() -> None:
-    """Tune 2.60 takes OutOfMemoryError for a bug of its own and ends the whole sweep.
-
-    It is the death of one trial's process, and with this patch counted as that.
-    """
-    import ray
-    from ray.air.execution._internal.actor_manager import RayActorManager
-
-    original = RayActorManager._actor_task_failed
-    if getattr(original, "is_lnt", False):
-        return
-
-    def task_failed(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
-        if isinstance(exception, ray.exceptions.OutOfMemoryError):
-            told = f"{KILLED_FOR_MEMORY}: {str(exception).splitlines()[0]}"
-            exception = ray.exceptions.RayActorError(error_msg=told)
-        original(manager, tracked_actor_task, exception)
-
-    task_failed.is_lnt = True  # type: ignore[attr-defined]
-    RayActorManager._actor_task_failed = task_failed

@@ -185,7 +185,7 @@ def _tune(
         num_left = num_trials - len(done) if sweep.search.algorithm == "tpe" else len(points)
         if num_left:
             _tuner(context, points, num_left, callback).fit()
-        if callback.disk_is_full:
+        if callback.stopper.disk_is_full:
             raise disk_full(execution.path)
     return callback.num_ended + len(callback.left_out) < num_left, callback.left_out
 

@@ -28,7 +28,7 @@ class Outcome:
     execution: Execution
     interrupted: bool
     errors: tuple[str, ...]
-    """Of each failed trial, the last line."""
+    """Of each failed trial, in a line."""
     notes: tuple[str, ...]
     """Of trials that were tried again with half the micro batch."""
     left_out: dict[str, str]
@@ -49,30 +49,15 @@ def finish(
     """Winners, their weights, the figure; then the parent run is closed."""
     execution = context.execution
     failed = [r for r in execution.results().values() if r.status == "failed"]
-    errors = tuple(result.error.strip().rpartition("\n")[2] for result in failed)
+    errors = tuple(_in_a_line(result.error) for result in failed)
     if interrupted:
         tracker.interrupted()
     tracker.flush()
     sweep = read_sweep(client, context.sweep.name, tracker.parent_id)
     if not interrupted:
-        draw_curve(sweep, execution.path / "curve.png")
-        tracker.parent_artifact(execution.path / "curve.png")
+        _draw(sweep, execution, tracker)
         if sweep.winners:
-            draw_pareto(sweep, execution.path / "pareto.png")
-            tracker.parent_artifact(execution.path / "pareto.png")
-        if analyses := _analyses(sweep, execution):
-            draw_winners(analyses, execution.path / "layers.png")
-            tracker.parent_artifact(execution.path / "layers.png")
-        for winner in sweep.winners:
-            tracker.log_weights(winner.trial.trial_id)
-        if sweep.winners:
-            best = sweep.winners[0].trial
-            write_best(
-                execution, sweep, best, context.sweep.resources, execution.path / "best.yaml"
-            )
-            tracker.parent_artifact(execution.path / "best.yaml")
-            assert best.score is not None
-            tracker.parent_metrics({"best/select/cider": best.score})
+            _log_best(sweep, context, tracker)
     status = "KILLED" if interrupted else "FAILED" if errors else "FINISHED"
     tracker.close(
         status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
@@ -81,6 +66,37 @@ def finish(
     return Outcome(
         sweep, execution, interrupted, errors, notes, left_out, _compared(sweep, execution)
     )
+
+
+def _in_a_line(error: str) -> str:
+    """The last line of a traceback says what happened; of any other error, the first does."""
+    first, *rest = error.strip().splitlines() or [""]
+    return rest[-1] if rest and "Traceback" in error else first
+
+
+def _draw(sweep: Sweep, execution: Execution, tracker: Tracker) -> None:
+    """The figures, onto the parent run."""
+    draw_curve(sweep, execution.path / "curve.png")
+    figures = ["curve.png"]
+    if sweep.winners:
+        draw_pareto(sweep, execution.path / "pareto.png")
+        figures.append("pareto.png")
+    if analyses := _analyses(sweep, execution):
+        draw_winners(analyses, execution.path / "layers.png")
+        figures.append("layers.png")
+    for figure in figures:
+        tracker.parent_artifact(execution.path / figure)
+
+
+def _log_best(sweep: Sweep, context: Context, tracker: Tracker) -> None:
+    """The weights of each winner; `best.yaml` and the score of the best of all."""
+    for winner in sweep.winners:
+        tracker.log_weights(winner.trial.trial_id)
+    best, path = sweep.winners[0].trial, context.execution.path / "best.yaml"
+    write_best(context.execution, sweep, best, context.sweep.resources, path)
+    tracker.parent_artifact(path)
+    assert best.score is not None
+    tracker.parent_metrics({"best/select/cider": best.score})
 
 
 def _compared(sweep: Sweep, execution: Execution) -> dict[str, Comparison]:

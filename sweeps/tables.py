@@ -10,6 +10,9 @@ from sweeps.comparison import Comparison
 from sweeps.selection import Sweep, Trial, edge_advice
 from sweeps.space import short_rate
 
+MAX_RATES = 4
+"""More rates that tie with a winner are counted, not named."""
+
 
 def short_share(share: float) -> str:
     """As the paper prints it: two decimals, three where two would leave nothing.
@@ -20,10 +23,6 @@ def short_share(share: float) -> str:
     """
     percent = share * 100
     return f"{percent:.2f} %" if percent >= 0.01 else f"{percent:.3f} %"
-
-
-MAX_RATES = 4
-"""More rates that tie with a winner are counted, not named."""
 
 
 def print_winners(

@@ -80,9 +80,20 @@ class Step:
 
     loss: float
     """Mean over the answer tokens, nats; without the strategy's penalty."""
+    learning_rate: float
+    """Of the schedule, after the step."""
     grad_norm: float
     """Before clipping."""
     penalty: float | None
+
+    def metrics(self) -> dict[str, float]:
+        """By the names of MLflow."""
+        told = {
+            "train/loss": self.loss,
+            "train/lr": self.learning_rate,
+            "train/grad_norm": self.grad_norm,
+        }
+        return told if self.penalty is None else told | {"train/penalty": self.penalty}
 
 
 def train(
@@ -123,6 +134,11 @@ def train(
     if checkpoint is not None and checkpoint.exists():
         step, losses = load_checkpoint(checkpoint, state)
         monitor = LossMonitor(**losses)
+
+    def keep() -> None:
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
+
     order = itertools.islice(sample_order(len(samples), seed=seed), step * config.batch_size, None)
     model.train()
     diverged, tokens, started = False, 0, time.perf_counter()
@@ -136,35 +152,20 @@ def train(
         done = optimizer_step(state, micro, config, step=step, hooks=hooks)
         tokens += sum(int(batch.attention_mask.sum()) for batch in micro)
         diverged = monitor.diverged(done.loss)
-        elapsed = time.perf_counter() - started
-        metrics = {
-            "train/loss": done.loss,
-            "train/lr": float(state.schedule.get_last_lr()[0]),
-            "train/grad_norm": done.grad_norm,
-            "train/tokens_per_s": tokens / elapsed,
-        }
-        if done.penalty is not None:
-            metrics["train/penalty"] = done.penalty
+        tokens_per_s = tokens / (time.perf_counter() - started)
         try:
-            hooks.report(step, metrics)
+            hooks.report(step, done.metrics() | {"train/tokens_per_s": tokens_per_s})
         except (KeyboardInterrupt, SystemExit):  # told to stop: what is trained so far is kept
-            if checkpoint is not None:
-                save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
+            keep()
             raise
         if hooks.after_step is not None and not diverged:
             hooks.after_step(step)
             model.train()
-        if checkpoint is not None and (step % config.checkpoint_every_steps == 0 or step == total):
-            save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
+        if step % config.checkpoint_every_steps == 0 or step == total:
+            keep()
     model.eval()
     elapsed = time.perf_counter() - started
-    return Trained(
-        steps=step,
-        diverged=diverged,
-        final_loss=monitor.mean(monitor.last),
-        train_s=elapsed,
-        tokens_per_s=tokens / elapsed if tokens else 0.0,
-    )
+    return Trained(step, diverged, monitor.mean(monitor.last), elapsed, tokens / elapsed)
 
 
 def start(
@@ -217,7 +218,8 @@ def optimizer_step(
     state.schedule.step()
     state.strategy.after_step(state.model, step)
     state.optimizer.zero_grad(set_to_none=True)
-    return Step(total, float(norm), None if penalty is None else penalty.item())
+    rate = float(state.schedule.get_last_lr()[0])
+    return Step(total, rate, float(norm), None if penalty is None else penalty.item())
 
 
 def answer_loss(

@@ -12,12 +12,19 @@ from typing import Any
 from cluster.errors import AuthenticationError, ClusterError
 from lnt_core import __version__
 from lnt_core.errors import AccessError, LntError
+from sweeps.cli_arguments import (
+    DEFAULT_TRACKING_URI,
+    name_argument,
+    sweep_arguments,
+    tracking_argument,
+    tracking_uri,
+)
 from sweeps.cli_jobs import add_job_commands
+from sweeps.cli_report import add_report_command
 from sweeps.disk import DiskFullError
 from sweeps.settings import quiet_libraries, read_settings
 
 EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_NO_ACCESS, EXIT_INTERRUPTED = 0, 1, 2, 4, 130
-DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,55 +60,31 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     plan = command("plan", _plan, "check a sweep and list its trials; start nothing")
-    _sweep_arguments(plan)
+    sweep_arguments(plan)
     plan.add_argument("--no-files", action="store_true", help="do not look for the files")
     plan.add_argument("--json", action="store_true", help="print one JSON object")
     run = command("run", _run, "run a sweep here, or on a running Ray")
-    _sweep_arguments(run)
+    sweep_arguments(run)
     run.add_argument("--address", help="of a running Ray; left out, Ray is started here")
     run.add_argument("--resume", action="store_true", help="go on with the latest execution")
     best = command("best", _best, "the winner of each strategy, from MLflow")
-    best.add_argument("name", metavar="NAME", help="the sweep's name")
+    name_argument(best)
     best.add_argument("--json", action="store_true", help="print one JSON object")
-    _tracking_argument(best)
     export = command("export", _export, "write best.yaml, the tuned weights and a model card")
-    export.add_argument("name", metavar="NAME", help="the sweep's name")
+    name_argument(export)
     export.add_argument("--strategy", help="whose winner; left out, the best of all")
     export.add_argument("-o", dest="out", type=Path, required=True, metavar="DIR", help="where to")
-    _tracking_argument(export)
     train = command("train", _train, "train once more from an exported best.yaml")
     train.add_argument("best", type=Path, metavar="best.yaml")
     train.add_argument(
         "-o", dest="out", type=Path, default=Path("lnt_train"), metavar="DIR", help="where to"
     )
-    add_job_commands(command, _sweep_arguments)
+    add_job_commands(command)
+    add_report_command(command)
     ui = command("ui", _ui, "the MLflow dashboard on the tracking store")
     ui.add_argument("--port", type=int, default=5000)
-    _tracking_argument(ui)
+    tracking_argument(ui)
     return parser
-
-
-def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("sweep", metavar="SWEEP", help="a sweep file, or a preset's name")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="key.path=value",
-        help="override one value (repeatable)",
-    )
-
-
-def _tracking_argument(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--tracking-uri",
-        help=f"left out: MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}",
-    )
-
-
-def _tracking_uri(args: argparse.Namespace) -> str:
-    return args.tracking_uri or read_settings().tracking_uri or DEFAULT_TRACKING_URI
 
 
 def _load(args: argparse.Namespace) -> Any:
@@ -181,14 +164,15 @@ def _best(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sweeps.best_json import as_json
-    from sweeps.comparison import compare_winners, stored_scores
+    from sweeps.captions import captions_in_store
+    from sweeps.comparison import compare_winners
     from sweeps.selection import read_sweep
     from sweeps.store import connect
     from sweeps.tables import print_winners
 
-    client = connect(_tracking_uri(args))
+    client = connect(tracking_uri(args))
     sweep = read_sweep(client, args.name)
-    compared = compare_winners(sweep, stored_scores(client))
+    compared = compare_winners(sweep, captions_in_store(client))
     if args.json:
         print(json.dumps(as_json(sweep, compared)))
     else:
@@ -201,7 +185,7 @@ def _export(args: argparse.Namespace) -> int:
     from sweeps.space import short_rate
     from sweeps.store import connect
 
-    trial = export(connect(_tracking_uri(args)), args.name, args.strategy, args.out)
+    trial = export(connect(tracking_uri(args)), args.name, args.strategy, args.out)
     rate = short_rate(trial.learning_rate)
     print(f"{trial.strategy} at {rate}, CIDEr {trial.score:.2f}: {args.out}")
     print(f"Train again with: lnt train {args.out / 'best.yaml'}")
@@ -225,7 +209,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _ui(args: argparse.Namespace) -> int:
-    uri = _tracking_uri(args)
+    uri = tracking_uri(args)
     if uri.startswith("http"):
         print(f"The dashboard is at {uri}")
         return EXIT_DONE

@@ -3,15 +3,14 @@
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sweeps.cli_arguments import Command, sweep_arguments
 from sweeps.settings import environment_of, read_settings
 
 if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
 
-Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 STOP_TIMEOUT_S = 660.0
 """More than Ray gives the job (``sweeps.submit.GRACE``)."""
 OPEN_ADVICE = (
@@ -20,15 +19,8 @@ OPEN_ADVICE = (
 )
 
 
-def add_job_commands(
-    command: Command, sweep_arguments: Callable[[argparse.ArgumentParser], None]
-) -> None:
-    """Add the commands.
-
-    Args:
-        command: Adds one, by name, function and help.
-        sweep_arguments: Adds ``SWEEP`` and ``--set``.
-    """
+def add_job_commands(command: Command) -> None:
+    """Add the commands."""
     submit = command("submit", _submit, "run a sweep as a job on a Ray cluster")
     sweep_arguments(submit)
     submit.add_argument(

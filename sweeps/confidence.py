@@ -1,7 +1,7 @@
 """Is the best really better? A paired bootstrap over the images that two trials captioned."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,28 @@ class Difference:
     def tied(self) -> bool:
         """The images cannot tell the two apart."""
         return self.low <= 0.0 <= self.high
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a mean lies, at ``CONFIDENCE``."""
+
+    low: float
+    high: float
+
+
+def mean_interval(scores: Sequence[float]) -> Interval:
+    """Of the mean over images like these, by Student's t.
+
+    Trials are scored on the same images: intervals of two that overlap may still differ clearly,
+    which :func:`paired_difference` tells.
+
+    Args:
+        scores: CIDEr x 100 of each image, at least 2.
+    """
+    mean, error = float(np.mean(scores)), float(stats.sem(scores))
+    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(scores) - 1)) * error
+    return Interval(mean - reach, mean + reach)
 
 
 def paired_difference(

@@ -1,36 +1,58 @@
 """The sweep in one figure: CIDEr against learning rate, a line a strategy."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sweeps.selection import Sweep
 
-NUM_COLOURS = 10
-"""Of matplotlib's cycle; further strategies are dotted."""
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLOURS, NUM_COLOURS = "tab20", 20
+"""Of matplotlib; the strong ones first."""
+DASHED_FROM = 10
+"""Strategies from this one on are dotted."""
+
+
+def colours(sweep: Sweep) -> dict[str, tuple[float, float, float]]:
+    """A colour for each strategy with a winner, the same in every figure."""
+    from matplotlib import colormaps
+
+    strong_first = [*range(0, NUM_COLOURS, 2), *range(1, NUM_COLOURS, 2)]
+    names = sorted(winner.trial.strategy for winner in sweep.winners)
+    palette = colormaps[COLOURS].colors  # type: ignore[attr-defined]
+    return {n: palette[strong_first[i % NUM_COLOURS]] for i, n in enumerate(names)}
 
 
 def draw_curve(sweep: Sweep, path: Path) -> None:
-    """Write the figure as PNG; winners are ringed, the untuned base is the dashed line."""
+    """Write the figure as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    plot_curve(axes, sweep)
+    axes.set_title(f"{sweep.name}: the best rate of each strategy is ringed")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    figure.savefig(path)
+
+
+def plot_curve(axes: "Axes", sweep: Sweep) -> None:
+    """A line a strategy; winners are ringed, the untuned base is the dashed line."""
+    palette = colours(sweep)
     for number, winner in enumerate(sweep.winners):
         strategy = winner.trial.strategy
-        points: dict[float, float] = {}
-        for trial in sweep.trials:
-            if trial.strategy == strategy and trial.score is not None:
-                best = points.get(trial.learning_rate, trial.score)
-                points[trial.learning_rate] = max(best, trial.score)
-        rates = sorted(points)
-        (line,) = axes.plot(
-            rates,
-            [points[rate] for rate in rates],
-            marker="o" if number < NUM_COLOURS else "s",
-            linestyle="-" if number < NUM_COLOURS else ":",
+        points = best_by_rate(sweep, strategy)
+        dotted = sorted(palette).index(strategy) >= DASHED_FROM
+        axes.plot(
+            list(points),
+            list(points.values()),
+            marker="s" if dotted else "o",
+            linestyle=":" if dotted else "-",
             markersize=4,
             label=strategy,
+            color=palette[strategy],
         )
         assert winner.trial.score is not None
         axes.plot(
@@ -40,7 +62,7 @@ def draw_curve(sweep: Sweep, path: Path) -> None:
             markersize=11,
             fillstyle="none",
             markeredgewidth=2,
-            color=line.get_color(),
+            color=palette[strategy],
             zorder=10 + number,
         )
     if sweep.base_score is not None:
@@ -48,7 +70,14 @@ def draw_curve(sweep: Sweep, path: Path) -> None:
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
     axes.set_ylabel(f"CIDEr x 100 ({sweep.metric})")
-    axes.set_title(f"{sweep.name}: the best rate of each strategy is ringed")
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    figure.savefig(path)
+
+
+def best_by_rate(sweep: Sweep, strategy: str) -> dict[float, float]:
+    """The best score of a strategy at each rate, from the smallest rate on."""
+    points: dict[float, float] = {}
+    for trial in sweep.trials:
+        if trial.strategy == strategy and trial.score is not None:
+            best = points.get(trial.learning_rate, trial.score)
+            points[trial.learning_rate] = max(best, trial.score)
+    return dict(sorted(points.items()))

@@ -13,7 +13,7 @@ from lnt_core.trial import CHECKPOINT
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.disk import DiskFullError, disk_full, is_disk_full
-from sweeps.execution import latest_execution, new_execution, read_json, write_json
+from sweeps.execution import BASE, latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
 from sweeps.live import Board
 from sweeps.plan import check_sweep, plan
@@ -66,7 +66,7 @@ def run_sweep(
         tracker = _tracker(context, client)
         try:
             base = _base_scores(context, console)
-            _report_base(tracker, base)
+            _report_base(context, tracker, base)
             interrupted, left_out = _tune(context, tracker, planned, console)
         except Exception as error:
             full = is_disk_full(error)
@@ -154,8 +154,11 @@ def _base_scores(context: Context, console: Console) -> dict[str, float]:
     return scores
 
 
-def _report_base(tracker: Tracker, base: dict[str, float]) -> None:
+def _report_base(context: Context, tracker: Tracker, base: dict[str, float]) -> None:
+    """Its scores, captions and analysis onto the parent run."""
     tracker.parent_metrics({f"base/{name}": value for name, value in base.items()})
+    for path in sorted((context.execution.path / BASE).iterdir()):
+        tracker.parent_artifact(path, folder=BASE)
 
 
 def _tune(

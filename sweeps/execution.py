@@ -2,7 +2,7 @@
 
 <storage>/<sweep>/<execution>/
     sweep.yaml, execution.json        what was asked for
-    base.json                         the untuned base's score
+    base.json, base/                  the untuned base's score; its captions, samples for the report
     trials/<trial id>/                trial.yaml, events.jsonl, checkpoint.pt, result.json, ...
         tracked.json                  which MLflow run the trial is, and how far it was sent
     curve.png, best.yaml              the outcome
@@ -27,6 +27,8 @@ from sweeps.config import SweepConfig
 
 RESULT = "result.json"
 TRIAL = "trial.yaml"
+BASE = "base"
+"""Folder of what the untuned base gave; in MLflow too."""
 TRACKED = "tracked.json"
 KILLS = "killed_for_memory"
 """How often Ray's memory monitor killed the trial."""

@@ -1,23 +1,29 @@
 """The end of a sweep: winners, their weights, the figure, and the parent run closed."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from lnt_core.analysis.trial_analysis import ANALYSIS
-from sweeps.comparison import CAPTIONS, Comparison, ImageScores, compare_winners, read_scores
+from sweeps.captions import captions_on_disk
+from sweeps.comparison import Comparison, compare_winners
 from sweeps.curve import draw_curve
-from sweeps.execution import Execution, read_json
+from sweeps.execution import BASE, Execution, read_json
 from sweeps.export import write_best
 from sweeps.layers import Analysis, draw_winners
 from sweeps.pareto_figure import draw_pareto
-from sweeps.selection import Sweep, Trial, read_sweep
+from sweeps.report.content import gather, in_a_line
+from sweeps.report.write import write_report
+from sweeps.selection import Sweep, read_sweep
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,7 +55,8 @@ def finish(
     """Winners, their weights, the figure; then the parent run is closed."""
     execution = context.execution
     failed = [r for r in execution.results().values() if r.status == "failed"]
-    errors = tuple(_in_a_line(result.error) for result in failed)
+    errors = tuple(in_a_line(result.error) for result in failed)
+    status = "KILLED" if interrupted else "FAILED" if errors else "FINISHED"
     if interrupted:
         tracker.interrupted()
     tracker.flush()
@@ -58,20 +65,21 @@ def finish(
         _draw(sweep, execution, tracker)
         if sweep.winners:
             _log_best(sweep, context, tracker)
-    status = "KILLED" if interrupted else "FAILED" if errors else "FINISHED"
+        sweep_at_end = replace(sweep, status=status)
+        tracker.later(lambda: _log_report(client, sweep_at_end, execution))
     tracker.close(
         status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
     )
     notes = tuple(r.note for r in execution.results().values() if r.note)
     return Outcome(
-        sweep, execution, interrupted, errors, notes, left_out, _compared(sweep, execution)
+        sweep,
+        execution,
+        interrupted,
+        errors,
+        notes,
+        left_out,
+        compare_winners(sweep, captions_on_disk(execution)),
     )
-
-
-def _in_a_line(error: str) -> str:
-    """The last line of a traceback says what happened; of any other error, the first does."""
-    first, *rest = error.strip().splitlines() or [""]
-    return rest[-1] if rest and "Traceback" in error else first
 
 
 def _draw(sweep: Sweep, execution: Execution, tracker: Tracker) -> None:
@@ -99,19 +107,25 @@ def _log_best(sweep: Sweep, context: Context, tracker: Tracker) -> None:
     tracker.parent_metrics({"best/select/cider": best.score})
 
 
-def _compared(sweep: Sweep, execution: Execution) -> dict[str, Comparison]:
-    """From the captions on disk."""
+def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> None:
+    """The page that `lnt report` writes, onto the parent run."""
+    from mlflow.exceptions import MlflowException
 
-    def scores_of(trial: Trial) -> ImageScores | None:
-        path = execution.trial(trial.trial_id) / CAPTIONS
-        return read_scores(path) if path.exists() else None
-
-    return compare_winners(sweep, scores_of)
+    path = execution.path / "report.html"
+    try:
+        content = gather(client, sweep, captions_on_disk(execution))
+        path.write_text(write_report(content, "html"), encoding="utf-8")
+    except MlflowException:
+        raise  # is tried again
+    except Exception:  # a page that fails would be tried for ever
+        logger.exception("there is no report of %s", sweep.name)
+        return
+    client.log_artifact(sweep.run_id, str(path))
 
 
 def _analyses(sweep: Sweep, execution: Execution) -> list[tuple[str, Analysis]]:
     """Of the untuned base and of each winner, the best first."""
-    found = [("untuned base", execution.path / "base" / ANALYSIS)]
+    found = [("untuned base", execution.path / BASE / ANALYSIS)]
     for winner in sweep.winners:
         found.append((winner.trial.variant, execution.trial(winner.trial.trial_id) / ANALYSIS))
     return [(name, read_json(path)) for name, path in found if path.exists()]

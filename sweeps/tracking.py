@@ -76,9 +76,13 @@ class Tracker:
         event = Event(0, int(time.time() * 1000), metrics)
         self._outbox.put(lambda: self._runs.log_metrics(self.parent_id, [event]))
 
-    def parent_artifact(self, path: Path) -> None:
-        """Add a file to the parent run."""
-        self._outbox.put(lambda: self._client.log_artifact(self.parent_id, str(path)))
+    def parent_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Add a file to the parent run, into a folder there if one is named."""
+        self._outbox.put(lambda: self._client.log_artifact(self.parent_id, str(path), folder))
+
+    def later(self, order: Callable[[], None]) -> None:
+        """Do this when all before it is sent; tried again for as long as MLflow is away."""
+        self._outbox.put(order)
 
     def flush(self) -> None:
         """Wait until every order so far is carried out."""

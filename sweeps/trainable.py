@@ -18,7 +18,7 @@ from lnt_core.identity import trial_id
 from sweeps.config import ResourcesConfig, SweepConfig
 from sweeps.disk import is_disk_full
 from sweeps.events import EVENTS, EventLog
-from sweeps.execution import RAN, TRIAL, Execution, Result
+from sweeps.execution import BASE, RAN, TRIAL, Execution, Result
 from sweeps.memory import num_kills, run_in_memory
 from sweeps.space import Point, strategies, trial_config
 from sweeps.values import value_combinations
@@ -80,12 +80,14 @@ def prepare_base(context: Context, point: dict[str, Any]) -> dict[str, float]:
     """Build what all trials share (tiny model, scenes, stage 1), and score the untuned base."""
     from lnt_core.analysis.trial_analysis import analyse
     from lnt_core.trial import evaluate
+    from sweeps.samples import SAMPLES, write_samples
 
     config = context.config(point)
     prepared = worker_for(context.sweep.resources, context.cache).prepare(config)
-    model, out = prepared.base.trial_copy(), context.execution.path / "base"
+    model, out = prepared.base.trial_copy(), context.execution.path / BASE
     bf16 = config.train.precision == "bf16"
     scores = evaluate(model, prepared, out, bf16=bf16)
+    write_samples(prepared.select.items, out / SAMPLES, seed=config.seed)
     return scores | analyse(model, prepared, out, bf16=bf16)
 
 

@@ -43,11 +43,12 @@ class CaptioningTask:
     def __init__(
         self, select: SelectConfig, split: str, conversations: Conversations, *, seed: int
     ) -> None:
-        self._items = load_captioned(select, split)
-        self._scorer = CiderScorer([item.references for item in self._items])
+        self.items = load_captioned(select, split)
+        """The images, in the order of :class:`Captioned`."""
+        self._scorer = CiderScorer([item.references for item in self.items])
         self._select = select
         examples = text_examples(select, seed=seed)
-        self.images = [item.image for item in self._items]
+        self.images = [item.image for item in self.items]
         self._tokenizer = conversations.tokenizer
         self.prompt_ids = conversations.encode_prompt(select.prompt, examples=examples)
         self.prompt = conversations.prompt_text(select.prompt, examples=examples)
@@ -62,11 +63,11 @@ class CaptioningTask:
         """Caption every image of the split with ``model`` and score it."""
         captions: list[str] = []
         model.eval()
-        for start in range(0, len(self._items), self._select.batch_size):
-            chunk = self._items[start : start + self._select.batch_size]
+        for start in range(0, len(self.items), self._select.batch_size):
+            chunk = self.items[start : start + self._select.batch_size]
             captions += self._generate(model, store, chunk, bf16=bf16)
         return Captioned(
-            tuple(item.image.name for item in self._items),
+            tuple(item.image.name for item in self.items),
             tuple(captions),
             tuple(self._scorer.scores(captions)),
         )

@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from sweeps.best_json import as_json
-from sweeps.comparison import CAPTIONS, compare_winners, read_scores
+from sweeps.captions import CAPTIONS, Caption, read_captions
+from sweeps.comparison import compare_winners
 from sweeps.selection import Sweep
 from sweeps.tables import print_winners
 from tests.sweeps.test_selection import trial
@@ -49,11 +50,12 @@ def asked() -> list[str]:
 
 @pytest.fixture
 def compared(sweep, asked):
-    def scores_of(one):
+    def captions_of(one):
         asked.append(one.run_id)
-        return SCORES.get(one.run_id)
+        known = SCORES.get(one.run_id)
+        return known and {image: Caption("a dog", score) for image, score in known.items()}
 
-    return compare_winners(sweep, scores_of)
+    return compare_winners(sweep, captions_of)
 
 
 def test_rates_that_are_as_good_are_tied_until_one_is_told_apart(compared, asked) -> None:
@@ -90,4 +92,4 @@ def test_ties_are_printed_and_in_the_json(sweep, compared) -> None:
 def test_scores_are_read_from_a_trials_captions(tmp_path) -> None:
     rows = [{"image": "a.jpg", "caption": "a cat", "cider": 1.5}]
     (tmp_path / CAPTIONS).write_text("\n".join(map(json.dumps, rows)) + "\n")
-    assert read_scores(tmp_path / CAPTIONS) == {"a.jpg": 1.5}
+    assert read_captions(tmp_path / CAPTIONS) == {"a.jpg": Caption("a cat", 1.5)}

@@ -1,0 +1,73 @@
+"""What each trial wrote under the images: from MLflow, or from an execution's folder."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
+
+from sweeps.execution import Execution
+from sweeps.selection import Trial
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CAPTIONS = "captions_select.jsonl"
+"""Of each trial: a row an image."""
+
+
+@dataclass(frozen=True)
+class Caption:
+    """A caption and its CIDEr x 100."""
+
+    text: str
+    cider: float
+
+
+Read = TypeVar("Read")
+Captions = Mapping[str, Caption]
+"""By the image's name."""
+CaptionsOf = Callable[[Trial], Captions | None]
+"""None for a trial whose captions nobody has."""
+
+
+def read_captions(path: Path) -> Captions:
+    """Of a file of captions."""
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row["image"]: Caption(row["caption"], row["cider"]) for row in rows}
+
+
+def captions_on_disk(execution: Execution) -> CaptionsOf:
+    """Of the trials of an execution whose folder is here."""
+
+    def of(trial: Trial) -> Captions | None:
+        path = execution.trial(trial.trial_id) / CAPTIONS
+        return read_captions(path) if path.exists() else None
+
+    return of
+
+
+def captions_in_store(client: "MlflowClient") -> CaptionsOf:
+    """From the artifacts in MLflow; fetched once."""
+    known: dict[str, Captions | None] = {}
+
+    def of(trial: Trial) -> Captions | None:
+        if trial.run_id not in known:
+            known[trial.run_id] = read_artifact(client, trial.run_id, CAPTIONS, read_captions)
+        return known[trial.run_id]
+
+    return of
+
+
+def read_artifact(
+    client: "MlflowClient", run_id: str, name: str, read: Callable[[Path], Read]
+) -> Read | None:
+    """What ``read`` makes of an artifact; None if it is not there."""
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory() as folder:
+        try:
+            return read(Path(client.download_artifacts(run_id, name, folder)))
+        except (MlflowException, OSError):  # an older sweep, or artifacts were cleared
+            return None

@@ -1,0 +1,42 @@
+"""Arguments that several commands of `lnt` take."""
+
+import argparse
+from collections.abc import Callable
+
+from sweeps.settings import read_settings
+
+Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+"""Adds a command by its name, its function and its help."""
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+
+
+def sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ``SWEEP`` and ``--set``."""
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep file, or a preset's name")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="key.path=value",
+        help="override one value (repeatable)",
+    )
+
+
+def name_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``NAME`` and ``--tracking-uri``: a sweep in a tracking store."""
+    parser.add_argument("name", metavar="NAME", help="the sweep's name")
+    tracking_argument(parser)
+
+
+def tracking_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--tracking-uri``."""
+    parser.add_argument(
+        "--tracking-uri",
+        help=f"left out: MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}",
+    )
+
+
+def tracking_uri(args: argparse.Namespace) -> str:
+    """Where to read: as told, or as the environment says."""
+    return args.tracking_uri or read_settings().tracking_uri or DEFAULT_TRACKING_URI

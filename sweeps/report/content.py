@@ -1,0 +1,115 @@
+"""Everything a report says, gathered from MLflow alone."""
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from sweeps.captions import CAPTIONS, Captions, CaptionsOf, read_artifact, read_captions
+from sweeps.comparison import Comparison, compare_winners, image_scores
+from sweeps.confidence import Interval, mean_interval
+from sweeps.execution import BASE
+from sweeps.samples import SAMPLES, Sample, read_samples
+from sweeps.selection import Sweep, Trial
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+MAX_POINTS = 60
+"""Of a curve of losses; more are averaged in groups."""
+Losses = Sequence[tuple[float, float]]
+"""Step and loss, nats per answer token."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A trial that failed or diverged."""
+
+    name: str
+    status: str
+    error: str
+    """In a line; empty if there was none."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report says."""
+
+    sweep: Sweep
+    started: datetime.datetime
+    gpus_per_trial: float
+    tags: Mapping[str, str]
+    """Of the parent run: versions, commit, data."""
+    compared: Mapping[str, Comparison]
+    bands: Mapping[str, Interval]
+    """By run: where the mean over more such images would lie."""
+    losses: Mapping[str, Losses]
+    """By strategy, of its winner."""
+    samples: Sequence[Sample]
+    captions: Sequence[tuple[str, Captions]]
+    """Of the untuned base, the winner and the runner-up, with their names."""
+    failures: Sequence[Failure]
+    sweep_yaml: str
+
+
+def gather(client: "MlflowClient", sweep: Sweep, captions_of: CaptionsOf) -> Content:
+    """Read what the report needs.
+
+    Args:
+        client: Of the tracking store.
+        sweep: Of :func:`sweeps.selection.read_sweep`.
+        captions_of: Of its trials.
+    """
+    parent = client.get_run(sweep.run_id)
+    scored = {t.run_id: image_scores(captions_of, t) for t in sweep.trials if t.score is not None}
+    unscored = [t for t in sweep.trials if t.status in ("failed", "diverged")]
+    return Content(
+        sweep=sweep,
+        started=datetime.datetime.fromtimestamp(parent.info.start_time / 1000, datetime.UTC),
+        gpus_per_trial=float(parent.data.params.get("resources.gpus_per_trial", 0)),
+        tags=parent.data.tags,
+        compared=compare_winners(sweep, captions_of),
+        bands={
+            run_id: mean_interval(list(scores.values()))
+            for run_id, scores in scored.items()
+            if scores
+        },
+        losses={w.trial.strategy: _losses(client, w.trial) for w in sweep.winners},
+        samples=read_artifact(client, sweep.run_id, f"{BASE}/{SAMPLES}", read_samples) or (),
+        captions=_captions(client, sweep, captions_of),
+        failures=[_failure(client, trial) for trial in unscored],
+        sweep_yaml=read_artifact(client, sweep.run_id, "sweep.yaml", Path.read_text) or "",
+    )
+
+
+def _losses(client: "MlflowClient", trial: Trial) -> Losses:
+    """Thinned to ``MAX_POINTS`` by averaging neighbours."""
+    history = client.get_metric_history(trial.run_id, "train/loss")
+    points = sorted((point.step, point.value) for point in history)
+    size = -(-len(points) // MAX_POINTS) or 1
+    groups = (points[start : start + size] for start in range(0, len(points), size))
+    return [(fmean(x for x, _ in group), fmean(y for _, y in group)) for group in groups]
+
+
+def _captions(
+    client: "MlflowClient", sweep: Sweep, captions_of: CaptionsOf
+) -> list[tuple[str, Captions]]:
+    base = read_artifact(client, sweep.run_id, f"{BASE}/{CAPTIONS}", read_captions)
+    found = [("untuned base", base)]
+    found += [(winner.trial.variant, captions_of(winner.trial)) for winner in sweep.winners[:2]]
+    return [(name, captions) for name, captions in found if captions is not None]
+
+
+def _failure(client: "MlflowClient", trial: Trial) -> Failure:
+    run: Run = client.get_run(trial.run_id)
+    error = read_artifact(client, trial.run_id, "error.txt", Path.read_text) or ""
+    return Failure(run.info.run_name, trial.status, in_a_line(error))
+
+
+def in_a_line(error: str) -> str:
+    """The last line of a traceback says what happened; of any other error, the first does."""
+    first, *rest = error.strip().splitlines() or [""]
+    return rest[-1] if rest and "Traceback" in error else first

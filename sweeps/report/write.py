@@ -1,0 +1,77 @@
+"""A report in one of its forms: a self-contained page, Markdown, or a LaTeX table."""
+
+from collections import Counter
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from sweeps.report.content import Content
+from sweeps.report.figures import band_figures, curve_figure, loss_figure, pareto_figures
+from sweeps.report.table import latex, markdown, results_table
+from sweeps.selection import edge_advice
+from sweeps.space import short_rate
+from sweeps.tables import ties
+
+FORMATS = ("html", "md", "latex")
+
+
+def write_report(content: Content, form: str) -> str:
+    """The text of a report.
+
+    Args:
+        content: Of :func:`sweeps.report.content.gather`.
+        form: One of ``FORMATS``.
+    """
+    if form == "latex":
+        caption = f"{content.sweep.name}: CIDEr x 100, {content.sweep.metric}."
+        return latex(results_table(content), caption=caption, label=content.sweep.name) + "\n"
+    environment = jinja2.Environment(
+        autoescape=form == "html",
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    template = files("sweeps.report").joinpath(f"report.{form}.jinja").read_text(encoding="utf-8")
+    return environment.from_string(template).render(_values(content, form)).strip() + "\n"
+
+
+def _values(content: Content, form: str) -> dict[str, Any]:
+    sweep, table = content.sweep, results_table(content)
+    others = Counter(trial.status for trial in sweep.trials if trial.status != "finished")
+    values: dict[str, Any] = {
+        "content": content,
+        "sweep": sweep,
+        "lead": lead(content),
+        "notes": [*ties(sweep, content.compared), *edge_advice(sweep.winners)],
+        "table": table,
+        "unfinished": ", ".join(f"{count} {status}" for status, count in sorted(others.items())),
+    }
+    if form == "md":
+        return values | {"markdown": markdown(table)}
+    return values | {
+        "curve": Markup(curve_figure(content)) if sweep.winners else "",
+        "bands": [Markup(figure) for figure in band_figures(content)],
+        "losses": Markup(loss_figure(content)) if sweep.winners else "",
+        "pareto": [Markup(figure) for figure in pareto_figures(content)] if sweep.winners else [],
+    }
+
+
+def lead(content: Content) -> str:
+    """The outcome in a sentence or two."""
+    sweep = content.sweep
+    if not sweep.winners:
+        return f"None of {len(sweep.trials)} trials has a score."
+    best = sweep.winners[0].trial
+    assert best.score is not None
+    told = (
+        f"The best of {len(sweep.trials)} trials is {best.variant} at learning rate "
+        f"{short_rate(best.learning_rate)}: CIDEr {best.score:.2f}"
+    )
+    if sweep.base_score is not None:
+        told += f", where the untuned base has {sweep.base_score:.2f}"
+    tied = [s for s, c in content.compared.items() if c.behind_best and c.behind_best.tied]
+    if tied:
+        told += f". These images cannot tell it from {' and '.join(tied)}"
+    return f"{told}."

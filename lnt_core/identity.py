@@ -32,7 +32,7 @@ def align_id(config: TrialConfig) -> str:
         {
             "model": _model_identity(config),
             "align": config.align.model_dump(mode="json"),
-            "data": _stage_sha256(stage),
+            "data": stage_sha256(stage),
             "frozen_precision": config.train.precision,
         }
     )[:ID_LENGTH]
@@ -41,7 +41,7 @@ def align_id(config: TrialConfig) -> str:
 def data_sha256(data: DataConfig) -> str:
     """Hash of annotations, and of the images' names and sizes, of every stage."""
     stages = {"align": data.align, "tune": data.tune, "select": data.select, "scenes": data.scenes}
-    return _sha256({k: _stage_sha256(v) for k, v in stages.items() if v is not None})
+    return _sha256({k: stage_sha256(v) for k, v in stages.items() if v is not None})
 
 
 def _model_identity(config: TrialConfig) -> dict[str, Any]:
@@ -50,13 +50,13 @@ def _model_identity(config: TrialConfig) -> dict[str, Any]:
     if tiny and not isinstance(tiny, bool):
         content["tiny"] = {
             "text": _file_sha256(tiny.text) if tiny.text else None,
-            "pairs": _stage_sha256(tiny.pairs) if tiny.pairs else None,
+            "pairs": stage_sha256(tiny.pairs) if tiny.pairs else None,
         }
     return content
 
 
 @lru_cache(maxsize=64)
-def _stage_sha256(stage: Any) -> str:
+def stage_sha256(stage: Any) -> str:
     """Configs are frozen, hence hashable; files are taken not to change while a sweep runs."""
     if not isinstance(stage, DatasetConfig | SelectConfig):
         return _sha256(stage.model_dump(mode="json"))

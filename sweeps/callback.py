@@ -7,11 +7,12 @@ from typing import Any
 from ray import tune
 
 from lnt_core.identity import data_sha256, trial_id
+from sweeps.dashboard import NOTE, trial_note
 from sweeps.execution import Result
 from sweeps.live import Board
 from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
-from sweeps.runs import NOTE, TrialRun
-from sweeps.space import label, options_text
+from sweeps.runs import TrialRun
+from sweeps.space import label, options_text, short_rate
 from sweeps.tracking import Tracker
 from sweeps.trainable import DISK_FULL, LEFT_OUT, Context
 from sweeps.tune_faults import is_killed_for_memory
@@ -140,8 +141,9 @@ def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> 
         "lnt.kind": "trial",
         "lnt.strategy": config.strategy.name,
         "lnt.data_sha256": data_sha256(config.data),
-        NOTE: f"Strategy {config.strategy.name} at learning rate "
-        f"{config.learning_rate:g}, one trial of the sweep {context.sweep.name}.",
+        NOTE: trial_note(
+            config.strategy.name, short_rate(rate), context.sweep.name, trial_id(config)
+        ),
     }
     if options := options_text(strategy, values):
         own["lnt.options"] = options

@@ -152,6 +152,8 @@ class TrackingConfig(Frozen):
     """As MLflow takes it; a relative path is relative to the working folder."""
     storage: str = "lnt_runs"
     """Folder of checkpoints, captions and weights; on a cluster one that every node sees."""
+    system_metrics_every_s: float = Field(default=10.0, ge=0)
+    """How often each trial notes how busy its node is (CPU, memory, GPUs); 0: never."""
 
 
 class SweepConfig(Frozen):

@@ -12,6 +12,7 @@ from lnt_core.identity import trial_id
 from lnt_core.trial import CHECKPOINT
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
+from sweeps.datasets import dataset_inputs
 from sweeps.disk import DiskFullError, disk_full, is_disk_full
 from sweeps.execution import BASE, latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
@@ -124,6 +125,7 @@ def _tracker(context: Context, client: "MlflowClient") -> Tracker:
         context.execution,
         tags=provenance_tags(context.sweep),
         params=flat(sweep.model_dump(mode="json", exclude={"name"}, exclude_none=True)),
+        datasets=dataset_inputs(sweep.trial_data),
     )
     tracker.parent_artifact(context.execution.path / "sweep.yaml")
     return tracker

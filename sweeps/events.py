@@ -5,6 +5,7 @@ So a trial never waits for the tracking server, and nothing is lost when it is a
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -38,15 +39,21 @@ class EventLog:
             if end < path.stat().st_size:
                 os.truncate(path, end)  # a line torn by a kill
         self._file = path.open("ab")
+        self._lock = threading.Lock()  # the trial and its samples of the system write at once
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Append the metrics that are newer than what stands there."""
-        event = newer(Event(step, int(time.time() * 1000), metrics), self._last)
-        if not event.metrics:
-            return
-        line = json.dumps([event.step, event.time_ms, event.metrics])
-        self._file.write(line.encode() + b"\n")
-        self._file.flush()
+        with self._lock:
+            event = newer(Event(step, int(time.time() * 1000), metrics), self._last)
+            if not event.metrics:
+                return
+            line = json.dumps([event.step, event.time_ms, event.metrics])
+            self._file.write(line.encode() + b"\n")
+            self._file.flush()
+
+    def last_step(self, key: str) -> int:
+        """The last step that stands there of a metric; -1 if none does."""
+        return self._last.get(key, -1)
 
     def close(self) -> None:
         """Close the file."""

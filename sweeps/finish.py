@@ -10,12 +10,13 @@ from lnt_core.analysis.trial_analysis import ANALYSIS
 from sweeps.captions import captions_on_disk
 from sweeps.comparison import Comparison, compare_winners
 from sweeps.curve import draw_curve
+from sweeps.dashboard import NOTE, parent_note
 from sweeps.execution import BASE, Execution, read_json
 from sweeps.export import write_best
 from sweeps.layers import Analysis, draw_winners
 from sweeps.pareto_figure import draw_pareto
 from sweeps.report.content import gather, in_a_line
-from sweeps.report.write import write_report
+from sweeps.report.write import lead, write_report
 from sweeps.selection import Sweep, read_sweep
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context
@@ -121,6 +122,9 @@ def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> N
         logger.exception("there is no report of %s", sweep.name)
         return
     client.log_artifact(sweep.run_id, str(path))
+    experiment_id = client.get_run(sweep.run_id).info.experiment_id
+    note = parent_note(experiment_id, sweep.run_id, sweep.name, lead=lead(content), report=True)
+    client.set_tag(sweep.run_id, NOTE, note)
 
 
 def _analyses(sweep: Sweep, execution: Execution) -> list[tuple[str, Analysis]]:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
+from sweeps.dashboard import NOTE
+from sweeps.datasets import dataset_inputs
 from sweeps.events import EVENTS, Event, newer, read_events
 from sweeps.execution import TRACKED, Execution, Result, read_json, write_json
 from sweeps.layers import draw_layers
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NOTE = "mlflow.note.content"
-"""The tag that MLflow shows as a run's description."""
 MAX_METRICS = 1000
 """Of one request; MLflow's own limit."""
 ARTIFACTS = ("*.jsonl", "*.yaml", ANALYSIS, "*.png")
@@ -89,6 +89,7 @@ class TrialRuns:
         if known is None:
             known = Tracked(self._find(trial.trial_id) or self._create(trial))
             self._log_params(known.run_id, trial.config)
+            self._client.log_inputs(known.run_id, dataset_inputs(trial.config.data))
         else:
             self._client.update_run(known.run_id, status="RUNNING")
             note = {NOTE: trial.tags[NOTE]} if NOTE in trial.tags else {}

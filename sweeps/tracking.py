@@ -8,16 +8,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
 
 from lnt_core.trial import WEIGHTS
+from sweeps.dashboard import NOTE, VIEW, parent_note, trials_view, view_key
 from sweeps.events import Event
 from sweeps.execution import Execution, Result
 from sweeps.outbox import Outbox
-from sweeps.runs import NOTE, TrialRun, TrialRuns
+from sweeps.runs import TrialRun, TrialRuns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 
 class Tracker:
@@ -29,6 +30,7 @@ class Tracker:
         execution: Whose trials are sent.
         tags: Of the parent run.
         params: Of the parent run, flat.
+        datasets: Of the parent run.
     """
 
     def __init__(
@@ -39,11 +41,12 @@ class Tracker:
         *,
         tags: dict[str, str],
         params: dict[str, str],
+        datasets: list["DatasetInput"],
     ) -> None:
         self._client = client
         self._experiment_id = experiment_id
         self._execution = execution
-        self.parent_id = self._parent(tags, params)
+        self.parent_id = self._parent(tags, params, datasets)
         self._runs = TrialRuns(client, experiment_id, self.parent_id, execution)
         self._outbox = Outbox("mlflow", self._runs.send_events)
 
@@ -110,7 +113,9 @@ class Tracker:
         """CPU seconds spent on MLflow so far."""
         return self._outbox.busy_s
 
-    def _parent(self, tags: dict[str, str], params: dict[str, str]) -> str:
+    def _parent(
+        self, tags: dict[str, str], params: dict[str, str], datasets: list["DatasetInput"]
+    ) -> str:
         from mlflow.entities import Param
 
         execution = {"lnt.kind": "sweep", "lnt.execution": self._execution.id}
@@ -126,20 +131,13 @@ class Tracker:
             self._experiment_id, run_name=tags["lnt.sweep"], tags=tags | execution
         )
         self._client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])
-        self._client.set_tag(run.info.run_id, NOTE, self._note(run.info.run_id))
-        return str(run.info.run_id)
-
-    def _note(self, parent_id: str) -> str:
-        """Markdown on the parent's page: MLflow shows nested runs folded away."""
-        query = urlencode(
-            {
-                "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_id}'",
-                "orderByKey": "metrics.`select/cider`",
-                "orderByAsc": "false",
-            },
-            quote_via=quote,
-        )
-        return f"[All trials, the best first](#/experiments/{self._experiment_id}/runs?{query})"
+        run_id = str(run.info.run_id)
+        self._client.log_inputs(run_id, datasets)
+        view = f"{VIEW}{view_key(run_id)}"
+        self._client.set_experiment_tag(self._experiment_id, view, trials_view(run_id))
+        note = parent_note(self._experiment_id, run_id, tags["lnt.sweep"])
+        self._client.set_tag(run_id, NOTE, note)
+        return run_id
 
 
 def _nothing(_: object) -> None:

@@ -21,6 +21,7 @@ from sweeps.events import EVENTS, EventLog
 from sweeps.execution import BASE, RAN, TRIAL, Execution, Result
 from sweeps.memory import num_kills, run_in_memory
 from sweeps.space import Point, strategies, trial_config
+from sweeps.system_metrics import SystemMetrics
 from sweeps.values import value_combinations
 
 if TYPE_CHECKING:
@@ -151,11 +152,12 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
     progress = _Progress(events, name)
     try:
         worker = worker_for(context.sweep.resources, context.cache)
-        done, ran, note = run_in_memory(
-            config,
-            lambda chosen: run_trial(chosen, out=out, report=progress, worker=worker),
-            num_kills=num_kills(out),
-        )
+        with SystemMetrics(events, context.sweep.tracking.system_metrics_every_s):
+            done, ran, note = run_in_memory(
+                config,
+                lambda chosen: run_trial(chosen, out=out, report=progress, worker=worker),
+                num_kills=num_kills(out),
+            )
         if note:
             _write_config(ran, out / RAN)
         against_peak = utilisation(done.metrics, context.sweep.resources)

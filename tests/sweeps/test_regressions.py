@@ -141,7 +141,9 @@ def sweep_of(folder, name: str, seed: int) -> SweepConfig:
 def tracked(client, sweep, execution) -> Tracker:
     params = flat(sweep.model_dump(mode="json", exclude={"name"}, exclude_none=True))
     tags = {"lnt.sweep": sweep.name}
-    return Tracker(client, experiment_id(client, sweep.name), execution, tags=tags, params=params)
+    return Tracker(
+        client, experiment_id(client, sweep.name), execution, tags=tags, params=params, datasets=[]
+    )
 
 
 def run_one(sweep, execution, tracker, score: float) -> None:

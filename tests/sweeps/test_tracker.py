@@ -48,6 +48,7 @@ def tracker(client, sweep, execution) -> Tracker:
         execution,
         tags={"lnt.sweep": sweep.name},
         params={"seed": "0"},
+        datasets=[],
     )
 
 

@@ -1,0 +1,69 @@
+"""The data of a trial as MLflow's datasets: which files, which split, which content."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lnt_core.config import DataConfig, DatasetConfig, SelectConfig
+from lnt_core.identity import stage_sha256
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+
+DIGEST_LENGTH = 36
+"""MLflow takes no more."""
+CONTEXT = "mlflow.data.context"
+"""The tag that MLflow shows as what a run used a dataset for."""
+
+
+def dataset_inputs(data: DataConfig) -> list["DatasetInput"]:
+    """One for each use of the data: aligning, training, choosing, reporting."""
+    if data.scenes is not None:
+        digest = stage_sha256(data.scenes)
+        source = {"tags": {"mlflow.source.name": "lnt_core.data.scenes"}}
+        size = data.scenes.model_dump(mode="json")
+        return [
+            _input(f"scenes {split}", digest, "code", source, size, context)
+            for context, split in (("training", "train"), ("validation", "val"), ("test", "test"))
+        ]
+    found = [
+        _of_files(stage, context)
+        for stage, context in ((data.align, "align"), (data.tune, "training"))
+        if stage is not None
+    ]
+    if data.select is not None:
+        select = data.select
+        uses = {"validation": select.split, "test": select.report_split}
+        for context, split in uses.items():
+            if split:
+                found.append(_of_files(select, context, split))
+    return found
+
+
+def _of_files(stage: DatasetConfig | SelectConfig, context: str, split: str = "") -> "DatasetInput":
+    name = f"{Path(stage.annotations).stem} {split}".strip()
+    profile = {"annotations": stage.annotations, "images": stage.images}
+    profile |= {"split": split} if split else {}
+    source = {"uri": stage.annotations}
+    return _input(name, stage_sha256(stage), "local", source, profile, context)
+
+
+def _input(
+    name: str,
+    digest: str,
+    source_type: str,
+    source: Mapping[str, object],
+    profile: Mapping[str, object],
+    context: str,
+) -> "DatasetInput":
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=name,
+        digest=digest[:DIGEST_LENGTH],
+        source_type=source_type,
+        source=json.dumps(source),
+        profile=json.dumps(profile),
+    )
+    return DatasetInput(dataset, [InputTag(CONTEXT, context)])

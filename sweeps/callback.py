@@ -10,6 +10,7 @@ from lnt_core.identity import data_sha256, trial_id
 from sweeps.execution import Result
 from sweeps.live import Board
 from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
+from sweeps.queue import PointQueue
 from sweeps.runs import NOTE, TrialRun
 from sweeps.space import label, options_text
 from sweeps.tracking import Tracker
@@ -25,9 +26,15 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     """
 
     def __init__(
-        self, context: Context, tracker: Tracker, board: Board, tags: dict[str, str]
+        self,
+        context: Context,
+        tracker: Tracker,
+        board: Board,
+        queue: PointQueue,
+        tags: dict[str, str],
     ) -> None:
         self._context = context
+        self._queue = queue
         self._tracker = tracker
         self._board = board
         self._tags = tags
@@ -45,6 +52,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial was given its resources."""
+        self._queue.started(trial.trial_id)
         run = self._run(trial)
         self._started_s[run.trial_id] = time.monotonic()
         self._tracker.started(run)
@@ -104,8 +112,8 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def _run(self, trial: Any) -> TrialRun:
         if trial.trial_id not in self._trials:
-            point = trial.config.get("point", trial.config)
-            self._trials[trial.trial_id] = trial_run(self._context, point, self._tags)
+            run = trial_run(self._context, trial.config["point"], self._tags)
+            self._trials[trial.trial_id] = run
         return self._trials[trial.trial_id]
 
 

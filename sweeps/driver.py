@@ -1,5 +1,6 @@
 """Runs a sweep: checks, prepares what trials share, lets Ray Tune schedule, picks the winners."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -13,12 +14,13 @@ from lnt_core.trial import CHECKPOINT
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.disk import DiskFullError, disk_full, is_disk_full
-from sweeps.execution import latest_execution, new_execution, read_json, write_json
+from sweeps.execution import Result, latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
 from sweeps.live import Board
 from sweeps.plan import check_sweep, plan
 from sweeps.plan_table import too_big
 from sweeps.provenance import provenance_tags
+from sweeps.queue import PointQueue
 from sweeps.ray_start import start_ray
 from sweeps.runs import flat
 from sweeps.search import Point, asha, optuna_search, point_of
@@ -176,18 +178,31 @@ def _tune(
         del done[name]
     num_trials = sweep.search.num_trials or len(planned)
     with Board(console, num_trials=num_trials, num_done=len(done)) as board:
-        callback = DriverCallback(context, tracker, board, tags)
+        queue = _queue(context, planned, done)
+        callback = DriverCallback(context, tracker, board, queue, tags)
         for name, result in done.items():
             run = trial_run(context, point_of(sweep, configs[name]), tags)
             tracker.ended(run, result)
             callback.weights.keep_best(name, configs[name], result)
-        points = _points_left(context, planned, set(done))
-        num_left = num_trials - len(done) if sweep.search.algorithm == "tpe" else len(points)
-        if num_left:
-            _tuner(context, points, num_left, callback).fit()
+        if queue.anything():
+            _tuner(context, queue, callback).fit()
         if callback.stopper.disk_is_full:
             raise disk_full(execution.path)
-    return callback.num_ended + len(callback.left_out) < num_left, callback.left_out
+    return not queue.finished, callback.left_out
+
+
+def _queue(context: Context, planned: list[TrialConfig], done: Mapping[str, Result]) -> PointQueue:
+    """What is left to be run."""
+    sweep = context.sweep
+    if sweep.search.algorithm != "tpe":
+        return PointQueue(_points_left(context, planned, set(done)), more=list)
+    assert sweep.search.num_trials is not None
+    return PointQueue(
+        [],
+        more=list,
+        drawn=optuna_search(sweep, context.execution),
+        num_drawn=max(0, sweep.search.num_trials - len(done)),
+    )
 
 
 def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -> list[Point]:
@@ -198,25 +213,21 @@ def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -
     return [point_of(context.sweep, config) for _, config in left]
 
 
-def _tuner(
-    context: Context, points: list[Point], num_left: int, callback: "DriverCallback"
-) -> "tune.Tuner":
+def _tuner(context: Context, queue: PointQueue, callback: "DriverCallback") -> "tune.Tuner":
     """Ray Tune over what is left. Its own snapshots are not restored from: see Execution."""
     from ray import tune
 
     sweep, resources = context.sweep, context.sweep.resources
-    tpe = sweep.search.algorithm == "tpe"
     trainable = tune.with_resources(
         tune.with_parameters(run_point, context=context),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
     return tune.Tuner(
         trainable,
-        param_space=None if tpe else {"point": tune.grid_search(points)},
         tune_config=tune.TuneConfig(
-            search_alg=optuna_search(sweep, context.execution) if tpe else None,
+            search_alg=queue,
             scheduler=asha(sweep) if sweep.search.scheduler == "asha" else None,
-            num_samples=num_left if tpe else 1,
+            num_samples=-1,  # until the queue says that it is finished
             max_concurrent_trials=resources.max_concurrent_trials,
             reuse_actors=True,
         ),

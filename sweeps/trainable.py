@@ -93,7 +93,7 @@ def run_point(point: dict[str, Any], context: Context) -> None:
     """Run the trial at one point and report it to Ray Tune; a finished one is only reported."""
     from ray import tune
 
-    config = context.config(point.get("point", point))
+    config = context.config(point["point"])
     try:
         final = _outcome(config, trial_id(config), context)
     except Exception as error:

@@ -53,7 +53,7 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     """
     started = time.perf_counter()
     prepared = worker.prepare(config)
-    seed_everything(config.seed)
+    seed_everything(config.seed_of_training)
     strategy = get_strategy(config.strategy.name)
     meter = MemoryMeter.start()
     model = strategy.apply(prepared.base.trial_copy(), prepared.base.roles, config.strategy)
@@ -74,7 +74,7 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         config.train,
         strategy=strategy,
         learning_rate=config.learning_rate,
-        seed=config.seed,
+        seed=config.seed_of_training,
         store=prepared.store,
         pad_id=prepared.pad_id,
         hooks=Hooks(report, after_backward=gradients, after_step=evaluate_midway),

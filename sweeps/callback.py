@@ -31,6 +31,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         tracker: Tracker,
         board: Board,
         queue: PointQueue,
+        weights: WinnerWeights,
         tags: dict[str, str],
     ) -> None:
         self._context = context
@@ -38,8 +39,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self._tracker = tracker
         self._board = board
         self._tags = tags
-        self.weights = WinnerWeights(context.execution)
-        self.num_ended = 0
+        self.weights = weights
         self._started_s: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
         """Trials that the budget did not allow to start, and why."""
@@ -105,7 +105,6 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         return time.monotonic() - self._started_s.get(run.trial_id, time.monotonic())
 
     def _ended(self, run: TrialRun, result: Result) -> None:
-        self.num_ended += 1
         self._tracker.ended(run, result)
         self._board.ended(run.trial_id, result)
         self.weights.keep_best(run.trial_id, run.config, result)
@@ -147,10 +146,14 @@ def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> 
     own = {
         "lnt.kind": "trial",
         "lnt.strategy": config.strategy.name,
+        "lnt.seed": str(config.seed_of_training),
         "lnt.data_sha256": data_sha256(config.data),
         NOTE: f"Strategy {config.strategy.name} at learning rate "
         f"{config.learning_rate:g}, one trial of the sweep {context.sweep.name}.",
     }
     if options := options_text(strategy, values):
         own["lnt.options"] = options
-    return TrialRun(trial_id(config), label(strategy, rate, values), config, tags | own)
+    name = label(strategy, rate, values)
+    if config.train_seed is not None:
+        name += f" seed={config.train_seed}"
+    return TrialRun(trial_id(config), name, config, tags | own)

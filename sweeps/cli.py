@@ -60,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     _sweep_arguments(run)
     run.add_argument("--address", help="of a running Ray; left out, Ray is started here")
     run.add_argument("--resume", action="store_true", help="go on with the latest execution")
+    run.add_argument(
+        "--seeds",
+        type=_num_seeds,
+        default=1,
+        metavar="N",
+        help="run the two best points of each strategy with N seeds in all",
+    )
     best = command("best", _best, "the winner of each strategy, from MLflow")
     best.add_argument("name", metavar="NAME", help="the sweep's name")
     best.add_argument("--json", action="store_true", help="print one JSON object")
@@ -91,6 +98,12 @@ def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="key.path=value",
         help="override one value (repeatable)",
     )
+
+
+def _num_seeds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}, but must be a whole number from 1 on")
+    return int(text)
 
 
 def _tracking_argument(parser: argparse.ArgumentParser) -> None:
@@ -136,8 +149,16 @@ def _run(args: argparse.Namespace) -> int:
     from sweeps.tables import print_winners
 
     console = Console()
-    outcome = run_sweep(sweep, read_settings(), console, address=args.address, resume=args.resume)
+    outcome = run_sweep(
+        sweep,
+        read_settings(),
+        console,
+        address=args.address,
+        resume=args.resume,
+        num_seeds=args.seeds,
+    )
     changed = [part for override in args.overrides for part in ("--set", override)]
+    changed += ["--seeds", str(args.seeds)] if args.seeds > 1 else []
     again = shlex.join(["lnt", "run", args.sweep, *changed, "--resume"])
     if outcome.interrupted:
         console.print(f"Interrupted. Go on with: {again}", markup=False, soft_wrap=True)

@@ -20,7 +20,7 @@ def draw_curve(sweep: Sweep, path: Path) -> None:
         strategy = winner.trial.strategy
         points: dict[float, float] = {}
         for trial in sweep.trials:
-            if trial.strategy == strategy and trial.score is not None:
+            if trial.strategy == strategy and trial.score is not None and not trial.is_repeat:
                 best = points.get(trial.learning_rate, trial.score)
                 points[trial.learning_rate] = max(best, trial.score)
         rates = sorted(points)

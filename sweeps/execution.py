@@ -5,6 +5,7 @@
     base.json                         the untuned base's score
     trials/<trial id>/                trial.yaml, events.jsonl, checkpoint.pt, result.json, ...
         tracked.json                  which MLflow run the trial is, and how far it was sent
+    added/<trial id>.json             trials that the sweep file does not have
     curve.png, best.yaml              the outcome
 """
 
@@ -175,6 +176,12 @@ def read_json(path: Path) -> Any:
 
 def _sha256(sweep: SweepConfig) -> str:
     """Of everything that determines results; where they are kept may change."""
-    left_out = {"tracking": True, "resources": True, "budget": True}
-    content = sweep.model_dump_json(exclude=left_out)
+    content = sweep.model_dump_json(
+        exclude={
+            "tracking": True,
+            "resources": True,
+            "budget": True,
+            "search": {"extend_at_edge"},  # adds trials, changes none
+        }
+    )
     return hashlib.sha256(content.encode()).hexdigest()

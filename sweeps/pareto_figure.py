@@ -21,7 +21,9 @@ def draw_pareto(sweep: Sweep, path: Path) -> None:
     colours = dict(zip(names, map(colormaps[COLOURS], range(NUM_COLOURS)), strict=False))
     for axes, axis in zip(panels, AXES, strict=True):
         for name in names:
-            x, y = _points([t for t in sweep.trials if t.strategy == name], axis)
+            x, y = _points(
+                [t for t in sweep.trials if t.strategy == name and not t.is_repeat], axis
+            )
             axes.scatter(x, y, s=14, color=colours.get(name, "gray"), label=name)
         x, y = _points(pareto_front(sweep.trials, axis.of), axis)
         axes.step(x, y, where="post", color="black", linewidth=1, zorder=0)

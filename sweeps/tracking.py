@@ -76,6 +76,10 @@ class Tracker:
         event = Event(0, int(time.time() * 1000), metrics)
         self._outbox.put(lambda: self._runs.log_metrics(self.parent_id, [event]))
 
+    def parent_tags(self, tags: dict[str, str]) -> None:
+        """Set tags of the parent run."""
+        self._outbox.put(lambda: self._runs.set_tags(self.parent_id, tags))
+
     def parent_artifact(self, path: Path) -> None:
         """Add a file to the parent run."""
         self._outbox.put(lambda: self._client.log_artifact(self.parent_id, str(path)))

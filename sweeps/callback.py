@@ -13,6 +13,7 @@ from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
 from sweeps.queue import PointQueue
 from sweeps.runs import NOTE, TrialRun
 from sweeps.space import label, options_text
+from sweeps.steps import total_steps
 from sweeps.tracking import Tracker
 from sweeps.trainable import DISK_FULL, LEFT_OUT, Context
 from sweeps.tune_faults import is_killed_for_memory
@@ -146,6 +147,7 @@ def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> 
     own = {
         "lnt.kind": "trial",
         "lnt.strategy": config.strategy.name,
+        "lnt.num_steps": str(total_steps(config.train, config.data, config.seed, context.cache)),
         "lnt.seed": str(config.seed_of_training),
         "lnt.data_sha256": data_sha256(config.data),
         NOTE: f"Strategy {config.strategy.name} at learning rate "

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from lnt_core.config import TrialConfig
-from lnt_core.data.batches import num_steps
-from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError, LntError
 from lnt_core.identity import trial_id
 from lnt_core.trial import CHECKPOINT
@@ -28,6 +26,7 @@ from sweeps.runs import flat
 from sweeps.search import Point, asha, optuna_search
 from sweeps.settings import Settings
 from sweeps.space import trials
+from sweeps.steps import total_steps
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context, prepare_base, run_point
@@ -105,23 +104,12 @@ def _with_halts(sweep: SweepConfig, settings: Settings) -> SweepConfig:
     """Under ASHA trials are scored midway, at steps that depend on how many there are."""
     if sweep.search.scheduler == "none":
         return sweep
-    halts = steps_of_halts(sweep.search, _total_steps(sweep, settings))
+    total = total_steps(sweep.train, sweep.trial_data, sweep.seed, settings.cache)
+    halts = steps_of_halts(sweep.search, total)
     if not halts:
         raise ConfigError("search.scheduler is 'asha', but a trial has one step: nothing to halt")
     train = sweep.train.model_copy(update={"evaluate_at_steps": halts})
     return sweep.model_copy(update={"train": train})
-
-
-def _total_steps(sweep: SweepConfig, settings: Settings) -> int:
-    from lnt_core.worker import located
-
-    train = sweep.train
-    data = located(sweep.trial_data, settings.cache).tune
-    assert data is not None
-    count = 0 if train.max_steps else len(load_samples(data, seed=sweep.seed))
-    return num_steps(
-        count, batch_size=train.batch_size, epochs=train.epochs, max_steps=train.max_steps
-    )
 
 
 def _tracker(context: Context, client: "MlflowClient") -> Tracker:
@@ -218,9 +206,9 @@ class Size:
         self._board = board
         self.grow(0)
 
-    def grow(self, count: int) -> None:
-        """So many more are to be run."""
-        self._num_trials += count
+    def grow(self, count: int, *, again: bool = False) -> None:
+        """So many more are to be run; ``again``: they have been before."""
+        self._num_trials += 0 if again else count
         self._board.added(count)
         self._tracker.parent_tags({"lnt.num_trials": str(self._num_trials)})
 

@@ -29,12 +29,10 @@ class Growth:
     Args:
         context: Of the execution.
         num_seeds: With how many seeds the best points are run; 1 repeats nothing.
-        announce: Told how many trials are added.
+        announce: Told how many trials are added; with ``again=True``, how many are run again.
     """
 
-    def __init__(
-        self, context: Context, *, num_seeds: int, announce: Callable[[int], None]
-    ) -> None:
+    def __init__(self, context: Context, *, num_seeds: int, announce: Callable[..., None]) -> None:
         self._context = context
         self._num_seeds = num_seeds
         self._announce = announce
@@ -52,7 +50,7 @@ class Growth:
                 self._announce(len(fresh))
                 return [added.point for added in fresh]
         again = [named_point(self._context, name, configs[name]) for name in self._lost(ended)]
-        self._announce(len(again))
+        self._announce(len(again), again=True)
         return [point | {AGAIN: True} for point in again]
 
     def _beyond_edges(self, ended: list[Trial], configs: dict[str, TrialConfig]) -> list[Added]:

@@ -189,6 +189,13 @@ def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> 
     Raises:
         ConfigError: The store knows no such sweep.
     """
+    return sweep_of(name, *read_runs(client, name, run_id))
+
+
+def read_runs(
+    client: "MlflowClient", name: str, run_id: str | None = None
+) -> tuple["Run", list["Run"]]:
+    """The parent run of that execution, and the runs of its trials."""
     experiment = client.get_experiment_by_name(name)
     parents = (
         [client.get_run(run_id)]
@@ -207,8 +214,11 @@ def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> 
     if experiment is None or not parents:
         known = [e.name for e in client.search_experiments() if e.name != "Default"]
         raise ConfigError(bad_field("NAME", name, allowed=known) if known else _no_sweeps(name))
-    parent = parents[0]
-    runs = _children(client, experiment.experiment_id, parent.info.run_id)
+    return parents[0], _children(client, experiment.experiment_id, parents[0].info.run_id)
+
+
+def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
+    """An execution as its runs tell it."""
     return Sweep(
         name=name,
         run_id=parent.info.run_id,

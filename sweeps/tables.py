@@ -38,7 +38,7 @@ def print_winners(
     found = sweep.winners
     reported = any(winner.trial.report_score is not None for winner in found)
     table = Table(title=f"{sweep.name}: CIDEr x 100, {sweep.metric}", title_justify="left")
-    table.add_column("strategy")
+    table.add_column("strategy", no_wrap=True)
     further = ["mean ± sd (n)"] if sweep.repeated else []
     further += ["held out"] if reported else []
     for column in ("best lr", "CIDEr", *further, "trainable", "share"):

@@ -16,6 +16,7 @@ from lnt_core.accounting.trial_costs import cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
+from lnt_core.errors import TrialError
 from lnt_core.models.vlm import own_trainable
 from lnt_core.seeding import seed_everything
 from lnt_core.strategies import get_strategy
@@ -51,6 +52,12 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     Raises:
         LntError: This trial cannot be run; says why.
     """
+    origin = config.started_from
+    if origin is not None and not (out / CHECKPOINT).exists():
+        raise TrialError(
+            f"this trial goes on from step {origin.step} of trial {origin.trial}, whose checkpoint "
+            f"is not in {out}; without `started_from` it would begin at the base model"
+        )
     started = time.perf_counter()
     prepared = worker.prepare(config)
     seed_everything(config.seed_of_training)

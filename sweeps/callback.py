@@ -7,6 +7,7 @@ from typing import Any
 from ray import tune
 
 from lnt_core.identity import data_sha256, trial_id
+from sweeps.added import POINT, read_added
 from sweeps.execution import Result
 from sweeps.live import Board
 from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
@@ -45,7 +46,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self.left_out: dict[str, str] = {}
         """Trials that the budget did not allow to start, and why."""
         self._trials: dict[str, TrialRun] = {}
-        self.stopper = DiskStopper()
+        self.stopper = SweepStopper()
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own snapshot, which we never restore from."""
@@ -79,7 +80,10 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         result = self._context.execution.result(run.trial_id)
         if result is None:
             result = Result(
-                "stopped", int(trial.last_result.get("step", 0)), took_s=self._release(run)
+                "stopped",
+                int(trial.last_result.get("step", 0)),
+                stopped_by="user" if run.trial_id in self.stopper.asked else "",
+                took_s=self._release(run),
             )
             self._context.execution.write_result(run.trial_id, result)
         self._ended(run, result)
@@ -117,15 +121,24 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         return self._trials[trial.trial_id]
 
 
-class DiskStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
-    """Ends the sweep when the disk is full: every other trial would fail as well."""
+class SweepStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
+    """Ends trials that somebody asked to stop, and the sweep when the disk is full.
+
+    Every other trial would fail as well then.
+    """
 
     def __init__(self) -> None:
         self.disk_is_full = False
+        self.asked: set[str] = set()
+        """Trials to stop."""
+
+    def stop(self, trial: str) -> None:
+        """Have a trial stopped at its next report; from any thread."""
+        self.asked.add(trial)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No trial is stopped alone."""
-        return False
+        """Whether to stop the trial that reports."""
+        return result.get("status") == "running" and result.get("trial") in self.asked
 
     def stop_all(self) -> bool:
         """Asked by Ray Tune all the time."""
@@ -155,7 +168,19 @@ def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> 
     }
     if options := options_text(strategy, values):
         own["lnt.options"] = options
+    own |= _tags_of_added(context, point)
     name = label(strategy, rate, values)
     if config.train_seed is not None:
         name += f" seed={config.train_seed}"
     return TrialRun(trial_id(config), name, config, tags | own)
+
+
+def _tags_of_added(context: Context, point: dict[str, Any]) -> dict[str, str]:
+    """Why the sweep has a trial that its file does not, and where it began."""
+    added = None if POINT not in point else read_added(context.execution, point[POINT])
+    if added is None:
+        return {}
+    tags = {"lnt.added": added.why, "lnt.cloned_from": added.cloned_from}
+    if added.config.started_from is not None:
+        tags["lnt.started_at_step"] = str(added.config.started_from.step)
+    return {key: value for key, value in tags.items() if value}

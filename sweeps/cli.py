@@ -13,6 +13,7 @@ from cluster.errors import AuthenticationError, ClusterError
 from lnt_core import __version__
 from lnt_core.errors import AccessError, LntError
 from sweeps.cli_jobs import add_job_commands
+from sweeps.cli_trial import add_trial_commands
 from sweeps.cli_watch import add_watch_command
 from sweeps.disk import DiskFullError
 from sweeps.settings import quiet_libraries, read_settings
@@ -84,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_job_commands(command, _sweep_arguments)
     add_watch_command(command, _tracking_argument, _tracking_uri)
+    add_trial_commands(command, _tracking_argument, _tracking_uri)
     ui = command("ui", _ui, "the MLflow dashboard on the tracking store")
     ui.add_argument("--port", type=int, default=5000)
     _tracking_argument(ui)

@@ -12,6 +12,7 @@ from lnt_core.trial import CHECKPOINT
 from sweeps.added import all_added
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
+from sweeps.control import Control
 from sweeps.disk import DiskFullError, disk_full, is_disk_full
 from sweeps.execution import Result, latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
@@ -183,6 +184,8 @@ def _tune(
         growth = Growth(context, num_seeds=num_seeds, announce=size.grow)
         queue = _queue(context, planned, added, done, growth)
         callback = DriverCallback(context, tracker, board, queue, weights, tags)
+        control = Control(context, growth, queue, callback.stopper, announce=size.grow)
+        tracker.obey(control.poll)
         for name, result in done.items():
             tracker.ended(
                 trial_run(context, named_point(context, name, configs[name]), tags), result

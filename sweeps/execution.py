@@ -40,7 +40,7 @@ class Result:
     """How a trial ended."""
 
     status: str
-    """``finished``, ``diverged``, ``stopped`` (by the scheduler) or ``failed``."""
+    """``finished``, ``diverged``, ``stopped`` (see ``stopped_by``) or ``failed``."""
     steps: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     error: str = ""
@@ -48,6 +48,8 @@ class Result:
     """What is to be told of it: that it was tried again with half the micro batch."""
     node: str = ""
     """The IP address of the node it ran on."""
+    stopped_by: str = ""
+    """``user`` if somebody asked for it (`lnt trial stop`), not the scheduler."""
     took_s: float = 0.0
     """In its worker, without what a process that died had done before."""
 

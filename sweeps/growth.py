@@ -40,7 +40,7 @@ class Growth:
 
     def __call__(self) -> list[Point]:
         """What to run next; empty when the sweep is complete."""
-        configs = self._configs()
+        configs = self.configs()
         ended = [self._trial(name, config) for name, config in configs.items()]
         for wanted in (self._beyond_edges, self._further_seeds):
             fresh = [a for a in wanted(ended, configs) if trial_id(a.config) not in configs]
@@ -91,7 +91,7 @@ class Growth:
         values = self._context.point(named_point(self._context, trial_id(config), config))[2]
         return Added(config.model_copy(update=changes), why, values)
 
-    def _configs(self) -> dict[str, TrialConfig]:
+    def configs(self) -> dict[str, TrialConfig]:
         """Every trial that was to be run, by its id."""
         sweep, execution = self._context.sweep, self._context.execution
         planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)

@@ -1,6 +1,7 @@
 """The queue of points under Ray Tune, which may grow while the sweep runs."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -31,6 +32,7 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     ) -> None:
         super().__init__()
         self._planned = list(planned)[::-1]
+        self._first: deque[Point] = deque()
         self._more = more
         self._drawn = drawn
         self._num_drawn = num_drawn
@@ -61,7 +63,7 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         """Have it run next, from any thread; False if the sweep is at its end."""
         with self._lock:
             if not self.finished:
-                self._planned.append(point)
+                self._first.append(point)
             return not self.finished
 
     def started(self, tune_id: str) -> None:
@@ -111,6 +113,8 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         """Nothing: Ray's own snapshots are not restored from, see Execution."""
 
     def _next(self, trial_id: str) -> Point | None:
+        if self._first:
+            return self._first.popleft()
         if self._planned:
             return self._planned.pop()
         # Drawn one at a time: a search that knows how the others ended draws better.

@@ -113,6 +113,7 @@ class TrialRuns:
         if result.error:
             self._client.log_text(state.run_id, result.error, "error.txt")
         tags = {"lnt.retried": result.note, "lnt.node": result.node, "lnt.status": result.status}
+        tags["lnt.stopped_by"] = result.stopped_by
         self.set_tags(state.run_id, {key: value for key, value in tags.items() if value})
         self._client.set_terminated(state.run_id, RUN_STATUS.get(result.status, "FAILED"))
         self._closed(trial.trial_id)

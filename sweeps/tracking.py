@@ -19,6 +19,9 @@ from sweeps.runs import NOTE, TrialRun, TrialRuns
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+Control = Callable[["MlflowClient", str], None]
+"""Takes the client and the parent run; called all the time by the thread."""
+
 
 class Tracker:
     """Sends one execution to MLflow.
@@ -45,7 +48,12 @@ class Tracker:
         self._execution = execution
         self.parent_id = self._parent(tags, params)
         self._runs = TrialRuns(client, experiment_id, self.parent_id, execution)
-        self._outbox = Outbox("mlflow", self._runs.send_events)
+        self._control: Control | None = None
+        self._outbox = Outbox("mlflow", self._routine)
+
+    def obey(self, control: Control) -> None:
+        """Carry out what is asked of the sweep in MLflow, from now on."""
+        self._control = control
 
     def started(self, trial: TrialRun) -> None:
         """A trial starts, or goes on."""
@@ -109,6 +117,11 @@ class Tracker:
     def busy_s(self) -> float:
         """CPU seconds spent on MLflow so far."""
         return self._outbox.busy_s
+
+    def _routine(self) -> None:
+        self._runs.send_events()
+        if self._control is not None:
+            self._control(self._client, self.parent_id)
 
     def _parent(self, tags: dict[str, str], params: dict[str, str]) -> str:
         from mlflow.entities import Param

@@ -19,6 +19,7 @@ from sweeps.growth import Growth, named_point
 from sweeps.problems import validation_problems
 from sweeps.queue import PointQueue
 from sweeps.requests import Answer, Request, answer, unanswered
+from sweeps.steps import total_steps
 from sweeps.trainable import Context
 
 if TYPE_CHECKING:
@@ -122,6 +123,15 @@ class Control:
         name = trial_id(added.config)
         if name in configs:
             return Answer(False, f"the sweep has this trial already: {name}")
+        if started_from is not None:
+            config = added.config
+            total = total_steps(config.train, config.data, config.seed, context.cache)
+            if started_from.step >= total:
+                return Answer(
+                    False,
+                    f"the checkpoint stands at step {started_from.step}, and the clone would end "
+                    f"at {total}: nothing is left to train",
+                )
         out = execution.trial(name)
         if started_from is not None:
             out.mkdir(parents=True, exist_ok=True)

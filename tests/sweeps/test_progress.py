@@ -1,6 +1,8 @@
 """How far a sweep is, from its runs in MLflow; and `lnt watch` around it."""
 
+import shutil
 import time
+from copy import copy
 from dataclasses import replace
 
 import pytest
@@ -41,9 +43,21 @@ class Store:
         self.client.set_terminated(self.parent, status)
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory) -> Store:
+    """Made once: the tables of a new store take seconds."""
+    return Store(f"sqlite:///{tmp_path_factory.mktemp('store')}/m.db")
+
+
 @pytest.fixture
-def store(tmp_path) -> Store:
-    return Store(f"sqlite:///{tmp_path}/m.db")
+def store(filled, tmp_path) -> Store:
+    """A copy, to be changed."""
+    path = tmp_path / "m.db"
+    shutil.copy(filled.uri.removeprefix("sqlite:///"), path)
+    own = copy(filled)
+    own.uri = f"sqlite:///{path}"
+    own.client = MlflowClient(tracking_uri=own.uri)
+    return own
 
 
 def test_a_snapshot_counts_what_runs_and_what_is_to_come(store) -> None:

@@ -197,6 +197,15 @@ class AlignConfig(TrainConfig):
     """Its own, so that trials with other seeds still share one stage 1."""
 
 
+class StartedFrom(Frozen):
+    """Where a trial's training began that did not begin at the base model."""
+
+    trial: str
+    """Whose checkpoint it was; a copy lies in the trial's own folder."""
+    step: int = Field(ge=1)
+    """Optimiser steps that stood in it."""
+
+
 class TrialConfig(Frozen):
     """Everything that determines the outcome of one trial."""
 
@@ -209,6 +218,15 @@ class TrialConfig(Frozen):
     """Left out: no stage 1 (a checkpoint's connector is aligned already)."""
     train: TuneConfig = TuneConfig()
     seed: int = Field(default=0, ge=0)
+    train_seed: int | None = Field(default=None, ge=0)
+    """Of what is random in training alone: sample order, what the strategy adds, dropout. Left
+    out: `seed`. Subsets of the data and text examples stay those of `seed`."""
+    started_from: StartedFrom | None = None
+
+    @property
+    def seed_of_training(self) -> int:
+        """`train_seed`, or `seed` where it is left out."""
+        return self.seed if self.train_seed is None else self.train_seed
 
     @model_validator(mode="after")
     def _checkpointing_allowed(self) -> Self:

@@ -18,6 +18,9 @@ def trial_id(config: TrialConfig) -> str:
     Where a file is missing its path stands in for its content (``lnt plan --no-files``).
     """
     content = config.model_dump(mode="json", exclude={"data", "model"})
+    for added_later in ("train_seed", "started_from"):  # ids from before they were there stay
+        if content[added_later] is None:
+            del content[added_later]
     content["data"] = data_sha256(config.data)
     content["model"] = _model_identity(config)
     return _sha256(content)[:ID_LENGTH]

@@ -16,6 +16,7 @@ from lnt_core.accounting.trial_costs import cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
+from lnt_core.errors import TrialError
 from lnt_core.models.vlm import own_trainable
 from lnt_core.seeding import seed_everything
 from lnt_core.strategies import get_strategy
@@ -51,9 +52,15 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     Raises:
         LntError: This trial cannot be run; says why.
     """
+    origin = config.started_from
+    if origin is not None and not (out / CHECKPOINT).exists():
+        raise TrialError(
+            f"this trial goes on from step {origin.step} of trial {origin.trial}, whose checkpoint "
+            f"is not in {out}; without `started_from` it would begin at the base model"
+        )
     started = time.perf_counter()
     prepared = worker.prepare(config)
-    seed_everything(config.seed)
+    seed_everything(config.seed_of_training)
     strategy = get_strategy(config.strategy.name)
     meter = MemoryMeter.start()
     model = strategy.apply(prepared.base.trial_copy(), prepared.base.roles, config.strategy)
@@ -74,7 +81,7 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         config.train,
         strategy=strategy,
         learning_rate=config.learning_rate,
-        seed=config.seed,
+        seed=config.seed_of_training,
         store=prepared.store,
         pad_id=prepared.pad_id,
         hooks=Hooks(report, after_backward=gradients, after_step=evaluate_midway),

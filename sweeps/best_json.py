@@ -1,6 +1,7 @@
 """What `lnt best --json` prints: later keys are added, none renamed."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from sweeps.comparison import Comparison
@@ -23,12 +24,24 @@ def as_json(sweep: Sweep, compared: Mapping[str, Comparison] | None = None) -> d
                 "score": winner.trial.score,
                 "run_id": winner.trial.run_id,
                 "at_edge": bool(winner.at_edge),
+                "seeds": asdict(winner.seeds) if winner.seeds else None,
                 "report_score": winner.trial.report_score,
                 "trainable_parameters": winner.trial.trainable_parameters,
                 "trainable_share": winner.trial.trainable_share,
                 **_compared(compared.get(winner.trial.strategy)),
             }
             for winner in sweep.winners
+        ],
+        "repeated": [
+            {
+                "strategy": point.trial.strategy,
+                "options": point.trial.options,
+                "learning_rate": point.trial.learning_rate,
+                "run_id": point.trial.run_id,
+                **asdict(point.seeds),
+            }
+            for point in sweep.repeated
+            if point.seeds
         ],
         "pareto_run_ids": {
             axis.name: [trial.run_id for trial in pareto_front(sweep.trials, axis.of)]

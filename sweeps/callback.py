@@ -7,12 +7,15 @@ from typing import Any
 from ray import tune
 
 from lnt_core.identity import data_sha256, trial_id
+from sweeps.added import POINT, read_added
 from sweeps.dashboard import NOTE, trial_note
 from sweeps.execution import Result
 from sweeps.live import Board
 from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
+from sweeps.queue import PointQueue
 from sweeps.runs import TrialRun
 from sweeps.space import label, options_text, short_rate
+from sweeps.steps import total_steps
 from sweeps.tracking import Tracker
 from sweeps.trainable import DISK_FULL, LEFT_OUT, Context
 from sweeps.tune_faults import is_killed_for_memory
@@ -26,19 +29,25 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     """
 
     def __init__(
-        self, context: Context, tracker: Tracker, board: Board, tags: dict[str, str]
+        self,
+        context: Context,
+        tracker: Tracker,
+        board: Board,
+        queue: PointQueue,
+        weights: WinnerWeights,
+        tags: dict[str, str],
     ) -> None:
         self._context = context
+        self._queue = queue
         self._tracker = tracker
         self._board = board
         self._tags = tags
-        self.weights = WinnerWeights(context.execution)
-        self.num_ended = 0
+        self.weights = weights
         self._started_s: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
         """Trials that the budget did not allow to start, and why."""
         self._trials: dict[str, TrialRun] = {}
-        self.stopper = DiskStopper()
+        self.stopper = SweepStopper()
 
     def __getstate__(self) -> dict[str, Any]:
         """Ray pickles callbacks into its own snapshot, which we never restore from."""
@@ -46,6 +55,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial was given its resources."""
+        self._queue.started(trial.trial_id)
         run = self._run(trial)
         self._started_s[run.trial_id] = time.monotonic()
         self._tracker.started(run)
@@ -71,7 +81,10 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         result = self._context.execution.result(run.trial_id)
         if result is None:
             result = Result(
-                "stopped", int(trial.last_result.get("step", 0)), took_s=self._release(run)
+                "stopped",
+                int(trial.last_result.get("step", 0)),
+                stopped_by="user" if run.trial_id in self.stopper.asked else "",
+                took_s=self._release(run),
             )
             self._context.execution.write_result(run.trial_id, result)
         self._ended(run, result)
@@ -98,27 +111,35 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         return time.monotonic() - self._started_s.get(run.trial_id, time.monotonic())
 
     def _ended(self, run: TrialRun, result: Result) -> None:
-        self.num_ended += 1
         self._tracker.ended(run, result)
         self._board.ended(run.trial_id, result)
         self.weights.keep_best(run.trial_id, run.config, result)
 
     def _run(self, trial: Any) -> TrialRun:
         if trial.trial_id not in self._trials:
-            point = trial.config.get("point", trial.config)
-            self._trials[trial.trial_id] = trial_run(self._context, point, self._tags)
+            run = trial_run(self._context, trial.config["point"], self._tags)
+            self._trials[trial.trial_id] = run
         return self._trials[trial.trial_id]
 
 
-class DiskStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
-    """Ends the sweep when the disk is full: every other trial would fail as well."""
+class SweepStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
+    """Ends trials that somebody asked to stop, and the sweep when the disk is full.
+
+    Every other trial would fail as well then.
+    """
 
     def __init__(self) -> None:
         self.disk_is_full = False
+        self.asked: set[str] = set()
+        """Trials to stop."""
+
+    def stop(self, trial: str) -> None:
+        """Have a trial stopped at its next report; from any thread."""
+        self.asked.add(trial)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """No trial is stopped alone."""
-        return False
+        """Whether to stop the trial that reports."""
+        return result.get("status") == "running" and result.get("trial") in self.asked
 
     def stop_all(self) -> bool:
         """Asked by Ray Tune all the time."""
@@ -140,6 +161,8 @@ def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> 
     own = {
         "lnt.kind": "trial",
         "lnt.strategy": config.strategy.name,
+        "lnt.num_steps": str(total_steps(config.train, config.data, config.seed, context.cache)),
+        "lnt.seed": str(config.seed_of_training),
         "lnt.data_sha256": data_sha256(config.data),
         NOTE: trial_note(
             config.strategy.name, short_rate(rate), context.sweep.name, trial_id(config)
@@ -147,4 +170,19 @@ def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> 
     }
     if options := options_text(strategy, values):
         own["lnt.options"] = options
-    return TrialRun(trial_id(config), label(strategy, rate, values), config, tags | own)
+    own |= _tags_of_added(context, point)
+    name = label(strategy, rate, values)
+    if config.train_seed is not None:
+        name += f" seed={config.train_seed}"
+    return TrialRun(trial_id(config), name, config, tags | own)
+
+
+def _tags_of_added(context: Context, point: dict[str, Any]) -> dict[str, str]:
+    """Why the sweep has a trial that its file does not, and where it began."""
+    added = None if POINT not in point else read_added(context.execution, point[POINT])
+    if added is None:
+        return {}
+    tags = {"lnt.added": added.why, "lnt.cloned_from": added.cloned_from}
+    if added.config.started_from is not None:
+        tags["lnt.started_at_step"] = str(added.config.started_from.step)
+    return {key: value for key, value in tags.items() if value}

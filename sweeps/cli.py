@@ -21,6 +21,8 @@ from sweeps.cli_arguments import (
 )
 from sweeps.cli_jobs import add_job_commands
 from sweeps.cli_report import add_report_command
+from sweeps.cli_trial import add_trial_commands
+from sweeps.cli_watch import add_watch_command
 from sweeps.disk import DiskFullError
 from sweeps.settings import quiet_libraries, read_settings
 
@@ -67,6 +69,13 @@ def _parser() -> argparse.ArgumentParser:
     sweep_arguments(run)
     run.add_argument("--address", help="of a running Ray; left out, Ray is started here")
     run.add_argument("--resume", action="store_true", help="go on with the latest execution")
+    run.add_argument(
+        "--seeds",
+        type=_num_seeds,
+        default=1,
+        metavar="N",
+        help="run the two best points of each strategy with N seeds in all",
+    )
     best = command("best", _best, "the winner of each strategy, from MLflow")
     name_argument(best)
     best.add_argument("--json", action="store_true", help="print one JSON object")
@@ -81,10 +90,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_job_commands(command)
     add_report_command(command)
+    add_watch_command(command)
+    add_trial_commands(command)
     ui = command("ui", _ui, "the MLflow dashboard on the tracking store")
     ui.add_argument("--port", type=int, default=5000)
     tracking_argument(ui)
     return parser
+
+
+def _num_seeds(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"is {text!r}, but must be a whole number from 1 on")
+    return int(text)
 
 
 def _load(args: argparse.Namespace) -> Any:
@@ -119,8 +136,16 @@ def _run(args: argparse.Namespace) -> int:
     from sweeps.tables import print_winners
 
     console = Console()
-    outcome = run_sweep(sweep, read_settings(), console, address=args.address, resume=args.resume)
+    outcome = run_sweep(
+        sweep,
+        read_settings(),
+        console,
+        address=args.address,
+        resume=args.resume,
+        num_seeds=args.seeds,
+    )
     changed = [part for override in args.overrides for part in ("--set", override)]
+    changed += ["--seeds", str(args.seeds)] if args.seeds > 1 else []
     again = shlex.join(["lnt", "run", args.sweep, *changed, "--resume"])
     if outcome.interrupted:
         console.print(f"Interrupted. Go on with: {again}", markup=False, soft_wrap=True)

@@ -51,6 +51,7 @@ def _tied(
         t
         for t in sweep.trials
         if t.strategy == winner.strategy and t is not winner and t.score is not None
+        if not t.is_repeat
     ]
     for trial in sorted(others, key=rank):
         theirs = image_scores(captions_of, trial)

@@ -67,6 +67,9 @@ class SearchConfig(Frozen):
     """`asha` scores trials midway and stops the worse of them (arXiv:1810.05934)."""
     reduction_factor: int = Field(default=3, ge=2)
     """`asha`: one in so many goes on at each halt."""
+    extend_at_edge: bool = False
+    """`grid`: while the best rate of a strategy, with its options, is at an end of those tried,
+    the next one beyond is run, in the grid's own spacing (``sweeps.edge``)."""
     grace_ratio: float = Field(default=0.1, gt=0, lt=1)
     """`asha`: the first halt, as a share of a trial's steps."""
 
@@ -97,6 +100,15 @@ class SearchConfig(Frozen):
                 raise ValueError("a range of learning rates needs `algorithm: random` or `tpe`")
             if self.num_trials is not None:
                 raise ValueError("`num_trials` is for `random` and `tpe`; a grid is run whole")
+            if self.extend_at_edge and len(set(self.rates)) < 2:
+                raise ValueError(
+                    "`extend_at_edge` goes on in the spacing of `learning_rate`: give two rates"
+                )
+        elif self.extend_at_edge:
+            raise ValueError(
+                f"`extend_at_edge` is for a grid: `algorithm: {self.algorithm}` draws its rates "
+                "from a range; widen that instead"
+            )
         elif self.num_trials is None:
             raise ValueError(f"`algorithm: {self.algorithm}` needs `num_trials`")
         return self

@@ -77,7 +77,7 @@ def best_by_rate(sweep: Sweep, strategy: str) -> dict[float, float]:
     """The best score of a strategy at each rate, from the smallest rate on."""
     points: dict[float, float] = {}
     for trial in sweep.trials:
-        if trial.strategy == strategy and trial.score is not None:
+        if trial.strategy == strategy and trial.score is not None and not trial.is_repeat:
             best = points.get(trial.learning_rate, trial.score)
             points[trial.learning_rate] = max(best, trial.score)
     return dict(sorted(points.items()))

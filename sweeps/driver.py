@@ -1,33 +1,38 @@
 """Runs a sweep: checks, prepares what trials share, lets Ray Tune schedule, picks the winners."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from lnt_core.config import TrialConfig
-from lnt_core.data.batches import num_steps
-from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError, LntError
 from lnt_core.identity import trial_id
 from lnt_core.trial import CHECKPOINT
+from sweeps.added import all_added
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
+from sweeps.control import Control
 from sweeps.datasets import dataset_inputs
 from sweeps.disk import DiskFullError, disk_full, is_disk_full
-from sweeps.execution import BASE, latest_execution, new_execution, read_json, write_json
+from sweeps.execution import BASE, Result, latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
+from sweeps.growth import NUM_REPEATED, Growth, named_point
 from sweeps.live import Board
 from sweeps.plan import check_sweep, plan
 from sweeps.plan_table import too_big
 from sweeps.provenance import provenance_tags
+from sweeps.queue import PointQueue
 from sweeps.ray_start import start_ray
 from sweeps.runs import flat
-from sweeps.search import Point, asha, optuna_search, point_of
+from sweeps.search import Point, asha, optuna_search
 from sweeps.settings import Settings
 from sweeps.space import trials
+from sweeps.steps import total_steps
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context, prepare_base, run_point
+from sweeps.weights import WinnerWeights
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,8 +53,11 @@ def run_sweep(
     *,
     address: str | None = None,
     resume: bool = False,
+    num_seeds: int = 1,
 ) -> Outcome:
     """Run a sweep here or on the Ray cluster at ``address``; resume its latest execution if asked.
+
+    With ``num_seeds`` the best points of each strategy are repeated until they have so many.
 
     Raises:
         ConfigError: Something is wrong that is better said before anything starts.
@@ -68,7 +76,7 @@ def run_sweep(
         try:
             base = _base_scores(context, console)
             _report_base(context, tracker, base)
-            interrupted, left_out = _tune(context, tracker, planned, console)
+            interrupted, left_out = _tune(context, tracker, planned, console, num_seeds=num_seeds)
         except Exception as error:
             full = is_disk_full(error)
             _give_up(tracker, patience_s=DISK_PATIENCE_S if full else None)
@@ -98,23 +106,12 @@ def _with_halts(sweep: SweepConfig, settings: Settings) -> SweepConfig:
     """Under ASHA trials are scored midway, at steps that depend on how many there are."""
     if sweep.search.scheduler == "none":
         return sweep
-    halts = steps_of_halts(sweep.search, _total_steps(sweep, settings))
+    total = total_steps(sweep.train, sweep.trial_data, sweep.seed, settings.cache)
+    halts = steps_of_halts(sweep.search, total)
     if not halts:
         raise ConfigError("search.scheduler is 'asha', but a trial has one step: nothing to halt")
     train = sweep.train.model_copy(update={"evaluate_at_steps": halts})
     return sweep.model_copy(update={"train": train})
-
-
-def _total_steps(sweep: SweepConfig, settings: Settings) -> int:
-    from lnt_core.worker import located
-
-    train = sweep.train
-    data = located(sweep.trial_data, settings.cache).tune
-    assert data is not None
-    count = 0 if train.max_steps else len(load_samples(data, seed=sweep.seed))
-    return num_steps(
-        count, batch_size=train.batch_size, epochs=train.epochs, max_steps=train.max_steps
-    )
 
 
 def _tracker(context: Context, client: "MlflowClient") -> Tracker:
@@ -164,7 +161,12 @@ def _report_base(context: Context, tracker: Tracker, base: dict[str, float]) -> 
 
 
 def _tune(
-    context: Context, tracker: Tracker, planned: list[TrialConfig], console: Console
+    context: Context,
+    tracker: Tracker,
+    planned: list[TrialConfig],
+    console: Console,
+    *,
+    num_seeds: int,
 ) -> tuple[bool, dict[str, str]]:
     """Let Ray Tune run what is left.
 
@@ -179,20 +181,66 @@ def _tune(
     for name in [name for name, result in done.items() if result.status == "failed"]:
         execution.forget_result(name)  # it is tried again, from its checkpoint
         del done[name]
-    num_trials = sweep.search.num_trials or len(planned)
+    added = [found.config for found in all_added(execution).values()]
+    num_trials = (sweep.search.num_trials or len(planned)) + len(added)
+    weights = WinnerWeights(execution, num_best=NUM_REPEATED if num_seeds > 1 else 1)
     with Board(console, num_trials=num_trials, num_done=len(done)) as board:
-        callback = DriverCallback(context, tracker, board, tags)
+        size = Size(num_trials, tracker, board)
+        growth = Growth(context, num_seeds=num_seeds, announce=size.grow)
+        queue = _queue(context, planned, added, done, growth)
+        callback = DriverCallback(context, tracker, board, queue, weights, tags)
+        control = Control(context, growth, queue, callback.stopper, announce=size.grow)
+        tracker.obey(control.poll)
         for name, result in done.items():
-            run = trial_run(context, point_of(sweep, configs[name]), tags)
-            tracker.ended(run, result)
-            callback.weights.keep_best(name, configs[name], result)
-        points = _points_left(context, planned, set(done))
-        num_left = num_trials - len(done) if sweep.search.algorithm == "tpe" else len(points)
-        if num_left:
-            _tuner(context, points, num_left, callback).fit()
+            tracker.ended(
+                trial_run(context, named_point(context, name, configs[name]), tags), result
+            )
+        weights.take_in((name, configs[name], result) for name, result in done.items())
+        if queue.anything():
+            _tuner(context, queue, callback).fit()
         if callback.stopper.disk_is_full:
             raise disk_full(execution.path)
-    return callback.num_ended + len(callback.left_out) < num_left, callback.left_out
+    if queue.finished:
+        weights.settle()
+    return not queue.finished, callback.left_out
+
+
+class Size:
+    """How many trials the sweep has, for the live table and for who follows it in MLflow."""
+
+    def __init__(self, num_trials: int, tracker: Tracker, board: Board) -> None:
+        self._num_trials = num_trials
+        self._tracker = tracker
+        self._board = board
+        self.grow(0)
+
+    def grow(self, count: int, *, again: bool = False) -> None:
+        """So many more are to be run; ``again``: they have been before."""
+        self._num_trials += 0 if again else count
+        self._board.added(count)
+        self._tracker.parent_tags({"lnt.num_trials": str(self._num_trials)})
+
+
+def _queue(
+    context: Context,
+    planned: list[TrialConfig],
+    added: list[TrialConfig],
+    done: Mapping[str, Result],
+    growth: Growth,
+) -> PointQueue:
+    """What is left to be run."""
+    sweep = context.sweep
+    left = _points_left(context, planned + added, set(done))
+    if sweep.search.algorithm != "tpe":
+        return PointQueue(left, more=growth)
+    assert sweep.search.num_trials is not None
+    num_done = len(set(done) - {trial_id(config) for config in added})
+    return PointQueue(
+        left,
+        more=growth,
+        drawn=optuna_search(sweep, context.execution),
+        num_drawn=max(0, sweep.search.num_trials - num_done),
+    )
 
 
 def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -> list[Point]:
@@ -200,28 +248,24 @@ def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -
     named = [(trial_id(config), config) for config in planned]
     left = [(name, config) for name, config in named if name not in done]
     left.sort(key=lambda item: not (context.execution.trial(item[0]) / CHECKPOINT).exists())
-    return [point_of(context.sweep, config) for _, config in left]
+    return [named_point(context, name, config) for name, config in left]
 
 
-def _tuner(
-    context: Context, points: list[Point], num_left: int, callback: "DriverCallback"
-) -> "tune.Tuner":
+def _tuner(context: Context, queue: PointQueue, callback: "DriverCallback") -> "tune.Tuner":
     """Ray Tune over what is left. Its own snapshots are not restored from: see Execution."""
     from ray import tune
 
     sweep, resources = context.sweep, context.sweep.resources
-    tpe = sweep.search.algorithm == "tpe"
     trainable = tune.with_resources(
         tune.with_parameters(run_point, context=context),
         {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
     )
     return tune.Tuner(
         trainable,
-        param_space=None if tpe else {"point": tune.grid_search(points)},
         tune_config=tune.TuneConfig(
-            search_alg=optuna_search(sweep, context.execution) if tpe else None,
+            search_alg=queue,
             scheduler=asha(sweep) if sweep.search.scheduler == "asha" else None,
-            num_samples=num_left if tpe else 1,
+            num_samples=-1,  # until the queue says that it is finished
             max_concurrent_trials=resources.max_concurrent_trials,
             reuse_actors=True,
         ),

@@ -5,6 +5,7 @@
     base.json, base/                  the untuned base's score; its captions, samples for the report
     trials/<trial id>/                trial.yaml, events.jsonl, checkpoint.pt, result.json, ...
         tracked.json                  which MLflow run the trial is, and how far it was sent
+    added/<trial id>.json             trials that the sweep file does not have
     curve.png, best.yaml              the outcome
 """
 
@@ -41,7 +42,7 @@ class Result:
     """How a trial ended."""
 
     status: str
-    """``finished``, ``diverged``, ``stopped`` (by the scheduler) or ``failed``."""
+    """``finished``, ``diverged``, ``stopped`` (see ``stopped_by``) or ``failed``."""
     steps: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     error: str = ""
@@ -49,6 +50,8 @@ class Result:
     """What is to be told of it: that it was tried again with half the micro batch."""
     node: str = ""
     """The IP address of the node it ran on."""
+    stopped_by: str = ""
+    """``user`` if somebody asked for it (`lnt trial stop`), not the scheduler."""
     took_s: float = 0.0
     """In its worker, without what a process that died had done before."""
 
@@ -177,6 +180,12 @@ def read_json(path: Path) -> Any:
 
 def _sha256(sweep: SweepConfig) -> str:
     """Of everything that determines results; where they are kept may change."""
-    left_out = {"tracking": True, "resources": True, "budget": True}
-    content = sweep.model_dump_json(exclude=left_out)
+    content = sweep.model_dump_json(
+        exclude={
+            "tracking": True,
+            "resources": True,
+            "budget": True,
+            "search": {"extend_at_edge"},  # adds trials, changes none
+        }
+    )
     return hashlib.sha256(content.encode()).hexdigest()

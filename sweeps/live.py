@@ -92,6 +92,10 @@ class Board:
                 soft_wrap=True,
             )
 
+    def added(self, count: int) -> None:
+        """So many more trials are to be run."""
+        self._num_trials += count
+
     def left_out(self, trial_id: str) -> None:
         """The budget did not allow it."""
         del self._rows[trial_id]

@@ -34,9 +34,10 @@ AXES = (
 def pareto_front(trials: Iterable[Trial], cost: Cost) -> list[Trial]:
     """The cheapest first, each with a higher score than every cheaper one.
 
-    Trials without a score, or whose cost is not known, are left out.
+    Trials without a score, or whose cost is not known, are left out, and repeats of others.
     """
-    known = [(t, c, t.score) for t in trials if t.score is not None and (c := cost(t)) is not None]
+    scored = [(t, t.score) for t in trials if t.score is not None and not t.is_repeat]
+    known = [(t, c, score) for t, score in scored if (c := cost(t)) is not None]
     front: list[Trial] = []
     best = float("-inf")
     for trial, _, score in sorted(known, key=lambda item: (item[1], -item[2])):

@@ -37,12 +37,12 @@ def plot_pareto(axes: "Axes", sweep: Sweep, axis: CostAxis, *, ink: str = "black
         ink: Colour of the front.
     """
     for name, colour in colours(sweep).items():
-        x, y = _points([t for t in sweep.trials if t.strategy == name], axis)
+        x, y = _points([t for t in sweep.trials if t.strategy == name and not t.is_repeat], axis)
         axes.scatter(x, y, s=14, color=colour, label=name)
     x, y = _points(pareto_front(sweep.trials, axis.of), axis)
     axes.step(x, y, where="post", color=ink, linewidth=1, zorder=0)
     axes.scatter(x, y, s=70, facecolors="none", edgecolors=ink)
-    if axis.log:
+    if axis.log and x:  # a logarithm of nothing is an error
         axes.set_xscale("log")
     axes.set_xlabel(axis.label)
     axes.grid(visible=True, alpha=0.3)

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.config import SweepConfig
+from sweeps.edge import MAX_EXTENSIONS
 from sweeps.plan import PlannedTrial
 from sweeps.space import short_rate
 from sweeps.tables import short_share
@@ -26,6 +27,7 @@ def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
     console.print(_strategies(of_strategies))
     for line in [
         _total(sweep, planned),
+        *_may_grow(sweep),
         *_assumed(sweep),
         *(f"(!) {line}" for line in too_big(planned)),
     ]:
@@ -90,6 +92,15 @@ def _total(sweep: SweepConfig, planned: list[PlannedTrial]) -> str:
         total = math.fsum(known) / len(known) * count
         text += f", {total:,.4g} GPU-hours of training"
     return text + "."
+
+
+def _may_grow(sweep: SweepConfig) -> list[str]:
+    if not sweep.search.extend_at_edge:
+        return []
+    return [
+        "The sweep may grow: search.extend_at_edge runs rates beyond the ends, up to "
+        f"{MAX_EXTENSIONS} an end, while the best of a strategy with its options lies there."
+    ]
 
 
 def _assumed(sweep: SweepConfig) -> list[str]:

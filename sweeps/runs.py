@@ -93,7 +93,7 @@ class TrialRuns:
         else:
             self._client.update_run(known.run_id, status="RUNNING")
             note = {NOTE: trial.tags[NOTE]} if NOTE in trial.tags else {}
-            self._set_tags(known.run_id, {"lnt.status": "running"} | note)
+            self.set_tags(known.run_id, {"lnt.status": "running"} | note)
             known.closed = False
         self._save(trial.trial_id, known)
         self._open[trial.trial_id] = known
@@ -114,7 +114,8 @@ class TrialRuns:
         if result.error:
             self._client.log_text(state.run_id, result.error, "error.txt")
         tags = {"lnt.retried": result.note, "lnt.node": result.node, "lnt.status": result.status}
-        self._set_tags(state.run_id, {key: value for key, value in tags.items() if value})
+        tags["lnt.stopped_by"] = result.stopped_by
+        self.set_tags(state.run_id, {key: value for key, value in tags.items() if value})
         self._client.set_terminated(state.run_id, RUN_STATUS.get(result.status, "FAILED"))
         self._closed(trial.trial_id)
 
@@ -122,7 +123,7 @@ class TrialRuns:
         """The trial is not started; a later execution may open its run again."""
         run_id = self.open(trial).run_id
         note = f"Not started, for the budget: {reason}."
-        self._set_tags(run_id, {"lnt.status": "left_out", NOTE: note})
+        self.set_tags(run_id, {"lnt.status": "left_out", NOTE: note})
         self._client.set_terminated(run_id, "KILLED")
         del self._open[trial.trial_id]
 
@@ -191,7 +192,8 @@ class TrialRuns:
         params = flat(config.model_dump(mode="json", exclude_none=True))
         self._client.log_batch(run_id, params=[Param(k, v) for k, v in params.items()])
 
-    def _set_tags(self, run_id: str, tags: dict[str, str]) -> None:
+    def set_tags(self, run_id: str, tags: dict[str, str]) -> None:
+        """Of any run, in one request."""
         from mlflow.entities import RunTag
 
         self._client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])

@@ -8,6 +8,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from lnt_core.config import TrialConfig
+from sweeps.added import all_added
 from sweeps.config import RateRange, SweepConfig
 from sweeps.execution import Execution
 from sweeps.space import strategies, trial_config
@@ -58,7 +59,8 @@ def optuna_search(sweep: SweepConfig, execution: Execution) -> OptunaSearch:
         space["values"] = CategoricalDistribution(list(range(len(value_combinations(sweep)))))
     storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, study_name=sweep.name, direction="maximize")
-    results, configs = execution.results(), execution.configs()
+    results, added = execution.results(), all_added(execution)
+    configs = {name: c for name, c in execution.configs().items() if name not in added}
     for trial_id, config in configs.items():
         point, result = point_of(sweep, config), results.get(trial_id)
         if result is None:

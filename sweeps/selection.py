@@ -1,6 +1,7 @@
 """Winners, read back from MLflow alone, so that it works from any machine."""
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ class Trial:
     """Of the GPU; without one, of the process."""
     trial_h: float | None = None
     """Hours of training and evaluation, without what a checkpoint had done before."""
+    seed: int = 0
+    """Of its training."""
+    is_repeat: bool = False
+    """Whether it repeats another trial of the sweep with a further seed."""
 
     @property
     def variant(self) -> str:
@@ -43,12 +48,53 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class SeedStats:
+    """What a point scored with several seeds of training."""
+
+    n: int
+    mean: float
+    sd: float
+    """Sample standard deviation (n - 1)."""
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.sd:.2f} ({self.n})"
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A point with all its seeds."""
+
+    trial: Trial
+    """Of the sweep's own seed, whatever the others scored."""
+    scores: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the seeds; of one, its score."""
+        return statistics.fmean(self.scores)
+
+    @property
+    def seeds(self) -> SeedStats | None:
+        """None where the point was not repeated."""
+        n = len(self.scores)
+        return SeedStats(n, self.mean, statistics.stdev(self.scores)) if n > 1 else None
+
+    @property
+    def rank(self) -> tuple[float, int, float]:
+        """Smaller is better."""
+        return (-self.mean, self.trial.trainable_parameters, self.trial.learning_rate)
+
+
+@dataclass(frozen=True)
 class Winner:
     """The best trial of a strategy."""
 
     trial: Trial
+    """Of a repeated point the one with the sweep's own seed, not the luckiest."""
     at_edge: str
     """``lowest`` or ``highest`` if it is at an end of the rates tried, else empty."""
+    seeds: SeedStats | None = None
+    """Of its point, if that was repeated."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +111,11 @@ class Sweep:
     trials: tuple[Trial, ...]
 
     @property
+    def repeated(self) -> list[Repeated]:
+        """The points that were run with several seeds, the best first."""
+        return [point for point in repeated_points(self.trials) if point.seeds]
+
+    @property
     def winners(self) -> list[Winner]:
         """The best trial of each strategy, the best first."""
         return winners(self.trials)
@@ -73,13 +124,29 @@ class Sweep:
 def winners(trials: Iterable[Trial]) -> list[Winner]:
     """The best finished trial of each strategy, best first.
 
-    Equal scores go to fewer trainable parameters, then to the smaller rate.
+    Equal scores go to fewer trainable parameters, then to the smaller rate. Once points of a
+    strategy are repeated with further seeds, the highest mean of those with the most seeds wins.
     """
     by_strategy: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
         by_strategy[trial.strategy].append(trial)
-    found = [_winner(of_strategy) for of_strategy in by_strategy.values()]
-    return sorted(filter(None, found), key=lambda winner: rank(winner.trial))
+    found = [winner for of_strategy in by_strategy.values() if (winner := _winner(of_strategy))]
+    return [winner for _, winner in sorted(found, key=lambda ranked: ranked[0])]
+
+
+def repeated_points(trials: Iterable[Trial]) -> list[Repeated]:
+    """Every point whose trial of the sweep's own seed has a score, the best first."""
+    by_point: dict[tuple[str, str, float], list[Trial]] = defaultdict(list)
+    for trial in trials:
+        if trial.score is not None and math.isfinite(trial.score):
+            by_point[trial.strategy, trial.options, trial.learning_rate].append(trial)
+    found = []
+    for of_point in by_point.values():
+        ordered = sorted(of_point, key=lambda trial: (trial.is_repeat, trial.seed))
+        if not ordered[0].is_repeat:
+            scores = tuple(trial.score for trial in ordered if trial.score is not None)
+            found.append(Repeated(ordered[0], scores))
+    return sorted(found, key=lambda point: point.rank)
 
 
 def edge_advice(found: Sequence[Winner]) -> list[str]:
@@ -101,16 +168,19 @@ def rank(trial: Trial) -> tuple[float, int, float]:
     return (-score, trial.trainable_parameters, trial.learning_rate)
 
 
-def _winner(trials: list[Trial]) -> Winner | None:
-    scored = [t for t in trials if t.score is not None and math.isfinite(t.score)]
-    if not scored:
+def _winner(trials: list[Trial]) -> tuple[tuple[float, int, float], Winner] | None:
+    """With its rank among those of other strategies."""
+    points = repeated_points(trials)
+    if not points:
         return None
-    best = min(scored, key=rank)
-    rates = sorted({t.learning_rate for t in trials})
+    most = max(len(point.scores) for point in points)
+    found = next(point for point in points if len(point.scores) == most)
+    best = found.trial
+    rates = sorted({t.learning_rate for t in trials if t.status != "left_out"})
     edge = ""
     if len(rates) > 1 and best.learning_rate in (rates[0], rates[-1]):
         edge = "lowest" if best.learning_rate == rates[0] else "highest"
-    return Winner(best, edge)
+    return found.rank, Winner(best, edge, found.seeds)
 
 
 def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> Sweep:
@@ -119,6 +189,13 @@ def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> 
     Raises:
         ConfigError: The store knows no such sweep.
     """
+    return sweep_of(name, *read_runs(client, name, run_id))
+
+
+def read_runs(
+    client: "MlflowClient", name: str, run_id: str | None = None
+) -> tuple["Run", list["Run"]]:
+    """The parent run of that execution, and the runs of its trials."""
     experiment = client.get_experiment_by_name(name)
     parents = (
         [client.get_run(run_id)]
@@ -137,8 +214,11 @@ def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> 
     if experiment is None or not parents:
         known = [e.name for e in client.search_experiments() if e.name != "Default"]
         raise ConfigError(bad_field("NAME", name, allowed=known) if known else _no_sweeps(name))
-    parent = parents[0]
-    runs = _children(client, experiment.experiment_id, parent.info.run_id)
+    return parents[0], _children(client, experiment.experiment_id, parents[0].info.run_id)
+
+
+def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
+    """An execution as its runs tell it."""
     return Sweep(
         name=name,
         run_id=parent.info.run_id,
@@ -188,6 +268,8 @@ def _trial(run: "Run") -> Trial:
         options=tags.get("lnt.options", ""),
         peak_memory_gib=metrics.get("memory/peak_gib"),
         trial_h=_hours(metrics),
+        seed=int(tags.get("lnt.seed", 0)),
+        is_repeat="train_seed" in run.data.params,
     )
 
 

@@ -38,16 +38,20 @@ def print_winners(
     found = sweep.winners
     reported = any(winner.trial.report_score is not None for winner in found)
     table = Table(title=f"{sweep.name}: CIDEr x 100, {sweep.metric}", title_justify="left")
-    table.add_column("strategy")
-    for column in ("best lr", "CIDEr", *(["held out"] if reported else []), "trainable", "share"):
+    table.add_column("strategy", no_wrap=True)
+    further = ["mean ± sd (n)"] if sweep.repeated else []
+    further += ["held out"] if reported else []
+    for column in ("best lr", "CIDEr", *further, "trainable", "share"):
         table.add_column(column, justify="right")
     for winner in found:
         trial = winner.trial
+        seeds = [str(winner.seeds or "")] if sweep.repeated else []
         held_out = [f"{trial.report_score:.2f}"] if trial.report_score is not None else []
         table.add_row(
             trial.variant,
             short_rate(trial.learning_rate) + (" (edge)" if winner.at_edge else ""),
             f"{trial.score:.2f}",
+            *seeds,
             *held_out,
             f"{trial.trainable_parameters:,}",
             short_share(trial.trainable_share),
@@ -57,12 +61,24 @@ def print_winners(
     console.print(table)
     for line in ties(sweep, compared or {}):
         console.print(line, highlight=False, soft_wrap=True)
+    for line in repeats(sweep):
+        console.print(line, highlight=False, soft_wrap=True)
     others = Counter(t.status for t in sweep.trials if t.status != "finished")
     if others:
         told = ", ".join(f"{count} {status}" for status, count in sorted(others.items()))
         console.print(f"Of {len(sweep.trials)} trials: {told}.", highlight=False)
     for advice in edge_advice(found):
         console.print(advice, highlight=False, soft_wrap=True)
+
+
+def repeats(sweep: Sweep) -> list[str]:
+    """What repeated points scored over their seeds, a line a strategy."""
+    lines: dict[str, list[str]] = {}
+    for point in sweep.repeated:
+        trial = point.trial
+        name = f"{trial.options} {short_rate(trial.learning_rate)}".strip()
+        lines.setdefault(trial.strategy, []).append(f"{name}: {point.seeds}")
+    return [f"Over seeds, {strategy}: {'; '.join(points)}." for strategy, points in lines.items()]
 
 
 def ties(sweep: Sweep, compared: Mapping[str, Comparison]) -> list[str]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
 
+Control = Callable[["MlflowClient", str], None]
+"""Takes the client and the parent run; called all the time by the thread."""
+
 
 class Tracker:
     """Sends one execution to MLflow.
@@ -48,7 +51,12 @@ class Tracker:
         self._execution = execution
         self.parent_id = self._parent(tags, params, datasets)
         self._runs = TrialRuns(client, experiment_id, self.parent_id, execution)
-        self._outbox = Outbox("mlflow", self._runs.send_events)
+        self._control: Control | None = None
+        self._outbox = Outbox("mlflow", self._routine)
+
+    def obey(self, control: Control) -> None:
+        """Carry out what is asked of the sweep in MLflow, from now on."""
+        self._control = control
 
     def started(self, trial: TrialRun) -> None:
         """A trial starts, or goes on."""
@@ -87,6 +95,10 @@ class Tracker:
         """Do this when all before it is sent; tried again for as long as MLflow is away."""
         self._outbox.put(order)
 
+    def parent_tags(self, tags: dict[str, str]) -> None:
+        """Set tags of the parent run."""
+        self._outbox.put(lambda: self._runs.set_tags(self.parent_id, tags))
+
     def flush(self) -> None:
         """Wait until every order so far is carried out."""
         self._outbox.flush()
@@ -112,6 +124,11 @@ class Tracker:
     def busy_s(self) -> float:
         """CPU seconds spent on MLflow so far."""
         return self._outbox.busy_s
+
+    def _routine(self) -> None:
+        self._runs.send_events()
+        if self._control is not None:
+            self._control(self._client, self.parent_id)
 
     def _parent(
         self, tags: dict[str, str], params: dict[str, str], datasets: list["DatasetInput"]

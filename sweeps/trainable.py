@@ -15,6 +15,7 @@ import yaml
 from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.identity import trial_id
+from sweeps.added import POINT, Added, read_added
 from sweeps.config import ResourcesConfig, SweepConfig
 from sweeps.disk import is_disk_full
 from sweeps.events import EVENTS, EventLog
@@ -36,6 +37,9 @@ DISK_FULL = "disk_full"
 REPORT_EVERY_S = 1.0
 """Ray hears of progress so often; every step is in the events."""
 
+AGAIN = "again"
+"""Key of a point whose trial is run once more though it has ended: its weights were deleted."""
+
 _workers: dict[tuple[str, str, float], "Worker"] = {}
 
 
@@ -51,13 +55,22 @@ class Context:
 
     def config(self, point: dict[str, Any]) -> TrialConfig:
         """The trial at a point of Ray Tune's."""
+        if added := self._added(point):
+            return added.config
         return trial_config(self.sweep, *self.point(point))
 
     def point(self, point: dict[str, Any]) -> Point:
         """What the indices of a point of Ray Tune's (``sweeps.search.Point``) stand for."""
+        if added := self._added(point):
+            return added.config.strategy, added.config.learning_rate, added.values
         strategy = strategies(self.sweep)[int(point["strategy"])]
         values = value_combinations(self.sweep)[int(point.get("values", 0))]
         return strategy, float(point["learning_rate"]), values
+
+    def _added(self, point: dict[str, Any]) -> Added | None:
+        """The trial, if the sweep file does not have it."""
+        name = point.get(POINT)
+        return None if name is None else read_added(self.execution, str(name))
 
 
 def worker_for(resources: ResourcesConfig, cache: Path) -> "Worker":
@@ -96,9 +109,9 @@ def run_point(point: dict[str, Any], context: Context) -> None:
     """Run the trial at one point and report it to Ray Tune; a finished one is only reported."""
     from ray import tune
 
-    config = context.config(point.get("point", point))
+    config = context.config(point["point"])
     try:
-        final = _outcome(config, trial_id(config), context)
+        final = _outcome(config, trial_id(config), context, again=AGAIN in point["point"])
     except Exception as error:
         if not is_disk_full(error):
             raise
@@ -106,13 +119,16 @@ def run_point(point: dict[str, Any], context: Context) -> None:
     tune.report(final)
 
 
-def _outcome(config: TrialConfig, name: str, context: Context) -> dict[str, float | str]:
+def _outcome(
+    config: TrialConfig, name: str, context: Context, *, again: bool
+) -> dict[str, float | str]:
     """What Ray Tune is told of a trial at its end."""
     import ray
 
     result = context.execution.result(name)
-    if result is None:
-        refusal = _ask_budget(context, name, config.strategy.name)
+    budget = None if again else context.budget
+    if result is None or again:
+        refusal = _ask_budget(budget, name, config.strategy.name)
         if refusal:
             return {"step": 0, "trial": name, "status": LEFT_OUT, "reason": refusal}
         began_s = time.monotonic()
@@ -121,8 +137,8 @@ def _outcome(config: TrialConfig, name: str, context: Context) -> dict[str, floa
             took_s=time.monotonic() - began_s,
             node=ray.util.get_node_ip_address(),
         )
-        if context.budget is not None:
-            ray.get(context.budget.ended.remote(name))
+        if budget is not None:
+            ray.get(budget.ended.remote(name))
         context.execution.write_result(name, result)
     final: dict[str, float | str] = {"step": result.steps, "trial": name, "status": result.status}
     if result.score is not None:
@@ -132,13 +148,11 @@ def _outcome(config: TrialConfig, name: str, context: Context) -> dict[str, floa
     return final
 
 
-def _ask_budget(context: Context, name: str, strategy: str) -> str:
+def _ask_budget(budget: Any, name: str, strategy: str) -> str:
     """Why the trial must not start, or empty."""
     import ray
 
-    if context.budget is None:
-        return ""
-    return str(ray.get(context.budget.refusal.remote(name, strategy)))
+    return "" if budget is None else str(ray.get(budget.refusal.remote(name, strategy)))
 
 
 def _run(config: TrialConfig, name: str, context: Context) -> Result:

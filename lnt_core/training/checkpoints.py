@@ -9,10 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from lnt_core.errors import TrialError
 from lnt_core.strategies.base import Strategy
+
+OF_CONFIG = ("initial_lr", "weight_decay")
+"""Of the optimiser's groups: what the config says, whatever a checkpoint holds."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +75,37 @@ def load_checkpoint(path: Path, state: TrainingState) -> tuple[int, Any]:
     content = torch.load(path, map_location=device, weights_only=True)
     load_trainable(state.model, content["model"], where=str(path))
     state.strategy.load_state(state.model, content["strategy"])
+    own = [{key: group[key] for key in OF_CONFIG} for group in state.optimizer.param_groups]
     state.optimizer.load_state_dict(content["optimizer"])
     state.schedule.load_state_dict(content["schedule"])
+    _keep_config(state, own)
     torch.set_rng_state(content["rng"].cpu())
     if content["cuda_rng"]:
         torch.cuda.set_rng_state_all([rng.cpu() for rng in content["cuda_rng"]])
     return content["step"], content["monitor"]
+
+
+def step_of(path: Path) -> int:
+    """The step that a checkpoint stands at; its tensors are not read."""
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return int(content["step"])
+
+
+def _keep_config(state: TrainingState, own: list[dict[str, float]]) -> None:
+    """The config's rate and decay at the checkpoint's step: a clone may have other ones.
+
+    For the trial's own checkpoint this changes no bit.
+    """
+    schedule = state.schedule
+    assert isinstance(schedule, LambdaLR)
+    schedule.base_lrs = [kept["initial_lr"] for kept in own]
+    rates = [
+        base * factor(schedule.last_epoch)
+        for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+    ]
+    for group, kept, rate in zip(state.optimizer.param_groups, own, rates, strict=True):
+        group.update(kept, lr=rate)
+    schedule._last_lr = list(rates)
 
 
 @torch.no_grad()

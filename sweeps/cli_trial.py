@@ -1,0 +1,124 @@
+"""`lnt trial`: stops and clones trials of a running sweep, through MLflow alone."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from lnt_core.errors import ConfigError, all_problems
+from sweeps.cli_arguments import Command, name_argument, tracking_uri
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from sweeps.requests import Request
+
+TIMEOUT_S = 120.0
+
+
+def add_trial_commands(command: Command) -> None:
+    """Add the commands."""
+    trial = command("trial", lambda _: 2, "stop or clone a trial of a running sweep")
+    kinds = trial.add_subparsers(required=True, metavar="stop|clone")
+    stop = kinds.add_parser("stop", help="end it; its worker goes on with the next")
+    clone = kinds.add_parser("clone", help="run a copy of it with values changed")
+    for parser, function in ((stop, _stop), (clone, _clone)):
+        parser.set_defaults(command=function)
+        name_argument(parser)
+        parser.add_argument(
+            "trial", metavar="TRIAL", help="its id or the beginning of it, its name, or its run"
+        )
+    clone.add_argument(
+        "changes",
+        nargs="*",
+        metavar="key=value",
+        help="learning_rate, train.KEY, or an option of its strategy",
+    )
+    clone.add_argument(
+        "--from-checkpoint", action="store_true", help="begin from its latest checkpoint"
+    )
+    for parser in (stop, clone):
+        parser.add_argument(
+            "--timeout-s", type=float, default=TIMEOUT_S, metavar="S", help="default: 120"
+        )
+
+
+def find_trial(runs: "list[Run]", given: str) -> "Run":
+    """The run of the trial that somebody means.
+
+    Raises:
+        ConfigError: Nobody is called so, or several are.
+    """
+    exact = [
+        run
+        for run in runs
+        if given in (run.info.run_id, run.info.run_name, run.data.tags["lnt.trial_id"])
+    ]
+    found = exact or [run for run in runs if run.data.tags["lnt.trial_id"].startswith(given)]
+    if len(found) == 1:
+        return found[0]
+    names = [f"{run.data.tags['lnt.trial_id']} ({run.info.run_name})" for run in found or runs]
+    listed = ", ".join(sorted(names)) or "none yet"
+    if found:
+        raise ConfigError(f"TRIAL is {given!r}, which begins several: {listed}")
+    raise ConfigError(f"TRIAL is {given!r}, but the trials that have begun are: {listed}")
+
+
+def _trial(args: argparse.Namespace) -> "tuple[Any, Run, Run]":
+    """The store, the running sweep's parent run, and the trial's run."""
+    from sweeps.selection import read_runs
+    from sweeps.store import connect
+
+    client = connect(tracking_uri(args))
+    parent, runs = read_runs(client, args.name)
+    if parent.info.status != "RUNNING":
+        raise ConfigError(
+            f"the sweep {args.name!r} is {parent.info.status}, but must be running; go on with "
+            "`lnt run SWEEP --resume`"
+        )
+    return client, parent, find_trial(runs, args.trial)
+
+
+def _stop(args: argparse.Namespace) -> int:
+    from sweeps.requests import Request
+
+    client, parent, run = _trial(args)
+    status = run.data.tags["lnt.status"]
+    if status != "running":
+        raise ConfigError(f"the trial {run.info.run_name!r} is {status}, but must be running")
+    return _ask(args, client, parent, Request("stop", run.data.tags["lnt.trial_id"]))
+
+
+def _clone(args: argparse.Namespace) -> int:
+    from sweeps.clones import change_problems, parse_changes, tunable_of
+    from sweeps.requests import Request
+
+    changes, problems = parse_changes(args.changes)
+    client, parent, run = _trial(args)
+    if changes or not problems:
+        problems += change_problems(
+            tunable_of(run.data.params),
+            changes,
+            from_checkpoint=args.from_checkpoint,
+            scheduler=parent.data.params.get("search.scheduler", "none"),
+        )
+    if problems:
+        raise all_problems(f"a clone of {run.info.run_name}", problems)
+    request = Request("clone", run.data.tags["lnt.trial_id"], changes, args.from_checkpoint)
+    return _ask(args, client, parent, request)
+
+
+def _ask(args: argparse.Namespace, client: Any, parent: "Run", request: "Request") -> int:
+    from sweeps.requests import ask
+
+    told = ask(client, parent.info.run_id, request, timeout_s=args.timeout_s)
+    if told is None:
+        print(
+            f"lnt: no answer within {args.timeout_s:g} s, so the request is withdrawn; is the "
+            "sweep's driver alive? `lnt watch` shows when it last wrote",
+            file=sys.stderr,
+        )
+        return 1
+    if not told.ok:
+        raise ConfigError(told.text)
+    print(told.text)
+    return 0

@@ -1,0 +1,145 @@
+"""A copy of a trial with some values changed: parsed, checked, built."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from lnt_core.config import StartedFrom, TrialConfig, TuneConfig
+from lnt_core.errors import ConfigError, bad_field
+from lnt_core.frozen import Frozen
+from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
+from sweeps.added import Added
+from sweeps.problems import load_yaml, validation_problems
+from sweeps.requests import Request
+from sweeps.values import MAKE_STEPS, Values
+
+RATE = "learning_rate"
+TRAIN = "train."
+FROM = "from"
+"""Among what tells a trial apart: whose checkpoint it began from, and at which step."""
+EITHER = ("train.epochs", "train.max_steps")
+"""Giving one takes the other away."""
+
+
+class Tunable(Frozen):
+    """What a clone may change."""
+
+    learning_rate: float = Field(gt=0, lt=1)
+    strategy: AnyStrategyConfig
+    train: TuneConfig
+
+
+def parse_changes(given: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """``key=value`` arguments as values by key, and what is wrong with their form."""
+    changes: dict[str, Any] = {}
+    problems = []
+    for argument in given:
+        key, sign, value = argument.partition("=")
+        if not sign or not key:
+            problems.append(f"{argument!r} is not of the form key=value")
+        elif key in changes:
+            problems.append(f"{key} is given twice")
+        else:
+            try:
+                changes[key] = load_yaml(value)
+            except ConfigError as error:
+                problems.append(str(error))
+    return changes, problems
+
+
+def tunable_of(params: Mapping[str, str]) -> Tunable:
+    """From a trial's params in MLflow, which are flat and text."""
+    content: dict[str, Any] = {RATE: params[RATE], "strategy": {}, "train": {}}
+    for key, value in params.items():
+        room, _, name = key.partition(".")
+        if name and room in ("strategy", "train"):
+            content[room][name] = load_yaml(value)
+    return Tunable.model_validate(content)
+
+
+def change_problems(
+    tunable: Tunable, changes: Mapping[str, Any], *, from_checkpoint: bool, scheduler: str
+) -> list[str]:
+    """What speaks against a clone; empty if nothing does.
+
+    Args:
+        tunable: Of the trial that is cloned.
+        changes: By key.
+        from_checkpoint: Whether it begins from that trial's checkpoint.
+        scheduler: The sweep's.
+    """
+    name = tunable.strategy.name
+    options = set(STRATEGIES[name].Config.model_fields) - {"name"}
+    train = {TRAIN + field for field in TuneConfig.model_fields} - {"train.evaluate_at_steps"}
+    allowed = sorted({RATE, *options, *train})
+    problems = [bad_field("the key", key, allowed=allowed) for key in changes if key not in allowed]
+    if scheduler != "none":
+        problems += [
+            f"{key} cannot change under search.scheduler {scheduler!r}, which compares trials at "
+            "equal steps"
+            for key in changes
+            if key.startswith(MAKE_STEPS)
+        ]
+    if from_checkpoint:
+        problems += [
+            f"{key} cannot change with --from-checkpoint: the checkpoint's tensors are those of "
+            "the old value"
+            for key in changes
+            if key in options
+        ]
+    known = {key: value for key, value in changes.items() if key in allowed}
+    try:
+        changed = Tunable.model_validate(_with(tunable.model_dump(), known))
+    except ValidationError as error:
+        return problems + validation_problems(error, Tunable)
+    if problems:
+        return problems
+    if changed == tunable and not from_checkpoint:
+        return ["nothing is changed: the clone would be the same trial"]
+    return []
+
+
+def clone(
+    original: TrialConfig,
+    values: Values,
+    started_from: StartedFrom | None,
+    request: Request,
+) -> Added:
+    """The changed trial, to be added to its sweep.
+
+    Args:
+        original: The trial that is cloned.
+        values: What tells it apart besides its strategy's options.
+        started_from: Where it begins, if not at the base model.
+        request: Says what is changed.
+
+    Raises:
+        ValidationError: The values do not fit together.
+    """
+    changes = request.changes
+    content = _with(original.model_dump(), changes)
+    content |= {"started_from": started_from, "train_seed": None}
+    told = {key: value for key, value in values if key != FROM}
+    told |= {key: value for key, value in changes.items() if key.startswith(TRAIN)}
+    if started_from is not None:
+        told[FROM] = f"{started_from.trial}@{started_from.step}"
+    config = TrialConfig.model_validate(content)
+    hashable = ((key, tuple(v) if isinstance(v, list) else v) for key, v in told.items())
+    return Added(config, "clone", tuple(hashable), request.trial, request.id)
+
+
+def _with(content: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial's content with the values changed."""
+    found = content | {room: dict(content[room]) for room in ("strategy", "train")}
+    for key in changes:
+        if key in EITHER:
+            found["train"] |= {other.removeprefix(TRAIN): None for other in EITHER}
+    for key, value in changes.items():
+        if key == RATE:
+            found[RATE] = value
+        elif key.startswith(TRAIN):
+            found["train"][key.removeprefix(TRAIN)] = value
+        else:
+            found["strategy"][key] = value
+    return found

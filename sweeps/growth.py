@@ -1,0 +1,120 @@
+"""What else a sweep runs when all that it knows has ended: beyond edges, then further seeds."""
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from lnt_core.config import TrialConfig
+from lnt_core.identity import trial_id
+from lnt_core.trial import WEIGHTS
+from sweeps.added import Added, add, all_added, read_added
+from sweeps.edge import beyond_edges
+from sweeps.search import Point, point_of
+from sweeps.selection import Trial, repeated_points, winners
+from sweeps.space import options_text, trials
+from sweeps.trainable import AGAIN, Context
+
+NUM_REPEATED = 2
+"""Points of each strategy that are repeated: its winner and the next best."""
+
+
+def named_point(context: Context, name: str, config: TrialConfig) -> Point:
+    """A trial as it is handed to Ray Tune, whether the sweep file has it or not."""
+    added = read_added(context.execution, name)
+    return point_of(context.sweep, config) if added is None else added.point
+
+
+class Growth:
+    """Asked by the queue whenever nothing runs any more.
+
+    Args:
+        context: Of the execution.
+        num_seeds: With how many seeds the best points are run; 1 repeats nothing.
+        announce: Told how many trials are added; with ``again=True``, how many are run again.
+    """
+
+    def __init__(self, context: Context, *, num_seeds: int, announce: Callable[..., None]) -> None:
+        self._context = context
+        self._num_seeds = num_seeds
+        self._announce = announce
+        self._again: set[str] = set()
+
+    def __call__(self) -> list[Point]:
+        """What to run next; empty when the sweep is complete."""
+        configs = self.configs()
+        ended = [self._trial(name, config) for name, config in configs.items()]
+        for wanted in (self._beyond_edges, self._further_seeds):
+            fresh = [a for a in wanted(ended, configs) if trial_id(a.config) not in configs]
+            if fresh:
+                for added in fresh:
+                    add(self._context.execution, added)
+                self._announce(len(fresh))
+                return [added.point for added in fresh]
+        again = [named_point(self._context, name, configs[name]) for name in self._lost(ended)]
+        self._announce(len(again), again=True)
+        return [point | {AGAIN: True} for point in again]
+
+    def _beyond_edges(self, ended: list[Trial], configs: dict[str, TrialConfig]) -> list[Added]:
+        search = self._context.sweep.search
+        if not search.extend_at_edge:
+            return []
+        return [
+            self._like(configs[trial.trial_id], "edge", learning_rate=rate)
+            for trial, rate in beyond_edges(ended, search.rates)
+        ]
+
+    def _further_seeds(self, ended: list[Trial], configs: dict[str, TrialConfig]) -> list[Added]:
+        """By what they scored with the sweep's own seed, so that more seeds go to the same."""
+        by_strategy: dict[str, list[Trial]] = defaultdict(list)
+        for point in repeated_points(trial for trial in ended if not trial.is_repeat):
+            if configs[point.trial.trial_id].started_from is None:
+                by_strategy[point.trial.strategy].append(point.trial)
+        first = self._context.sweep.seed
+        return [
+            self._like(configs[trial.trial_id], "seed", train_seed=seed)
+            for of_strategy in by_strategy.values()
+            for trial in of_strategy[:NUM_REPEATED]
+            for seed in range(first + 1, first + self._num_seeds)
+        ]
+
+    def _lost(self, ended: list[Trial]) -> list[str]:
+        """Winners whose weights went when another was ahead: they are trained once more."""
+        execution, found = self._context.execution, []
+        for winner in winners(ended):
+            name = winner.trial.trial_id
+            missing = not (execution.trial(name) / WEIGHTS).exists()
+            if winner.seeds and missing and name not in self._again:
+                self._again.add(name)
+                found.append(name)
+        return found
+
+    def _like(self, config: TrialConfig, why: str, **changes: float) -> Added:
+        values = self._context.point(named_point(self._context, trial_id(config), config))[2]
+        return Added(config.model_copy(update=changes), why, values)
+
+    def configs(self) -> dict[str, TrialConfig]:
+        """Every trial that was to be run, by its id."""
+        sweep, execution = self._context.sweep, self._context.execution
+        planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)
+        added = {name: found.config for name, found in all_added(execution).items()}
+        return {trial_id(config): config for config in planned} | execution.configs() | added
+
+    def _trial(self, name: str, config: TrialConfig) -> Trial:
+        """As MLflow would tell it."""
+        context = self._context
+        strategy, rate, values = context.point(named_point(context, name, config))
+        result = context.execution.result(name)
+        metrics = {} if result is None else result.metrics
+        return Trial(
+            run_id="",
+            trial_id=name,
+            strategy=strategy.name,
+            learning_rate=rate,
+            status="left_out" if result is None else result.status,
+            score=None if result is None else result.score,
+            report_score=metrics.get("report/cider"),
+            trainable_parameters=int(metrics.get("params/trainable", 0)),
+            trainable_share=metrics.get("params/share", 0.0),
+            options=options_text(strategy, values),
+            seed=config.seed_of_training,
+            is_repeat=config.train_seed is not None,
+        )

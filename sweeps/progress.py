@@ -1,0 +1,186 @@
+"""How far a sweep is, read from MLflow alone."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sweeps.selection import METRIC, Sweep, read_runs, sweep_of
+from sweeps.space import short_rate
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+LOSS = "train/loss"
+PARTS = ("prepare", "train", "evaluate")
+"""Of a trial's time, as its run has them when it has ended."""
+SILENCE_S = 300.0
+"""So long a running sweep may write nothing before it is said."""
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """How far one trial is."""
+
+    name: str
+    status: str
+    step: int = 0
+    num_steps: int | None = None
+    loss: float | None = None
+    score: float | None = None
+    took_s: float | None = None
+    """Of a trial that has ended."""
+
+    @property
+    def share(self) -> float:
+        """Done of its training, 0..1; 0 where its length is not known."""
+        return min(1.0, self.step / self.num_steps) if self.num_steps else 0.0
+
+    @property
+    def progress(self) -> str:
+        """``20/150``."""
+        return f"{self.step}/{self.num_steps}" if self.num_steps else str(self.step)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A sweep at one moment."""
+
+    sweep: Sweep
+    num_trials: int
+    """Planned so far; a sweep may grow."""
+    trials: dict[str, TrialState]
+    """By run, the oldest first."""
+    elapsed_s: float
+    silent_s: float
+    """Since anything of it was written."""
+
+    @property
+    def running(self) -> list[TrialState]:
+        """The trials that are at work."""
+        return [trial for trial in self.trials.values() if trial.status == "running"]
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Trials by status, those that have not begun as ``pending``."""
+        counts = Counter(trial.status for trial in self.trials.values())
+        counts["pending"] = max(0, self.num_trials - len(self.trials))
+        return +counts
+
+    @property
+    def left_s(self) -> float | None:
+        """What is left at the pace of the trials that have ended; None before one has.
+
+        As many trials at once as now, each as long as the mean of those that finished.
+        """
+        took = [trial.took_s for trial in self.trials.values() if trial.took_s is not None]
+        if not took or self.sweep.status != "RUNNING":
+            return None
+        work = self.counts["pending"] + sum(1.0 - trial.share for trial in self.running)
+        return work * sum(took) / len(took) / max(1, len(self.running))
+
+    @property
+    def headline(self) -> str:
+        """All of it in a line."""
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(self.counts.items()))
+        left = "-" if self.left_s is None else f"about {clock(self.left_s)}"
+        return (
+            f"{self.sweep.name} ({self.sweep.status}): {self.num_trials} trials: {counts}; "
+            f"elapsed {clock(self.elapsed_s)}, left {left}"
+        )
+
+
+def clock(seconds: float) -> str:
+    """``1:02:03``, or ``2:03`` below an hour.
+
+    Example:
+        >>> clock(3723), clock(123.4)
+        ('1:02:03', '2:03')
+    """
+    whole = int(seconds)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    tail = f"{whole % 60:02d}"
+    return f"{hours}:{minutes:02d}:{tail}" if hours else f"{minutes}:{tail}"
+
+
+def read_snapshot(client: "MlflowClient", name: str, run_id: str | None = None) -> Snapshot:
+    """The latest execution of that name, or the one whose parent run is given."""
+    parent, runs = read_runs(client, name, run_id)
+    return snapshot_of(name, parent, runs, now_s=time.time())
+
+
+def snapshot_of(name: str, parent: "Run", runs: Sequence["Run"], *, now_s: float) -> Snapshot:
+    """From the runs; times are those of the machines that wrote them."""
+    ordered = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+    ended_ms = parent.info.end_time if parent.info.status != "RUNNING" else None
+    end_s = now_s if ended_ms is None else ended_ms / 1000
+    written_ms = [metric.timestamp for run in runs for metric in _metrics(run).values()]
+    written_ms += [run.info.start_time for run in (parent, *runs)]
+    return Snapshot(
+        sweep=sweep_of(name, parent, ordered),
+        num_trials=int(parent.data.tags.get("lnt.num_trials", len(runs))),
+        trials={run.info.run_id: _state(run) for run in ordered},
+        elapsed_s=max(0.0, end_s - parent.info.start_time / 1000),
+        silent_s=max(0.0, end_s - max(written_ms) / 1000),
+    )
+
+
+def _state(run: "Run") -> TrialState:
+    metrics, tags = run.data.metrics, run.data.tags
+    loss = _metrics(run).get(LOSS)
+    finished = tags["lnt.status"] == "finished"
+    known = [metrics[f"time/{p}_s"] for p in PARTS if f"time/{p}_s" in metrics]
+    return TrialState(
+        name=run.info.run_name,
+        status=tags["lnt.status"],
+        step=0 if loss is None else loss.step,
+        num_steps=int(tags["lnt.num_steps"]) if "lnt.num_steps" in tags else None,
+        loss=None if loss is None else loss.value,
+        score=metrics.get(METRIC) if finished else None,
+        took_s=sum(known) if finished and len(known) == len(PARTS) else None,
+    )
+
+
+def _metrics(run: "Run") -> dict:  # type: ignore[type-arg]
+    """The last point of each metric, with its step: ``data.metrics`` has values alone."""
+    return {metric.key: metric for metric in run.data._metric_objs}
+
+
+def render(snapshot: Snapshot) -> RenderableType:
+    """Running trials, and the best so far of each strategy."""
+    running = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("running", "step", "loss"):
+        running.add_column(column, justify="left" if column == "running" else "right")
+    for trial in snapshot.running:
+        loss = "-" if trial.loss is None else f"{trial.loss:.3f}"
+        running.add_row(trial.name, trial.progress, loss)
+    best = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("best so far", "lr", "CIDEr"):
+        best.add_column(column, justify="left" if column == "best so far" else "right")
+    for winner in snapshot.sweep.winners:
+        found = winner.trial
+        best.add_row(found.variant, short_rate(found.learning_rate), f"{found.score:.2f}")
+    parts: list[RenderableType] = [Text(snapshot.headline, style="bold")]
+    if snapshot.running:
+        parts.append(running)
+    if snapshot.sweep.winners:
+        parts.append(best)
+    if silence := told_silence(snapshot):
+        parts.append(Text(silence, style="yellow"))
+    return Group(*parts)
+
+
+def told_silence(snapshot: Snapshot) -> str:
+    """That nobody may be at work any more; empty if there is no reason to think so."""
+    if snapshot.sweep.status != "RUNNING" or snapshot.silent_s < SILENCE_S:
+        return ""
+    return (
+        f"Nothing was written for {clock(snapshot.silent_s)}: if its driver is dead, go on with "
+        "`lnt run SWEEP --resume`."
+    )

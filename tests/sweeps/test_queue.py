@@ -1,0 +1,109 @@
+"""The order in which points are handed to Ray Tune, and when it is told that no more come."""
+
+import pickle
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from sweeps.queue import PointQueue
+
+
+def point(number: int) -> dict[str, Any]:
+    return {"strategy": number, "learning_rate": 1e-3}
+
+
+def run(queue: PointQueue, name: str) -> int | str | None:
+    """Ask for the next and start it; the strategy's number stands for the point."""
+    given = queue.suggest(name)
+    if not isinstance(given, dict):
+        return given
+    queue.started(name)
+    return given["point"]["strategy"]
+
+
+def test_planned_points_come_in_order_and_then_nothing() -> None:
+    queue = PointQueue([point(1), point(2)], more=list)
+    assert [run(queue, "a"), run(queue, "b"), run(queue, "c")] == [1, 2, None]
+    queue.on_trial_complete("a")
+    assert run(queue, "c") is None
+    queue.on_trial_complete("b", error=True)
+    assert not queue.finished
+    assert run(queue, "c") == Searcher.FINISHED
+    assert queue.finished
+
+
+def test_what_is_put_first_comes_next_until_the_end() -> None:
+    queue = PointQueue([point(1), point(2)], more=list)
+    assert run(queue, "a") == 1
+    assert queue.put_first(point(9))
+    assert [run(queue, "b"), run(queue, "c")] == [9, 2]
+    for name in "abc":
+        queue.on_trial_complete(name)
+    assert run(queue, "d") == Searcher.FINISHED
+    assert not queue.put_first(point(8))
+
+
+def test_more_is_asked_for_only_when_all_has_ended() -> None:
+    rounds = [[point(2), point(3)], [point(4)], []]
+    queue = PointQueue([point(1)], more=lambda: rounds.pop(0))
+    assert [run(queue, "a"), run(queue, "b")] == [1, None]
+    assert len(rounds) == 3
+    queue.on_trial_complete("a")
+    assert [run(queue, "b"), run(queue, "c"), run(queue, "d")] == [2, 3, None]
+    queue.on_trial_complete("b")
+    queue.on_trial_complete("c")
+    assert run(queue, "d") == 4
+    queue.on_trial_complete("d")
+    assert run(queue, "e") == Searcher.FINISHED
+
+
+class Drawing(Searcher):
+    """Draws 100, 101, ... and remembers what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.next, self.told = 100, []
+
+    def suggest(self, trial_id: str) -> dict[str, Any]:
+        self.next += 1
+        return point(self.next - 1)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        self.told.append((trial_id, "result"))
+
+    def on_trial_complete(self, trial_id, result=None, error=False) -> None:
+        self.told.append((trial_id, "complete"))
+
+
+def test_a_search_draws_no_further_while_what_it_drew_waits_to_start() -> None:
+    queue = PointQueue([], more=list, drawn=Drawing(), num_drawn=2)
+    assert queue.suggest("a") == {"point": point(100)}
+    assert queue.suggest("b") is None
+    queue.started("a")
+    assert run(queue, "b") == 101
+    assert run(queue, "c") is None
+    queue.on_trial_complete("a")
+    queue.on_trial_complete("b")
+    assert run(queue, "c") == Searcher.FINISHED
+
+
+def test_a_search_hears_of_its_own_trials_alone() -> None:
+    search = Drawing()
+    queue = PointQueue([], more=list, drawn=search, num_drawn=1)
+    assert queue.put_first(point(9))
+    assert [run(queue, "clone"), run(queue, "drawn")] == [9, 100]
+    for name in ("clone", "drawn"):
+        queue.on_trial_result(name, {"objective": 1.0})
+        queue.on_trial_complete(name)
+    assert search.told == [("drawn", "result"), ("drawn", "complete")]
+
+
+def test_an_empty_queue_is_finished_unless_more_is_to_be_run() -> None:
+    queue = PointQueue([], more=list)
+    assert not queue.anything()
+    assert queue.finished
+    assert PointQueue([], more=lambda: [point(1)]).anything()
+
+
+def test_ray_may_pickle_it_into_its_snapshot() -> None:
+    assert isinstance(pickle.loads(pickle.dumps(PointQueue([point(1)], more=list))), PointQueue)

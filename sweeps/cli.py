@@ -6,12 +6,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from cluster.errors import AuthenticationError, ClusterError
 from lnt_core import __version__
 from lnt_core.errors import AccessError, LntError
+from sweeps.cli_export import add_export_commands
 from sweeps.cli_jobs import add_job_commands
 from sweeps.disk import DiskFullError
 from sweeps.settings import quiet_libraries, read_settings
@@ -64,16 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     best.add_argument("name", metavar="NAME", help="the sweep's name")
     best.add_argument("--json", action="store_true", help="print one JSON object")
     _tracking_argument(best)
-    export = command("export", _export, "write best.yaml, the tuned weights and a model card")
-    export.add_argument("name", metavar="NAME", help="the sweep's name")
-    export.add_argument("--strategy", help="whose winner; left out, the best of all")
-    export.add_argument("-o", dest="out", type=Path, required=True, metavar="DIR", help="where to")
-    _tracking_argument(export)
-    train = command("train", _train, "train once more from an exported best.yaml")
-    train.add_argument("best", type=Path, metavar="best.yaml")
-    train.add_argument(
-        "-o", dest="out", type=Path, default=Path("lnt_train"), metavar="DIR", help="where to"
-    )
+    add_export_commands(command, _tracking_argument, _tracking_uri)
     add_job_commands(command, _sweep_arguments)
     ui = command("ui", _ui, "the MLflow dashboard on the tracking store")
     ui.add_argument("--port", type=int, default=5000)
@@ -193,34 +184,6 @@ def _best(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(sweep, compared)))
     else:
         print_winners(Console(), sweep, compared)
-    return EXIT_DONE
-
-
-def _export(args: argparse.Namespace) -> int:
-    from sweeps.export import export
-    from sweeps.space import short_rate
-    from sweeps.store import connect
-
-    trial = export(connect(_tracking_uri(args)), args.name, args.strategy, args.out)
-    rate = short_rate(trial.learning_rate)
-    print(f"{trial.strategy} at {rate}, CIDEr {trial.score:.2f}: {args.out}")
-    print(f"Train again with: lnt train {args.out / 'best.yaml'}")
-    return EXIT_DONE
-
-
-def _train(args: argparse.Namespace) -> int:
-    from lnt_core.data.check import data_problems
-    from lnt_core.errors import all_problems
-    from sweeps.export import load_best, train_best
-
-    best = load_best(args.best)
-    if problems := data_problems(best.trial.model, best.trial.data):
-        raise all_problems(str(args.best), problems)
-    result = train_best(best, args.out, read_settings().cache)
-    if result.status != "finished":
-        print(f"lnt: the trial {result.status} at step {result.steps}", file=sys.stderr)
-        return EXIT_FAILED
-    print(f"CIDEr {result.metrics['select/cider']!r} (exported: {best.score!r}), in {args.out}")
     return EXIT_DONE
 
 

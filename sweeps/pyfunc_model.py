@@ -29,8 +29,8 @@ class CaptionModel:
         """A caption for each image.
 
         Args:
-            model_input: A list, or a pandas frame with a column ``image`` (or one column), of
-                paths, of bytes, or of bytes in base64.
+            model_input: Of paths, or of files' bytes in base64: a list, one of them, or a pandas
+                frame of one column, ``image``.
             params: MLflow's; there are none.
 
         Raises:
@@ -72,25 +72,24 @@ def write_model_files(folder: Path, run_id: str) -> None:
 
 
 def _items(model_input: Any) -> Iterable[Any]:
-    columns = getattr(model_input, "columns", None)
-    if columns is None:
-        return [model_input] if isinstance(model_input, str | bytes) else list(model_input)
-    return list(model_input["image" if "image" in columns else columns[0]])
+    """MLflow makes a frame of a list; its one column may have any name."""
+    if hasattr(model_input, "columns"):
+        return list(model_input.iloc[:, 0])
+    return [model_input] if isinstance(model_input, str) else list(model_input)
 
 
-def _image(item: Any) -> Image.Image:
-    if isinstance(item, str) and not _is_file(item):
-        try:
-            item = base64.b64decode(item.rpartition("base64,")[2], validate=True)
-        except binascii.Error:
-            raise ConfigError(f"{item[:80]!r} is neither a file here nor base64") from None
-    if not isinstance(item, bytes):
+def _image(item: str) -> Image.Image:
+    if _is_file(item):
         return read_images([Path(item)])[0]
     try:
-        with Image.open(io.BytesIO(item)) as image:
+        content = base64.b64decode(item.rpartition("base64,")[2], validate=True)
+    except (ValueError, binascii.Error):
+        raise ConfigError(f"{item[:80]!r} is neither a file here nor base64") from None
+    try:
+        with Image.open(io.BytesIO(content)) as image:
             return image.convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"an image given as bytes cannot be decoded: {error}") from None
+        raise DataError(f"an image given in base64 cannot be decoded: {error}") from None
 
 
 def _is_file(text: str) -> bool:

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from cluster.errors import AuthenticationError, ClusterError
@@ -19,6 +18,7 @@ from sweeps.cli_arguments import (
     tracking_argument,
     tracking_uri,
 )
+from sweeps.cli_export import add_export_commands
 from sweeps.cli_jobs import add_job_commands
 from sweeps.cli_report import add_report_command
 from sweeps.cli_trial import add_trial_commands
@@ -79,15 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     best = command("best", _best, "the winner of each strategy, from MLflow")
     name_argument(best)
     best.add_argument("--json", action="store_true", help="print one JSON object")
-    export = command("export", _export, "write best.yaml, the tuned weights and a model card")
-    name_argument(export)
-    export.add_argument("--strategy", help="whose winner; left out, the best of all")
-    export.add_argument("-o", dest="out", type=Path, required=True, metavar="DIR", help="where to")
-    train = command("train", _train, "train once more from an exported best.yaml")
-    train.add_argument("best", type=Path, metavar="best.yaml")
-    train.add_argument(
-        "-o", dest="out", type=Path, default=Path("lnt_train"), metavar="DIR", help="where to"
-    )
+    add_export_commands(command)
     add_job_commands(command)
     add_report_command(command)
     add_watch_command(command)
@@ -202,34 +194,6 @@ def _best(args: argparse.Namespace) -> int:
         print(json.dumps(as_json(sweep, compared)))
     else:
         print_winners(Console(), sweep, compared)
-    return EXIT_DONE
-
-
-def _export(args: argparse.Namespace) -> int:
-    from sweeps.export import export
-    from sweeps.space import short_rate
-    from sweeps.store import connect
-
-    trial = export(connect(tracking_uri(args)), args.name, args.strategy, args.out)
-    rate = short_rate(trial.learning_rate)
-    print(f"{trial.strategy} at {rate}, CIDEr {trial.score:.2f}: {args.out}")
-    print(f"Train again with: lnt train {args.out / 'best.yaml'}")
-    return EXIT_DONE
-
-
-def _train(args: argparse.Namespace) -> int:
-    from lnt_core.data.check import data_problems
-    from lnt_core.errors import all_problems
-    from sweeps.export import load_best, train_best
-
-    best = load_best(args.best)
-    if problems := data_problems(best.trial.model, best.trial.data):
-        raise all_problems(str(args.best), problems)
-    result = train_best(best, args.out, read_settings().cache)
-    if result.status != "finished":
-        print(f"lnt: the trial {result.status} at step {result.steps}", file=sys.stderr)
-        return EXIT_FAILED
-    print(f"CIDEr {result.metrics['select/cider']!r} (exported: {best.score!r}), in {args.out}")
     return EXIT_DONE
 
 

@@ -53,10 +53,11 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _print_winners(console: "Console", client: "MlflowClient", snapshot: "Snapshot") -> None:
-    from sweeps.comparison import compare_winners, stored_scores
+    from sweeps.captions import captions_in_store
+    from sweeps.comparison import compare_winners
     from sweeps.tables import print_winners
 
-    compared = compare_winners(snapshot.sweep, stored_scores(client))
+    compared = compare_winners(snapshot.sweep, captions_in_store(client))
     print_winners(console, snapshot.sweep, compared)
 
 

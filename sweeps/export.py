@@ -1,98 +1,70 @@
-"""Taking the outcome home: `best.yaml`, the tuned weights and a model card; and training again."""
+"""Taking the outcome home: a winner's weights, `best.yaml`, other trainers' files, a model card."""
 
+import os
 import shutil
-import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-from pydantic import Field, ValidationError
-
-import lnt_core
 from lnt_core.config import TrialConfig
-from lnt_core.data.batches import num_steps
-from lnt_core.errors import ConfigError, all_problems, bad_field
-from lnt_core.frozen import Frozen
-from lnt_core.strategies import STRATEGIES
-from lnt_core.trial import WEIGHTS, TrialResult, model_name, run_trial
+from lnt_core.errors import ConfigError, bad_field
+from lnt_core.models.plain import MERGED
+from lnt_core.strategies.merge import check_mergeable
+from lnt_core.trial import WEIGHTS
+from sweeps.best import BEST, best_config, write_best
 from sweeps.config import ResourcesConfig
-from sweeps.execution import RAN, TRIAL, Execution
-from sweeps.problems import load_yaml, validation_problems
+from sweeps.execution import RAN, TRIAL
+from sweeps.launch_files import write_launch_files
+from sweeps.model_card import model_card
+from sweeps.problems import load_yaml
 from sweeps.selection import Sweep, Trial, read_sweep
-from sweeps.space import short_rate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-LIBRARIES = ("torch", "transformers", "peft", "pycocoevalcap")
-"""Whose versions a result depends on."""
+CURVE = "curve.png"
+OF_WEIGHTS = ("adapter_config.json", ".safetensors")
+"""Ends of the names of what is taken from a run's weights; MLflow's own files stay there."""
 
 
-class BestConfig(Frozen):
-    """`best.yaml`: a whole trial, where it comes from, and what it scored."""
-
-    sweep: str
-    run_id: str
-    """MLflow's."""
-    metric: str
-    score: float
-    versions: dict[str, str] = Field(default_factory=dict)
-    resources: ResourcesConfig
-    """The threads and device it ran on; the same give the same score to the last digit."""
-    trial: TrialConfig
-
-
-def write_best(
-    execution: Execution, sweep: Sweep, trial: Trial, resources: ResourcesConfig, path: Path
-) -> None:
-    """Write `best.yaml` of a trial of this execution."""
-    folder = execution.trial(trial.trial_id)
-    config = load_yaml(folder / (RAN if (folder / RAN).exists() else TRIAL))
-    _write(path, sweep, trial, TrialConfig.model_validate(config), resources)
-
-
-def export(client: "MlflowClient", name: str, strategy: str | None, out: Path) -> Trial:
-    """Write `best.yaml`, weights and model card of a sweep's winner, from MLflow alone.
+def export(
+    client: "MlflowClient",
+    name: str,
+    strategy: str | None,
+    out: Path,
+    *,
+    merged_with: Path | None = None,
+) -> Trial:
+    """Write a sweep's winner into a folder, from MLflow alone; whole, or not at all.
 
     Args:
         client: Of the tracking store.
         name: The sweep's.
         strategy: Whose winner; None for the best of all.
         out: A folder that does not exist yet, or is empty.
+        merged_with: Where the tiny model is kept, if a merged checkpoint is wanted as well.
 
     Raises:
-        ConfigError: No such winner, or ``out`` is in use.
+        LntError: No such winner, ``out`` is in use, or its weights cannot be merged.
     """
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"-o is {str(out)!r}, which is not empty; choose another folder")
     sweep = read_sweep(client, name)
     trial = _winner(sweep, strategy)
+    if merged_with is not None:
+        check_mergeable(trial.strategy)
     if not client.list_artifacts(trial.run_id, WEIGHTS):
         raise ConfigError(
             f"the weights of {trial.strategy} are not in MLflow, where they go when a sweep ends; "
             f"this one is {sweep.status}: finish it with `lnt run SWEEP --resume`"
         )
-    out.mkdir(parents=True, exist_ok=True)
-    ran = any(file.path == RAN for file in client.list_artifacts(trial.run_id))
-    name = RAN if ran else TRIAL
-    config_path = Path(client.download_artifacts(trial.run_id, name, str(out)))
-    config = TrialConfig.model_validate(load_yaml(config_path))
-    config_path.unlink()
-    client.download_artifacts(trial.run_id, WEIGHTS, str(out))
-    for path in (out / WEIGHTS).iterdir():
-        shutil.move(path, out / path.name)
-    (out / WEIGHTS).rmdir()
-    parent = client.get_run(sweep.run_id).data.params
-    resources = ResourcesConfig(
-        cpus_per_trial=float(parent["resources.cpus_per_trial"]),
-        gpus_per_trial=float(parent["resources.gpus_per_trial"]),
-    )
-    _write(out / "best.yaml", sweep, trial, config, resources)
-    is_adapter = (out / "adapter_config.json").is_file()
-    (out / "README.md").write_text(
-        model_card(sweep, trial, config, is_adapter=is_adapter), encoding="utf-8"
-    )
+    out = out.absolute()
+    draft = out.with_name(f".{out.name}.{os.getpid()}")
+    draft.mkdir(parents=True)
+    try:
+        _write(client, sweep, trial, draft, merged_with)
+        os.replace(draft, out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
     return trial
 
 
@@ -108,86 +80,38 @@ def _winner(sweep: Sweep, strategy: str | None) -> Trial:
 
 
 def _write(
-    path: Path, sweep: Sweep, trial: Trial, config: TrialConfig, resources: ResourcesConfig
+    client: "MlflowClient", sweep: Sweep, trial: Trial, out: Path, merged_with: Path | None
 ) -> None:
-    assert trial.score is not None
-    best = BestConfig(
-        sweep=sweep.name,
-        run_id=trial.run_id,
-        metric=sweep.metric,
-        score=trial.score,
-        versions={"lnt": lnt_core.__version__, "python": sys.version.split()[0]}
-        | {library: version(library) for library in LIBRARIES},
-        resources=resources,
-        trial=config,
+    config = _download(client, sweep, trial, out)
+    parent = client.get_run(sweep.run_id).data.params
+    resources = ResourcesConfig(
+        cpus_per_trial=float(parent["resources.cpus_per_trial"]),
+        gpus_per_trial=float(parent["resources.gpus_per_trial"]),
     )
-    path.write_text(yaml.safe_dump(best.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    tags = client.get_run(trial.run_id).data.tags
+    best = best_config(sweep, trial, config, resources, tags)
+    write_best(best, out / BEST)
+    write_launch_files(config, out, on_gpu=bool(resources.gpus_per_trial))
+    if merged_with is not None:
+        from lnt_core.evaluation.caption import write_merged
+
+        write_merged(config, out, out / MERGED, cache=merged_with)
+    (out / "README.md").write_text(model_card(sweep, trial, best, out), encoding="utf-8")
 
 
-def load_best(path: Path) -> BestConfig:
-    """Read `best.yaml`.
-
-    Raises:
-        ConfigError: It is not there, or not such a file.
-    """
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path}; `lnt export NAME -o DIR` writes one")
-    try:
-        return BestConfig.model_validate(load_yaml(path))
-    except ValidationError as error:
-        raise all_problems(str(path), validation_problems(error, BestConfig)) from None
-
-
-def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
-    """Train an exported trial once more, in this process."""
-    from rich.progress import Progress
-
-    from sweeps.trainable import worker_for
-
-    worker = worker_for(best.resources, cache)
-    with Progress(transient=True) as bar:
-        bar_task = bar.add_task("preparing", total=None)
-        samples = worker.prepare(best.trial).samples
-        train = best.trial.train
-        total = num_steps(
-            len(samples),
-            batch_size=train.batch_size,
-            epochs=train.epochs,
-            max_steps=train.max_steps,
-        )
-
-        def show(step: int, metrics: dict[str, float]) -> None:
-            bar.update(bar_task, completed=step, total=total, description="training")
-
-        return run_trial(best.trial, out=out, report=show, worker=worker)
-
-
-def model_card(sweep: Sweep, trial: Trial, config: TrialConfig, *, is_adapter: bool) -> str:
-    """The model card in Hugging Face's form: front matter, then what, how, and how well."""
-    method = STRATEGIES[trial.strategy]
-    base = "-" if sweep.base_score is None else f"{sweep.base_score:.2f}"
-    reported = "-" if trial.report_score is None else f"{trial.report_score:.2f}"
-    return f"""---
-library_name: {"peft" if is_adapter else "safetensors"}
-base_model: {model_name(config)}
-pipeline_tag: image-text-to-text
-tags: [lnt, {trial.strategy}]
----
-
-# {sweep.name}: {trial.strategy} at learning rate {short_rate(trial.learning_rate)}
-
-The winner of {len(sweep.trials)} trials. Method: {method.label} ({method.source}).
-
-| | |
-|---|---|
-| {sweep.metric} (CIDEr x 100) | {trial.score:.2f} |
-| the untuned base on the same images | {base} |
-| on the split that did not choose | {reported} |
-| trainable parameters | {trial.trainable_parameters:,} ({trial.trainable_share:.3%} of all) |
-
-## Files
-
-- `best.yaml`: the whole configuration; `lnt train best.yaml` trains it again.
-- `adapter_model.safetensors` (PEFT) or `delta.safetensors` (tensors by their names in the base).
-- `base_connector.safetensors`: the connector of stage 1, part of the base.
-"""
+def _download(client: "MlflowClient", sweep: Sweep, trial: Trial, out: Path) -> TrialConfig:
+    """The weights and the figure; returns what ran."""
+    ran = any(file.path == RAN for file in client.list_artifacts(trial.run_id))
+    path = Path(client.download_artifacts(trial.run_id, RAN if ran else TRIAL, str(out)))
+    config = TrialConfig.model_validate(load_yaml(path))
+    path.unlink()
+    downloads = out / ".downloads"
+    downloads.mkdir()
+    for file in client.list_artifacts(trial.run_id, WEIGHTS):
+        if not file.is_dir and file.path.endswith(OF_WEIGHTS):
+            here = Path(client.download_artifacts(trial.run_id, file.path, str(downloads)))
+            here.rename(out / here.name)  # stores differ in whether they keep the folder
+    shutil.rmtree(downloads)
+    if any(file.path == CURVE for file in client.list_artifacts(sweep.run_id)):
+        client.download_artifacts(sweep.run_id, CURVE, str(out))
+    return config

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from lnt_core.analysis.trial_analysis import ANALYSIS
+from lnt_core.trial import WEIGHTS
+from sweeps.best import BEST, best_config, config_that_ran, write_best
 from sweeps.captions import captions_on_disk
 from sweeps.comparison import Comparison, compare_winners
 from sweeps.curve import draw_curve
 from sweeps.dashboard import NOTE, parent_note
 from sweeps.execution import BASE, Execution, read_json
-from sweeps.export import write_best
 from sweeps.layers import Analysis, draw_winners
 from sweeps.pareto_figure import draw_pareto
+from sweeps.registry import entries, make_model
 from sweeps.report.content import gather, in_a_line
 from sweeps.report.write import lead, write_report
 from sweeps.selection import Sweep, read_sweep
@@ -65,7 +67,7 @@ def finish(
     if not interrupted:
         _draw(sweep, execution, tracker)
         if sweep.winners:
-            _log_best(sweep, context, tracker)
+            _log_best(sweep, context, tracker, client, console)
         sweep_at_end = replace(sweep, status=status)
         tracker.later(lambda: _log_report(client, sweep_at_end, execution))
     tracker.close(
@@ -97,15 +99,26 @@ def _draw(sweep: Sweep, execution: Execution, tracker: Tracker) -> None:
         tracker.parent_artifact(execution.path / figure)
 
 
-def _log_best(sweep: Sweep, context: Context, tracker: Tracker) -> None:
-    """The weights of each winner; `best.yaml` and the score of the best of all."""
-    for winner in sweep.winners:
-        tracker.log_weights(winner.trial.trial_id)
-    best, path = sweep.winners[0].trial, context.execution.path / "best.yaml"
-    write_best(context.execution, sweep, best, context.sweep.resources, path)
-    tracker.parent_artifact(path)
-    assert best.score is not None
-    tracker.parent_metrics({"best/select/cider": best.score})
+def _log_best(
+    sweep: Sweep, context: Context, tracker: Tracker, client: "MlflowClient", console: Console
+) -> None:
+    """Each winner's weights, as a registered model; `best.yaml` and score of the best of all."""
+    execution = context.execution
+    with console.status("Registering the winners ..."):
+        for entry, winner in zip(entries(sweep), sweep.winners, strict=True):
+            trial = winner.trial
+            config = config_that_ran(execution, trial.trial_id)
+            tags = client.get_run(trial.run_id).data.tags
+            best = best_config(sweep, trial, config, context.sweep.resources, tags)
+            make_model(execution.trial(trial.trial_id) / WEIGHTS, trial, best, context.cache)
+            tracker.log_weights(trial.trial_id)
+            tracker.register(entry)
+            if trial == sweep.winners[0].trial:
+                write_best(best, execution.path / BEST)
+    tracker.parent_artifact(execution.path / BEST)
+    score = sweep.winners[0].trial.score
+    assert score is not None
+    tracker.parent_metrics({"best/select/cider": score})
 
 
 def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> None:

@@ -1,12 +1,20 @@
 """Where a result comes from: the tags that every run of a sweep carries."""
 
+import json
 import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 
 import lnt_core
 from lnt_core.identity import data_sha256
 from sweeps.config import SweepConfig
 from sweeps.selection import METRIC
+
+LIBRARIES = ("torch", "transformers", "peft", "pycocoevalcap")
+"""Whose versions a result depends on."""
+UNKNOWN = "unknown"
 
 
 def provenance_tags(sweep: SweepConfig) -> dict[str, str]:
@@ -16,6 +24,7 @@ def provenance_tags(sweep: SweepConfig) -> dict[str, str]:
     return {
         "lnt.sweep": sweep.name,
         "lnt.version": lnt_core.__version__,
+        "lnt.versions": json.dumps(_versions()),
         "lnt.git_commit": _git_commit(),
         "lnt.data_sha256": data_sha256(sweep.trial_data),
         "lnt.metric": f"{METRIC} on {on}",
@@ -29,5 +38,16 @@ def _git_commit() -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return UNKNOWN
     return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    """Of the libraries here; the environment of the workers is the driver's."""
+    own = {"lnt": lnt_core.__version__, "python": sys.version.split()[0]}
+    return own | {library: version(library) for library in LIBRARIES}
+
+
+def read_versions(tags: Mapping[str, str]) -> dict[str, str]:
+    """Of the libraries that a run was made with; those here if it does not say."""
+    return dict(json.loads(tags["lnt.versions"])) if "lnt.versions" in tags else _versions()

@@ -75,3 +75,11 @@ def quiet_libraries() -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+
+
+def quiet_transformers() -> None:
+    """Without its progress bars and its warnings of what we do on purpose."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()

@@ -14,6 +14,7 @@ from sweeps.dashboard import NOTE, VIEW, parent_note, trials_view, view_key
 from sweeps.events import Event
 from sweeps.execution import Execution, Result
 from sweeps.outbox import Outbox
+from sweeps.registry import Entry, register
 from sweeps.runs import TrialRun, TrialRuns
 
 if TYPE_CHECKING:
@@ -81,6 +82,10 @@ class Tracker:
         assert tracked is not None
         run_id = tracked.run_id
         self._outbox.put(lambda: self._client.log_artifacts(run_id, str(weights), WEIGHTS))
+
+    def register(self, entry: Entry) -> None:
+        """Add a winner, whose weights are logged, to the Model Registry."""
+        self._outbox.put(lambda: register(self._client, entry))
 
     def parent_metrics(self, metrics: dict[str, float]) -> None:
         """Set metrics of the parent run."""

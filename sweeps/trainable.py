@@ -21,6 +21,7 @@ from sweeps.disk import is_disk_full
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import BASE, RAN, TRIAL, Execution, Result
 from sweeps.memory import num_kills, run_in_memory
+from sweeps.settings import quiet_transformers
 from sweeps.space import Point, strategies, trial_config
 from sweeps.system_metrics import SystemMetrics
 from sweeps.values import value_combinations
@@ -76,7 +77,6 @@ class Context:
 def worker_for(resources: ResourcesConfig, cache: Path) -> "Worker":
     """This process's worker, made on first use with the threads and device of one trial."""
     import torch
-    import transformers
 
     from lnt_core.worker import Worker
 
@@ -84,8 +84,7 @@ def worker_for(resources: ResourcesConfig, cache: Path) -> "Worker":
     key = (str(cache), device, resources.feature_cache_gib)
     if key not in _workers:
         torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
-        transformers.logging.set_verbosity_error()
-        transformers.utils.logging.disable_progress_bar()
+        quiet_transformers()
         _workers[key] = Worker(cache, device=device, feature_cache_gib=resources.feature_cache_gib)
     return _workers[key]
 

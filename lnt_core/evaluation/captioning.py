@@ -1,20 +1,22 @@
 """The selection task: caption the images of a split, greedily, and score them."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lnt_core.config import SelectConfig
 from lnt_core.data.batches import FeatureStore
 from lnt_core.data.conversation import Conversations
-from lnt_core.data.samples import CaptionedImage, load_captioned
+from lnt_core.data.samples import load_captioned
 from lnt_core.evaluation.cider import CiderScorer
 from lnt_core.seeding import generator
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True)
@@ -65,33 +67,58 @@ class CaptioningTask:
         model.eval()
         for start in range(0, len(self.items), self._select.batch_size):
             chunk = self.items[start : start + self._select.batch_size]
-            captions += self._generate(model, store, chunk, bf16=bf16)
+            features = store.get([item.image for item in chunk])
+            captions += greedy_captions(
+                model,
+                features,
+                self.prompt_ids,
+                self._tokenizer,
+                max_new_tokens=self._select.max_new_tokens,
+                bf16=bf16,
+            )
         return Captioned(
             tuple(item.image.name for item in self.items),
             tuple(captions),
             tuple(self._scorer.scores(captions)),
         )
 
-    @torch.no_grad()  # not inference_mode: features computed here may be trained on later
-    def _generate(
-        self, model: Any, store: FeatureStore, items: Sequence[CaptionedImage], *, bf16: bool
-    ) -> list[str]:
-        features = store.get([item.image for item in items])
-        prompt = torch.tensor([self.prompt_ids] * len(items), device=features.device)
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=bf16):
-            tokens = model.generate(
-                input_ids=prompt,
-                attention_mask=torch.ones_like(prompt),
-                pixel_values=features,
-                max_new_tokens=self._select.max_new_tokens,
-                do_sample=False,
-                num_beams=1,
-                pad_token_id=self._tokenizer.pad_token_id,
-                eos_token_id=self._tokenizer.eos_token_id,
-            )
-        answers = tokens[:, prompt.shape[1] :]
-        texts = self._tokenizer.batch_decode(answers, skip_special_tokens=True)
-        return [" ".join(text.split()) for text in texts]
+
+@torch.no_grad()  # not inference_mode: features computed here may be trained on later
+def greedy_captions(
+    model: Any,
+    features: Tensor,
+    prompt_ids: list[int],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    max_new_tokens: int,
+    bf16: bool = False,
+) -> list[str]:
+    """A caption for each image, by greedy decoding.
+
+    Args:
+        model: In evaluation mode; takes features in place of pixels.
+        features: Of shape (images, tokens, channels).
+        prompt_ids: The same prompt for each.
+        tokenizer: Whose end of sequence ends a caption.
+        max_new_tokens: A caption is cut behind this many.
+        bf16: Compute in bfloat16, as the model was tuned.
+    """
+    prompt = torch.tensor([prompt_ids] * len(features), device=features.device)
+    with torch.autocast(features.device.type, torch.bfloat16, enabled=bf16):
+        tokens = model.generate(
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt),
+            pixel_values=features,
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            num_beams=1,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    texts: list[str] = tokenizer.batch_decode(
+        tokens[:, prompt.shape[1] :], skip_special_tokens=True
+    )
+    return [" ".join(text.split()) for text in texts]
 
 
 def text_examples(select: SelectConfig, *, seed: int) -> tuple[tuple[str, str], ...]:

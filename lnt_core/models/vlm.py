@@ -65,7 +65,11 @@ class VisionLanguageModel:
         Raises:
             DataError: An image cannot be read.
         """
-        images = [_open(path) for path in paths]
+        return self.features_of([open_image(path) for path in paths])
+
+    @torch.no_grad()
+    def features_of(self, images: list[Image.Image]) -> Tensor:
+        """The same, of images in RGB that are open already."""
         pixels = self.image_processor(images, return_tensors="pt")["pixel_values"]
         weight = next(self.tower.parameters())
         outputs = self.tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
@@ -97,7 +101,12 @@ def own_trainable(model: nn.Module) -> None:
             parameter.data = parameter.data.to(torch.float32, copy=True)
 
 
-def _open(path: Path) -> Image.Image:
+def open_image(path: Path) -> Image.Image:
+    """The image in RGB.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     try:
         with Image.open(path) as image:
             return image.convert("RGB")

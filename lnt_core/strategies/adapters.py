@@ -56,6 +56,7 @@ class AdapterSerial(Strategy[AdapterSerialConfig]):
     Config: ClassVar[type[StrategyConfig]] = AdapterSerialConfig
     label: ClassVar[str] = "Adapter (serial)"
     source: ClassVar[str] = "Houlsby et al., Parameter-Efficient Transfer, arXiv:1902.00751"
+    merges: ClassVar[bool] = False
 
     @override
     def apply(
@@ -71,6 +72,7 @@ class AdapterParallel(Strategy[AdapterParallelConfig]):
     Config: ClassVar[type[StrategyConfig]] = AdapterParallelConfig
     label: ClassVar[str] = "Adapter (parallel)"
     source: ClassVar[str] = "He et al., A Unified View of PEFT, arXiv:2110.04366"
+    merges: ClassVar[bool] = False
 
     @override
     def apply(

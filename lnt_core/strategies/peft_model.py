@@ -1,6 +1,7 @@
 """Wrapping a model by PEFT, the same way for every strategy that PEFT has."""
 
 import contextlib
+import copy
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal
@@ -38,14 +39,19 @@ def quiet_peft() -> Iterator[None]:
 def wrap(model: "nn.Module", config: "PeftConfig", roles: "Roles") -> "nn.Module":
     """Wrap ``model``, and keep embedding and head one tensor where the base ties them.
 
-    PEFT copies each of ``modules_to_save`` on its own, which would part a tied pair.
+    PEFT copies each of ``modules_to_save`` on its own, which would part a tied pair. Twenty and
+    more targets it shortens to ends of names, which it saves: in a trial's copy, which has no
+    vision tower, ends that in the whole model hit the tower too.
     """
     from peft import get_peft_model
 
     embedding, head = (model.get_submodule(name) for name in (roles.embedding, roles.head))
     tied = embedding.weight is head.weight
+    targets = copy.copy(getattr(config, "target_modules", None))
     with quiet_peft():
         wrapped = get_peft_model(model, config)
+    if targets is not None:
+        wrapped.peft_config["default"].target_modules = targets
     if tied and getattr(config, "modules_to_save", None):
         copies = [
             wrapped.get_base_model().get_submodule(name).modules_to_save["default"]

@@ -44,6 +44,7 @@ class Prefix(Strategy[PrefixConfig]):
     Config: ClassVar[type[StrategyConfig]] = PrefixConfig
     label: ClassVar[str] = "Prefix tuning"
     source: ClassVar[str] = "Li and Liang, Prefix-Tuning, arXiv:2101.00190"
+    merges: ClassVar[bool] = False
     starts_at_base: ClassVar[bool] = False
     allows_checkpointing: ClassVar[bool] = False
     """The prefix is a cache of keys and values, which transformers drops when it recomputes."""

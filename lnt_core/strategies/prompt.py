@@ -31,6 +31,7 @@ class Prompt(Strategy[PromptConfig]):
     Config: ClassVar[type[StrategyConfig]] = PromptConfig
     label: ClassVar[str] = "Prompt tuning"
     source: ClassVar[str] = "Lester et al., Prompt Tuning, arXiv:2104.08691"
+    merges: ClassVar[bool] = False
     starts_at_base: ClassVar[bool] = False
 
     @override

@@ -32,6 +32,7 @@ def results_table(content: Content) -> Table:
             short_rate(t.learning_rate) + (" (edge)" if edges[t.run_id] else "") for t in trials
         ],
         "CIDEr": [f"{trial.score:.2f}" for trial in trials],
+        "mean ± sd (seeds)": [str(winner.seeds or "-") for winner in sweep.winners],
         "behind the best": [_behind(content.compared.get(t.strategy)) for t in trials],
         "held out": [_or_dash(t.report_score, ".2f") for t in trials],
         "trainable": [f"{trial.trainable_parameters:,}" for trial in trials],

@@ -13,12 +13,13 @@ from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
 from lnt_core.evaluation.captioning import CaptioningTask
+from lnt_core.models.build import load_base
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, get_strategy
 from lnt_core.strategies.weights import load_weights, save_weights
 from lnt_core.training.loop import Hooks, train
-from tests.conftest import text_config
+from tests.conftest import model_config, save_parts, text_config
 
 STEPS = 8
 
@@ -193,3 +194,18 @@ def test_options_that_contradict_each_other_are_refused(given, message) -> None:
     with pytest.raises(ValidationError) as refusal:
         TypeAdapter(AnyStrategyConfig).validate_python(given)
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["lora", "adalora"])
+def test_twenty_targets_and_more_are_saved_whole(name, tmp_path) -> None:
+    """PEFT shortens so many to ends of names; those would hit the tower of the whole model."""
+    from peft import PeftModel
+
+    parts = save_parts(tmp_path / "parts", text_config(num_hidden_layers=3))
+    base = load_base(model_config(parts), cache=tmp_path)
+    chosen = options(name)
+    tuned = get_strategy(name).apply(base.trial_copy(), base.roles, chosen)
+    save_weights(tuned, tmp_path / "saved", strategy=chosen, base_name="base")
+    loaded = PeftModel.from_pretrained(base.model, str(tmp_path / "saved"))
+    hit = {n.partition(".lora_A")[0] for n, _ in loaded.named_parameters() if ".lora_A" in n}
+    assert hit == {f"base_model.model.{target}" for target in base.roles.linear}

@@ -1,0 +1,120 @@
+"""Captions by exported weights: an adapter or delta on its base, or a merged checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from PIL import Image
+from torch import nn
+
+from lnt_core.config import CAPTION_PROMPT, ModelConfig, SelectConfig, TrialConfig
+from lnt_core.errors import DataError, all_problems
+from lnt_core.evaluation.captioning import greedy_captions
+from lnt_core.models.build import load_base
+from lnt_core.models.plain import MERGED, save_plain
+from lnt_core.models.vlm import VisionLanguageModel, open_image
+from lnt_core.strategies.merge import check_mergeable, merge
+from lnt_core.strategies.weights import load_connector, load_weights
+
+BATCH_SIZE = 16
+MAX_NEW_TOKENS = SelectConfig.model_fields["max_new_tokens"].default
+
+
+@dataclass(frozen=True)
+class Captioner:
+    """A tuned model that captions images as it did when it was scored."""
+
+    base: VisionLanguageModel
+    model: nn.Module
+    prompt: str
+    max_new_tokens: int
+    bf16: bool
+
+    @classmethod
+    def load(cls, config: TrialConfig, folder: Path, *, cache: Path, device: str = "cpu") -> Self:
+        """Build the model from an export.
+
+        The base is loaded by its name, unless the folder has a merged checkpoint.
+
+        Args:
+            config: The trial whose weights they are.
+            folder: The export.
+            cache: Where the tiny model is kept.
+            device: ``cpu``, ``cuda`` or ``cuda:N``.
+
+        Raises:
+            LntError: The base or the weights cannot be loaded.
+        """
+        merged, precision = folder / MERGED, config.train.precision
+        if merged.is_dir():
+            whole = ModelConfig(checkpoint=str(merged), conversation=config.model.conversation)
+            base = load_base(whole, cache=cache, device=device, precision=precision)
+            model: nn.Module = base.trial_copy()
+        else:
+            base = load_base(config.model, cache=cache, device=device, precision=precision)
+            load_connector(base, folder)
+            model = load_weights(base.trial_copy(), folder).to(device)
+        return cls(base, model.eval(), *asked(config), bf16=precision == "bf16")
+
+    def caption(self, images: Sequence[Image.Image], prompt: str | None = None) -> list[str]:
+        """A caption for each image in RGB.
+
+        Args:
+            images: What to look at.
+            prompt: The question; left out, the one of the sweep, without its text examples.
+        """
+        ids = self.base.conversations.encode_prompt(prompt or self.prompt)
+        captions: list[str] = []
+        for start in range(0, len(images), BATCH_SIZE):
+            captions += greedy_captions(
+                self.model,
+                self.base.features_of(list(images[start : start + BATCH_SIZE])),
+                ids,
+                self.base.conversations.tokenizer,
+                max_new_tokens=self.max_new_tokens,
+                bf16=self.bf16,
+            )
+        return captions
+
+
+def write_merged(config: TrialConfig, weights: Path, out: Path, *, cache: Path) -> None:
+    """Merge saved weights into their base, and write it as a plain transformers checkpoint.
+
+    Raises:
+        LntError: The strategy or the architecture cannot be merged, or the base not be loaded.
+    """
+    check_mergeable(config.strategy.name)
+    base = load_base(config.model, cache=cache)  # float32, so that sums are not rounded
+    load_connector(base, weights)
+    save_plain(base, merge(base, weights), out, max_new_tokens=asked(config)[1])
+
+
+def read_images(paths: Sequence[Path]) -> list[Image.Image]:
+    """The images in RGB.
+
+    Raises:
+        ConfigError: Names every file that is missing or no image.
+    """
+    images, problems = [], []
+    for path in paths:
+        try:
+            images.append(open_image(path))
+        except DataError as error:
+            missing = not path.is_file()
+            problems.append(f"{path}: there is no such file" if missing else str(error))
+    if problems:
+        raise all_problems("IMAGE", problems)
+    return images
+
+
+def here() -> str:
+    """The device of this machine: a GPU if there is one."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def asked(config: TrialConfig) -> tuple[str, int]:
+    """The prompt, and how many tokens an answer may have."""
+    select = config.data.select
+    return (select.prompt, select.max_new_tokens) if select else (CAPTION_PROMPT, MAX_NEW_TOKENS)

@@ -1,0 +1,176 @@
+"""A tuned model as a plain transformers checkpoint, which loads without this package."""
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from lnt_core.data.conversation import VICUNA_SYSTEM
+from lnt_core.errors import ConfigError
+from lnt_core.models.vlm import VisionLanguageModel
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+MERGED = "merged"
+"""The checkpoint's folder within an export."""
+_TURNS = """{%- for message in messages -%}
+{%- set parts = message['content'] -%}
+{%- if parts is string -%}{%- set parts = [{'type': 'text', 'text': parts}] -%}{%- endif -%}
+{%- if message['role'] == 'user' -%}
+{{- '@BEFORE_QUESTION' -}}
+{%- for part in parts if part['type'] == 'image' -%}{{- '@IMAGE\\n' -}}{%- endfor -%}
+{%- for part in parts if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}
+{{- '@AFTER_QUESTION' -}}
+{%- elif message['role'] == 'assistant' -%}
+{{- '@BEFORE_ANSWER' -}}
+{%- for part in parts if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}
+{{- '@END' -}}
+{%- else -%}{{- raise_exception("roles are 'user' and 'assistant'") -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '@GENERATE' -}}{%- endif -%}"""
+_STYLES = {
+    "plain": {"BEFORE_QUESTION": "", "AFTER_QUESTION": "\\n", "BEFORE_ANSWER": "", "GENERATE": ""},
+    "vicuna_v1": {
+        "BEFORE_QUESTION": "USER: ",
+        "AFTER_QUESTION": "",
+        "BEFORE_ANSWER": " ASSISTANT: ",
+        "GENERATE": " ASSISTANT:",
+    },
+}
+"""What stands around questions and answers (:meth:`Conversations._segments`)."""
+
+
+def save_plain(
+    base: VisionLanguageModel, model: "PreTrainedModel", folder: Path, *, max_new_tokens: int
+) -> None:
+    """Write model and processor for ``AutoModelForImageTextToText`` and ``AutoProcessor``.
+
+    Weights are written in float32: norms that were tuned at a small rate would be rounded back to
+    where they were by bfloat16.
+
+    Args:
+        base: What ``model`` was merged into: its tokenizer, images and style of conversation.
+        model: Merged, with a vision tower of its own.
+        folder: Written to.
+        max_new_tokens: Of ``generate()`` when it is not told.
+
+    Raises:
+        ConfigError: The parts do not fit the architecture that transformers has.
+    """
+    plain = model if base.conversations.template is not None else _as_llava(base, model)
+    plain.to(torch.float32)
+    plain.config.dtype = torch.float32
+    plain.generation_config = _generation(base, model, max_new_tokens)
+    plain.save_pretrained(folder)
+    processor(base).save_pretrained(folder)
+
+
+def processor(base: VisionLanguageModel) -> Any:
+    """The transformers processor that makes the prompts of this model's conversations."""
+    conversations = base.conversations
+    if conversations.template is not None:
+        own = copy.deepcopy(conversations.template)
+        if conversations.style != "chat_template":
+            own.chat_template = chat_template(base)
+        return own
+    from transformers import LlavaProcessor
+
+    tower: Any = base.tower
+    tokenizer = copy.deepcopy(conversations.tokenizer)
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # LLaVA takes no token types
+    return LlavaProcessor(
+        image_processor=base.image_processor,
+        tokenizer=tokenizer,
+        patch_size=tower.config.patch_size,
+        vision_feature_select_strategy=_select_strategy(base),
+        num_additional_image_tokens=int(base.drop_first_token),
+        image_token=conversations.image_token,
+        chat_template=chat_template(base),
+    )
+
+
+def chat_template(base: VisionLanguageModel) -> str:
+    """The Jinja template that renders turns as :class:`Conversations` does."""
+    conversations = base.conversations
+    if conversations.style == "chat_template":
+        return str(conversations.tokenizer.chat_template)
+    text = _TURNS
+    marks = {"IMAGE": conversations.image_token, "END": str(conversations.tokenizer.eos_token)}
+    for mark, value in (_STYLES[conversations.style] | marks).items():
+        text = text.replace(f"@{mark}", value)
+    if conversations.style == "vicuna_v1":
+        system = VICUNA_SYSTEM.replace("'", "\\'")
+        text = f"{{{{- '{system} ' -}}}}\n{text}"
+    return text
+
+
+def _as_llava(base: VisionLanguageModel, model: "PreTrainedModel") -> "PreTrainedModel":
+    """The parts in transformers' own LLaVA, whose connector always has two layers."""
+    from transformers import LlavaConfig, LlavaForConditionalGeneration
+
+    own, connector = model.config, model.model.multi_modal_projector
+    text = copy.deepcopy(model.model.language_model.config)
+    text.tie_word_embeddings = False
+    layers = base.feature_layers
+    config = LlavaConfig(
+        vision_config=base.tower.config,
+        text_config=text,
+        vision_feature_layer=layers[0] if len(layers) == 1 else list(layers),
+        vision_feature_select_strategy=_select_strategy(base),
+        image_token_index=own.image_token_id,
+        image_seq_length=base.conversations.num_image_tokens,
+        projector_hidden_act="linear" if isinstance(connector, nn.Linear) else "gelu",
+        tie_word_embeddings=False,
+    )
+    with torch.device("meta"):
+        plain = LlavaForConditionalGeneration(config)
+    expected = {name: tensor.shape for name, tensor in plain.state_dict().items()}
+    if isinstance(connector, nn.Linear):
+        connector = _two_layers(connector, plain.model.multi_modal_projector)
+    plain.model.vision_tower = model.model.vision_tower
+    plain.model.multi_modal_projector = connector
+    plain.model.language_model = model.model.language_model
+    plain.lm_head = copy.deepcopy(model.lm_head)  # a tied pair is written as two
+    found = {name: tensor.shape for name, tensor in plain.state_dict().items()}
+    if found != expected:
+        other = sorted(found.items() ^ expected.items(), key=str)[:2]
+        raise ConfigError(
+            f"this model cannot be merged into a plain LLaVA of {text.model_type}: its parts have "
+            f"tensors that transformers' own has not, or of another shape ({other} ...)"
+        )
+    return plain
+
+
+def _two_layers(connector: nn.Linear, projector: Any) -> nn.Module:
+    """One linear layer as two with nothing between them, of which the second is the identity."""
+    projector = projector.to_empty(device=connector.weight.device)
+    projector.linear_1.load_state_dict(connector.state_dict())
+    with torch.no_grad():
+        nn.init.eye_(projector.linear_2.weight)
+        nn.init.zeros_(projector.linear_2.bias)
+    projector.act = nn.Identity()
+    two: nn.Module = projector
+    return two
+
+
+def _select_strategy(base: VisionLanguageModel) -> str:
+    return "default" if base.drop_first_token else "full"
+
+
+def _generation(base: VisionLanguageModel, model: "PreTrainedModel", max_new_tokens: int) -> Any:
+    """Greedy, as captions are scored; what else the base's own config says stays."""
+    tokenizer = base.conversations.tokenizer
+    generation = copy.deepcopy(model.generation_config)
+    changes: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_length": None}
+    changes |= dict.fromkeys(("temperature", "top_p", "top_k"))
+    generation.update(
+        **changes,
+        max_new_tokens=max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return generation

@@ -1,0 +1,110 @@
+"""`best.yaml`: a whole trial with where it comes from; and training it again."""
+
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from lnt_core.config import TrialConfig
+from lnt_core.data.batches import num_steps
+from lnt_core.errors import ConfigError, all_problems
+from lnt_core.frozen import Frozen
+from lnt_core.trial import TrialResult, run_trial
+from sweeps.config import ResourcesConfig
+from sweeps.execution import RAN, TRIAL, Execution
+from sweeps.problems import load_yaml, validation_problems
+from sweeps.provenance import UNKNOWN, read_versions
+from sweeps.selection import Sweep, Trial
+
+BEST = "best.yaml"
+
+
+class BestConfig(Frozen):
+    """The content of the file."""
+
+    sweep: str
+    run_id: str
+    """MLflow's."""
+    metric: str
+    score: float
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Of the libraries it ran with."""
+    git_commit: str = UNKNOWN
+    data_sha256: str = UNKNOWN
+    """Of annotations, and of the images' names and sizes."""
+    resources: ResourcesConfig
+    """The threads and device it ran on; the same give the same score to the last digit."""
+    trial: TrialConfig
+    """With its seed."""
+
+
+def best_config(
+    sweep: Sweep,
+    trial: Trial,
+    config: TrialConfig,
+    resources: ResourcesConfig,
+    tags: dict[str, str],
+) -> BestConfig:
+    """Of a trial that has a score; ``tags`` are those of its run."""
+    assert trial.score is not None
+    return BestConfig(
+        sweep=sweep.name,
+        run_id=trial.run_id,
+        metric=sweep.metric,
+        score=trial.score,
+        versions=read_versions(tags),
+        git_commit=tags.get("lnt.git_commit", UNKNOWN),
+        data_sha256=tags.get("lnt.data_sha256", UNKNOWN),
+        resources=resources,
+        trial=config,
+    )
+
+
+def config_that_ran(execution: Execution, trial_id: str) -> TrialConfig:
+    """A trial's config, with the micro batch that it ended with."""
+    folder = execution.trial(trial_id)
+    path = folder / (RAN if (folder / RAN).exists() else TRIAL)
+    return TrialConfig.model_validate(load_yaml(path))
+
+
+def write_best(best: BestConfig, path: Path) -> None:
+    """Write the file."""
+    path.write_text(yaml.safe_dump(best.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+
+
+def load_best(path: Path) -> BestConfig:
+    """Read the file.
+
+    Raises:
+        ConfigError: It is not there, or not such a file.
+    """
+    if not path.is_file():
+        raise ConfigError(f"there is no file {path}; `lnt export NAME -o DIR` writes one")
+    try:
+        return BestConfig.model_validate(load_yaml(path))
+    except ValidationError as error:
+        raise all_problems(str(path), validation_problems(error, BestConfig)) from None
+
+
+def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
+    """Train an exported trial once more, in this process."""
+    from rich.progress import Progress
+
+    from sweeps.trainable import worker_for
+
+    worker = worker_for(best.resources, cache)
+    with Progress(transient=True) as bar:
+        bar_task = bar.add_task("preparing", total=None)
+        samples = worker.prepare(best.trial).samples
+        train = best.trial.train
+        total = num_steps(
+            len(samples),
+            batch_size=train.batch_size,
+            epochs=train.epochs,
+            max_steps=train.max_steps,
+        )
+
+        def show(step: int, metrics: dict[str, float]) -> None:
+            bar.update(bar_task, completed=step, total=total, description="training")
+
+        return run_trial(best.trial, out=out, report=show, worker=worker)

@@ -1,0 +1,116 @@
+"""The winner's settings in the words of other trainers: DeepSpeed, Accelerate, the HF Trainer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lnt_core.config import TrialConfig
+
+DEEPSPEED, ACCELERATE, ARGUMENTS = "deepspeed.json", "accelerate.yaml", "training_arguments.json"
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""AdamW's in torch, which :func:`lnt_core.training.optimizer.adamw` leaves as they are."""
+ZERO_STAGE = 2
+
+
+def write_launch_files(config: TrialConfig, out: Path, *, on_gpu: bool) -> None:
+    """Write the three files. The batch sizes are those of one process."""
+    for name, content in (
+        (DEEPSPEED, deepspeed(config)),
+        (ARGUMENTS, training_arguments(config, on_gpu=on_gpu)),
+    ):
+        (out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    text = yaml.safe_dump(accelerate(config, on_gpu=on_gpu), sort_keys=False)
+    (out / ACCELERATE).write_text(text, encoding="utf-8")
+
+
+def deepspeed(config: TrialConfig) -> dict[str, Any]:
+    """A DeepSpeed config.
+
+    ``train_batch_size`` is left out: DeepSpeed takes the product of the two others and the number
+    of processes. The scheduler is the trainer's, since DeepSpeed's cosine does not end at 0.
+    """
+    train = config.train
+    return {
+        "train_micro_batch_size_per_gpu": train.micro_batch_size,
+        "gradient_accumulation_steps": _accumulation(config),
+        "gradient_clipping": train.max_grad_norm,
+        "bf16": {"enabled": train.precision == "bf16"},
+        "zero_optimization": {
+            "stage": ZERO_STAGE,
+            "overlap_comm": True,
+            "contiguous_gradients": True,
+        },
+        "optimizer": {
+            "type": "AdamW",
+            "params": {
+                "lr": config.learning_rate,
+                "betas": list(BETAS),
+                "eps": EPSILON,
+                "weight_decay": train.weight_decay,
+                "torch_adam": True,
+            },
+        },
+    }
+
+
+def accelerate(config: TrialConfig, *, on_gpu: bool) -> dict[str, Any]:
+    """A config file of ``accelerate launch``: DeepSpeed where there is a GPU, else one process."""
+    content: dict[str, Any] = {
+        "compute_environment": "LOCAL_MACHINE",
+        "distributed_type": "DEEPSPEED" if on_gpu else "NO",
+        "machine_rank": 0,
+        "main_training_function": "main",
+        "num_machines": 1,
+        "num_processes": 1,
+        "same_network": True,
+        "use_cpu": not on_gpu,
+        "debug": False,
+    }
+    if on_gpu:  # precision, batch sizes and clipping stand in DeepSpeed's own file
+        return content | {
+            "deepspeed_config": {"deepspeed_config_file": DEEPSPEED, "zero3_init_flag": False}
+        }
+    return content | {"mixed_precision": "bf16" if config.train.precision == "bf16" else "no"}
+
+
+def training_arguments(config: TrialConfig, *, on_gpu: bool) -> dict[str, Any]:
+    """Fields of ``transformers.TrainingArguments``, but for ``output_dir``."""
+    train = config.train
+    length = (
+        {"max_steps": train.max_steps}
+        if train.max_steps is not None
+        else {"num_train_epochs": train.epochs or 1.0}
+    )
+    checkpointing = train.gradient_checkpointing
+    return {
+        "learning_rate": config.learning_rate,
+        "per_device_train_batch_size": train.micro_batch_size,
+        "gradient_accumulation_steps": _accumulation(config),
+        **length,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": train.warmup_ratio,  # below 1 it is a share of all steps
+        "optim": "adamw_torch_fused" if on_gpu else "adamw_torch",
+        "weight_decay": train.weight_decay,
+        "adam_beta1": BETAS[0],
+        "adam_beta2": BETAS[1],
+        "adam_epsilon": EPSILON,
+        "max_grad_norm": train.max_grad_norm,
+        "bf16": train.precision == "bf16",
+        "tf32": train.precision == "tf32" if on_gpu else None,
+        "gradient_checkpointing": checkpointing,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if checkpointing else None,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "dataloader_drop_last": True,
+        "remove_unused_columns": False,
+        "eval_strategy": "no",
+        "save_steps": train.checkpoint_every_steps,
+        "report_to": "none",
+        "use_cpu": not on_gpu,
+    }
+
+
+def _accumulation(config: TrialConfig) -> int:
+    return config.train.batch_size // config.train.micro_batch_size

@@ -1,0 +1,179 @@
+"""The model card of an export, in Hugging Face's form."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lnt_core.config import TrialConfig
+from lnt_core.models.plain import MERGED
+from lnt_core.strategies import STRATEGIES
+from sweeps.best import BestConfig
+from sweeps.selection import Sweep, Trial
+from sweeps.space import short_rate
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+FILES = {
+    "best.yaml": "the whole configuration; `lnt train best.yaml` trains it again",
+    "adapter_model.safetensors": "the tuned weights; PEFT's, with `adapter_config.json`",
+    "delta.safetensors": "the tuned weights: tensors by their names in the base",
+    "base_connector.safetensors": "the connector of stage 1, part of the base",
+    MERGED: "base and tuned weights in one; a plain transformers checkpoint",
+    "training_arguments.json": "the same settings for `transformers.TrainingArguments`",
+    "accelerate.yaml": "for `accelerate launch --config_file`, from this folder",
+    "deepspeed.json": "the same for DeepSpeed; batch sizes are those of one process",
+}
+PLAIN = """from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+model = AutoModelForImageTextToText.from_pretrained("merged")
+processor = AutoProcessor.from_pretrained("merged")
+asked = {"type": "text", "text": @PROMPT}
+messages = [{"role": "user", "content": [{"type": "image"}, asked]}]
+text = processor.apply_chat_template(messages, add_generation_prompt=True)
+image = Image.open("image.jpg").convert("RGB")
+inputs = processor(images=image, text=text, return_tensors="pt"@OPTIONS)
+tokens = model.generate(**inputs)[0, inputs["input_ids"].shape[1]:]
+print(processor.decode(tokens, skip_special_tokens=True))"""
+PEFT = """from pathlib import Path
+
+import torch
+from peft import PeftModel
+from PIL import Image
+
+from lnt_core.models.build import load_base
+from lnt_core.strategies.weights import load_connector
+from sweeps.best import load_best
+from sweeps.settings import read_settings
+
+base = load_base(load_best(Path("best.yaml")).trial.model, cache=read_settings().cache)
+load_connector(base, Path("."))
+model = PeftModel.from_pretrained(base.model, ".").eval()
+
+image = Image.open("image.jpg").convert("RGB")
+pixels = base.image_processor(image, return_tensors="pt")["pixel_values"]
+ids = torch.tensor([base.conversations.encode_prompt(@PROMPT)])
+tokens = model.generate(
+    input_ids=ids,
+    attention_mask=torch.ones_like(ids),
+    pixel_values=pixels,
+    max_new_tokens=64,
+    do_sample=False,
+    eos_token_id=base.conversations.tokenizer.eos_token_id,
+)
+print(base.conversations.tokenizer.decode(tokens[0, ids.shape[1]:], skip_special_tokens=True))"""
+DELTA = """from pathlib import Path
+
+from lnt_core.evaluation.caption import Captioner, read_images
+from sweeps.best import load_best
+from sweeps.settings import read_settings
+
+trial = load_best(Path("best.yaml")).trial
+captioner = Captioner.load(trial, Path("."), cache=read_settings().cache)
+print(captioner.caption(read_images([Path("image.jpg")]))[0])"""
+
+
+def model_card(sweep: Sweep, trial: Trial, best: BestConfig, out: Path) -> str:
+    """Front matter, then what, how well, and how to load it; of what is in ``out``."""
+    method = STRATEGIES[trial.strategy]
+    base = "-" if sweep.base_score is None else f"{sweep.base_score:.2f}"
+    reported = "-" if trial.report_score is None else f"{trial.report_score:.2f}"
+    curve = "\n![CIDEr over the learning rate](curve.png)\n" if (out / "curve.png").exists() else ""
+    files = "\n".join(
+        f"- `{name}`: {text}." for name, text in FILES.items() if (out / name).exists()
+    )
+    return f"""---
+{_front_matter(sweep, trial, best, out)}
+---
+
+# {_title(sweep, trial)}
+
+The winner of {len(sweep.trials)} trials. Method: {method.label} ({method.source}).
+
+| | |
+|---|---|
+| {sweep.metric} (CIDEr x 100) | {trial.score:.2f} |
+| the untuned base on the same images | {base} |
+| on the split that did not choose | {reported} |
+| trainable parameters | {trial.trainable_parameters:,} ({trial.trainable_share:.3%} of all) |
+| seed | {best.trial.seed} |
+| code, data | {best.git_commit[:12]}, {best.data_sha256[:12]} |
+{curve}
+## How to use it
+
+From this folder: `lnt caption . image.jpg`. Or:
+
+{_code(best.trial, out)}
+
+## Files
+
+{files}
+"""
+
+
+def _title(sweep: Sweep, trial: Trial) -> str:
+    return f"{sweep.name}: {trial.strategy} at learning rate {short_rate(trial.learning_rate)}"
+
+
+def _front_matter(sweep: Sweep, trial: Trial, best: BestConfig, out: Path) -> str:
+    from huggingface_hub import ModelCardData
+
+    is_adapter = (out / "adapter_config.json").is_file()
+    data = ModelCardData(
+        library_name="peft" if is_adapter else "transformers",
+        pipeline_tag="image-text-to-text",
+        base_model=_bases(best.trial),
+        tags=["lnt", trial.strategy],
+        model_name=_title(sweep, trial),
+        eval_results=_results(trial, best.trial),
+    )
+    return str(data.to_yaml())
+
+
+def _bases(config: TrialConfig) -> list[str]:
+    """Hub names; of a folder the last part, since where it lies means nothing elsewhere."""
+    model = config.model
+    names = [model.checkpoint, model.language_model, model.vision_tower]
+    found = [Path(n).name if Path(n).is_absolute() else n for n in names if n is not None]
+    return found or ["lnt-tiny"]
+
+
+def _results(trial: Trial, config: TrialConfig) -> list["EvalResult"]:
+    from huggingface_hub import EvalResult
+
+    select = config.data.select
+    task = select.task if select else "scenes"
+    chose, reported = (select.split, select.report_split) if select else ("val", "test")
+    scores = {chose: trial.score, reported: trial.report_score}
+    return [
+        EvalResult(
+            task_type="image-to-text",
+            dataset_type=task,
+            dataset_name=f"{task} {split}",
+            dataset_split=split,
+            metric_type="cider",
+            metric_name="CIDEr x 100",
+            metric_value=score,
+        )
+        for split, score in scores.items()
+        if split is not None and score is not None
+    ]
+
+
+def _code(config: TrialConfig, out: Path) -> str:
+    """Python that runs in the folder, by what is there."""
+    from lnt_core.evaluation.caption import asked
+
+    blocks = []
+    prompt = repr(asked(config)[0])
+    if (out / MERGED).is_dir():
+        own = config.model.conversation == "chat_template"
+        code = PLAIN.replace("@OPTIONS", ", add_special_tokens=False" if own else "")
+        blocks.append(("With transformers alone (float32; `dtype` changes that)", code))
+    if (out / "adapter_config.json").is_file():
+        blocks.append(("With PEFT", PEFT))
+    else:
+        blocks.append(("With lnt, as a library", DELTA))
+    return "\n\n".join(
+        f"{title}:\n\n```python\n{code.replace('@PROMPT', prompt)}\n```" for title, code in blocks
+    )

@@ -1,0 +1,99 @@
+"""The winners as MLflow models: how `mlflow.pyfunc.load_model` captions images with them.
+
+The model's folder is a trial's weights with `best.yaml`, so that nothing is stored twice; the
+base is loaded by its name where the model is used, unless a merged checkpoint lies beside.
+"""
+
+import base64
+import binascii
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from lnt_core.errors import ConfigError, DataError
+from lnt_core.evaluation.caption import Captioner, here, read_images
+
+REQUIREMENTS = ("torch", "transformers", "peft")
+
+
+class CaptionModel:
+    """What MLflow wraps; MLflow wants ``predict(data, params)`` of it."""
+
+    def __init__(self, captioner: Captioner) -> None:
+        self._captioner = captioner
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> list[str]:
+        """A caption for each image.
+
+        Args:
+            model_input: Of paths, or of files' bytes in base64: a list, one of them, or a pandas
+                frame of one column, ``image``.
+            params: MLflow's; there are none.
+
+        Raises:
+            LntError: An image cannot be read.
+        """
+        return self._captioner.caption([_image(item) for item in _items(model_input)])
+
+
+def _load_pyfunc(path: str) -> CaptionModel:
+    """What MLflow calls, with the model's folder."""
+    from sweeps.best import BEST, load_best
+    from sweeps.settings import quiet_transformers, read_settings
+
+    quiet_transformers()
+    folder = Path(path)
+    trial = load_best(folder / BEST).trial
+    return CaptionModel(Captioner.load(trial, folder, cache=read_settings().cache, device=here()))
+
+
+def write_model_files(folder: Path, run_id: str) -> None:
+    """Make a folder with weights and `best.yaml` an MLflow model with a signature."""
+    from importlib.metadata import version
+
+    from mlflow import pyfunc
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types.schema import ColSpec, Schema
+    from mlflow.utils.environment import _PythonEnv
+
+    from lnt_core import __version__
+
+    pins = [f"lnt-sweeps=={__version__}", *(f"{name}=={version(name)}" for name in REQUIREMENTS)]
+    (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
+    _PythonEnv.current().to_yaml(str(folder / "python_env.yaml"))
+    # without a name, a list is taken as well as a frame of one column
+    signature = ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("string")]))
+    model = Model(artifact_path=folder.name, run_id=run_id, signature=signature)
+    pyfunc.add_to_model(model, loader_module=__name__, python_env="python_env.yaml")
+    model.save(str(folder / "MLmodel"))
+
+
+def _items(model_input: Any) -> Iterable[Any]:
+    """MLflow makes a frame of a list; its one column may have any name."""
+    if hasattr(model_input, "columns"):
+        return list(model_input.iloc[:, 0])
+    return [model_input] if isinstance(model_input, str) else list(model_input)
+
+
+def _image(item: str) -> Image.Image:
+    if _is_file(item):
+        return read_images([Path(item)])[0]
+    try:
+        content = base64.b64decode(item.rpartition("base64,")[2], validate=True)
+    except (ValueError, binascii.Error):
+        raise ConfigError(f"{item[:80]!r} is neither a file here nor base64") from None
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"an image given in base64 cannot be decoded: {error}") from None
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # base64 is too long for a name
+        return False

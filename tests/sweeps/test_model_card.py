@@ -1,0 +1,56 @@
+"""The model card: Hugging Face's own library reads it, and it says what is in the folder."""
+
+import pytest
+
+from sweeps.best import BestConfig
+from sweeps.config import ResourcesConfig
+from sweeps.model_card import model_card
+from sweeps.selection import Sweep, Trial
+
+TRIAL = Trial("r", "t", "lora", 1e-3, "finished", 12.5, 11.0, 10, 0.1)
+SWEEP = Sweep("s", "p", "FINISHED", 3.0, "select/cider on flickr30k val", (TRIAL,))
+
+
+def card_of(config, out) -> str:
+    best = BestConfig(
+        sweep="s",
+        run_id="r",
+        metric=SWEEP.metric,
+        score=12.5,
+        resources=ResourcesConfig(),
+        trial=config,
+    )
+    return model_card(SWEEP, TRIAL, best, out)
+
+
+def test_hugging_face_reads_its_results(trial_config, scenes, tmp_path) -> None:
+    from huggingface_hub import ModelCard
+
+    (tmp_path / "adapter_config.json").touch()
+    card = ModelCard(card_of(trial_config(strategy={"name": "lora"}), tmp_path))
+    assert card.data.library_name == "peft"
+    assert card.data.pipeline_tag == "image-text-to-text"
+    found = {r.dataset_split: (r.task_type, r.metric_value) for r in card.data.eval_results}
+    assert found == {"val": ("image-to-text", 12.5), "test": ("image-to-text", 11.0)}
+    assert {r.dataset_type for r in card.data.eval_results} == {scenes.select.task}
+
+
+def test_folders_of_this_machine_are_not_told(trial_config, parts, tmp_path) -> None:
+    text = card_of(trial_config(strategy={"name": "lora"}), tmp_path)
+    assert "- language\n- vision\n" in text
+    assert parts[0] not in text
+
+
+@pytest.mark.parametrize(
+    ("made", "said", "unsaid"),
+    [
+        ("merged", "AutoModelForImageTextToText", "PeftModel"),
+        ("adapter_config.json", "PeftModel", "AutoModelForImageTextToText"),
+        ("curve.png", "![CIDEr over the learning rate](curve.png)", "PeftModel"),
+    ],
+)
+def test_it_tells_of_what_is_there(made, said, unsaid, trial_config, tmp_path) -> None:
+    (tmp_path / made).mkdir() if made == "merged" else (tmp_path / made).touch()
+    text = card_of(trial_config(strategy={"name": "lora"}), tmp_path)
+    assert said in text
+    assert unsaid not in text

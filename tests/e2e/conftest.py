@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.e2e.browser import start_chromium
+from tests.servers import free_ports, wait_for
+
 LNT = str(Path(sys.executable).parent / "lnt")
 STAGE = {"batch_size": 8, "micro_batch_size": 8, "gradient_checkpointing": False}
 SWEEP = {
@@ -111,6 +114,29 @@ def finished(tmp_path_factory, cache) -> Sweep:
     sweep = Sweep(tmp_path_factory.mktemp("finished") / "sweep", cache)
     sweep.lnt("run", "sweep.yaml")
     return sweep
+
+
+@pytest.fixture(scope="session")
+def dashboard(finished):
+    """`lnt ui` on the finished sweep's store."""
+    (port,) = free_ports(1)
+    command = [LNT, "ui", "--port", str(port)]
+    log = finished.folder / "ui.log"
+    with log.open("wb") as file:
+        server = subprocess.Popen(command, cwd=finished.folder, stdout=file, stderr=file)
+    url = f"http://127.0.0.1:{port}"
+    wait_for(f"{url}/health", log)
+    yield url
+    server.terminate()
+    server.wait(timeout=30)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One Chromium for all pages."""
+    driver = start_chromium()
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture

@@ -1,71 +1,22 @@
 """The MLflow page of a finished sweep, in a real browser."""
 
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
 from urllib.parse import quote
 
 import pytest
+from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.e2e.conftest import LNT
+from sweeps.dashboard import view_key
+from tests.e2e.browser import CHROMIUM, page
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-CHROMIUM = shutil.which("chromium")
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--window-size=1600,1000",
-)
 
 
 @pytest.fixture(scope="module")
-def dashboard(finished):
-    """`lnt ui` on the finished sweep's store."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen([LNT, "ui", "--port", str(port)], cwd=finished.folder)
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=1)
-            break
-        except OSError:
-            time.sleep(0.5)
-    yield url
-    server.terminate()
-    server.wait(timeout=30)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's Chromium by its own driver."""
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in FLAGS:
-        options.add_argument(flag)
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
-def page(browser, url: str, *texts: str) -> str:
-    """The page's content, once every text stands in it."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    browser.get("about:blank")  # else a change of the part behind # loads nothing anew
-    browser.get(url)
-    wait = WebDriverWait(browser, timeout=60)
-    wait.until(lambda driver: all(text in driver.page_source for text in texts))
-    return browser.page_source
+def parent(finished):
+    """The sweep's own run."""
+    _, runs = finished.runs()
+    (found,) = [run for run in runs if run.data.tags["lnt.kind"] == "sweep"]
+    return found
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; .ci/run installs it")
@@ -90,11 +41,41 @@ class TestDashboard:
         where = f"experiments/{run.info.experiment_id}/runs/{run.info.run_id}/model-metrics"
         page(browser, f"{dashboard}/#/{where}", run.info.run_name, ">layer_similarity<", ">Step<")
 
-    def test_the_sweeps_page_shows_the_figure(self, dashboard, finished, browser) -> None:
-        from selenium.webdriver.support.ui import WebDriverWait
+    def test_the_trials_have_their_own_table_and_charts(self, dashboard, parent, browser) -> None:
+        runs = f"{dashboard}/#/experiments/{parent.info.experiment_id}/runs"
+        view = f"{runs}?viewStateShareKey={view_key(parent.info.run_id)}"
+        shown = page(
+            browser, view, ">lnt.strategy<", ">learning_rate<", ">select/cider<", "full lr="
+        )
+        heads = [
+            shown.find(f">{name}<") for name in ("lnt.strategy", "learning_rate", "select/cider")
+        ]
+        assert heads == sorted(heads)
+        assert f">{parent.info.run_name}</" not in shown.split("Run Name")[-1]
+        page(browser, f"{view}&compareRunsMode=CHART", "select/cider", "train/loss")
+        drawn = (
+            "return document.querySelectorAll('svg .plot path, .js-plotly-plot svg path').length"
+        )
+        WebDriverWait(browser, timeout=60).until(lambda b: b.execute_script(drawn) > 10)
 
+    def test_a_sweep_says_what_it_found_and_links_to_it(self, dashboard, parent, browser) -> None:
+        where = f"{dashboard}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
+        shown = page(browser, where, "The best of 6 trials is", "All trials, the best first")
+        assert f"runs/{parent.info.run_id}/artifacts/report.html" in shown
+        page(browser, f"{where}/artifacts/report.html", "<iframe")
+
+    def test_a_trials_page_has_its_data_and_its_node(self, dashboard, finished, browser) -> None:
         _, runs = finished.runs()
-        (parent,) = [run for run in runs if run.data.tags["lnt.kind"] == "sweep"]
+        run = next(run for run in runs if run.data.tags["lnt.kind"] == "trial")
+        where = f"{dashboard}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+        page(browser, where, "scenes train", "Training")
+        page(browser, f"{where}/system-metrics", "cpu_utilization_percentage")
+
+    def test_the_registry_has_the_winners(self, dashboard, finished, browser) -> None:
+        best = finished.best()["winners"][0]["strategy"]
+        page(browser, f"{dashboard}/#/models/small", "@ best", f"@ best-{best}")
+
+    def test_the_sweeps_page_shows_the_figure(self, dashboard, parent, browser) -> None:
         where = f"experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}/artifacts"
         page(browser, f"{dashboard}/#/{where}/curve.png", "best.yaml", "sweep.yaml", "<img")
         largest = "return Math.max(...[...document.images].map(image => image.naturalWidth))"

@@ -95,6 +95,7 @@ def test_the_store_is_taken_from_the_environment_too(uri, capsys, monkeypatch) -
         "metric": "select/cider",
         "base_score": None,
         "winners": [],
+        "repeated": [],
         "pareto_run_ids": {"trainable_parameters": [], "peak_memory_gib": [], "trial_h": []},
     }
 

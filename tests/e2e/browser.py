@@ -28,16 +28,17 @@ def start_chromium():
 
 
 def page(browser, url: str, *texts: str) -> str:
-    """The page's content, once every text stands in it."""
+    """The page's content, once every text stands in it or is seen on it."""
     from selenium.webdriver.support.ui import WebDriverWait
 
     browser.get("about:blank")  # else a change of the part behind # loads nothing anew
     browser.get(url)
-    wait = WebDriverWait(browser, timeout=60)
+    wait = WebDriverWait(browser, timeout=120)
     missing = list(texts)
 
     def whole(driver) -> bool:
-        missing[:] = [text for text in texts if text not in driver.page_source]
+        seen = driver.execute_script("return document.body.innerText")
+        missing[:] = [text for text in texts if text not in driver.page_source and text not in seen]
         return not missing
 
     wait.until(whole, message=f"not on {url}: {missing}")

@@ -52,7 +52,7 @@ class TestDashboard:
         ]
         assert heads == sorted(heads)
         assert f">{parent.info.run_name}</" not in shown.split("Run Name")[-1]
-        page(browser, f"{view}&compareRunsMode=CHART", "select/cider", "train/loss")
+        page(browser, f"{view}&compareRunsMode=CHART", "Add chart", "full lr=")
         drawn = (
             "return document.querySelectorAll('svg .plot path, .js-plotly-plot svg path').length"
         )

@@ -42,7 +42,7 @@ def test_it_is_drawn_whole_without_a_message_or_a_network(report, browser) -> No
         assert width > 200
         assert height > 100
         assert num_marks > 10
-    assert browser.execute_script(IMAGES) == [64] * 12  # drawn scenes are small
+    assert browser.execute_script(IMAGES) == [48] * 12  # pixels of a drawn scene
     assert messages(browser) == []
     others = [url for url in requested(browser) if not url.startswith("data:")]
     assert others == [report]

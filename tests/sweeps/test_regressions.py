@@ -23,6 +23,7 @@ from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context
 from sweeps.weights import WinnerWeights
+from tests.conftest import model_config
 
 HEAD = "name: s\nmodel: {tiny: true}\n"
 
@@ -126,7 +127,7 @@ def client(folder):
         return connect(f"sqlite:///{folder / 'm.db'}")
 
 
-def sweep_of(folder, name: str, seed: int) -> SweepConfig:
+def sweep_of(folder, name: str, seed: int, **changes) -> SweepConfig:
     return SweepConfig.model_validate(
         {
             "name": name,
@@ -135,6 +136,7 @@ def sweep_of(folder, name: str, seed: int) -> SweepConfig:
             "search": {"strategy": ["full"], "learning_rate": [1e-3]},
             "tracking": {"uri": f"sqlite:///{folder / 'm.db'}", "storage": str(folder)},
         }
+        | changes
     )
 
 
@@ -162,8 +164,12 @@ def run_one(sweep, execution, tracker, score: float) -> None:
     tracker.ended(run, result)
 
 
-def test_an_older_execution_that_is_resumed_ends_with_its_own_winners(client, folder) -> None:
-    older, newer = sweep_of(folder, "two", 0), sweep_of(folder, "two", 1)
+def test_an_older_execution_that_is_resumed_ends_with_its_own_winners(
+    client, folder, parts, scenes
+) -> None:
+    # a base of random weights: the tiny model would be trained for the registry
+    changes = {"model": model_config(parts), "data": scenes}
+    older, newer = (sweep_of(folder, "two", seed, **changes) for seed in (0, 1))
     in_older, in_newer = new_execution(older), new_execution(newer)
     interrupted = tracked(client, older, in_older)
     run_one(older, in_older, interrupted, 1.0)

@@ -73,7 +73,7 @@ class TestDashboard:
 
     def test_the_registry_has_the_winners(self, dashboard, finished, browser) -> None:
         best = finished.best()["winners"][0]["strategy"]
-        page(browser, f"{dashboard}/#/models/small", "@ best", f"@ best-{best}")
+        page(browser, f"{dashboard}/#/models/small", ">Aliases<", f"best-{best}")
 
     def test_the_sweeps_page_shows_the_figure(self, dashboard, parent, browser) -> None:
         where = f"experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}/artifacts"

@@ -2,10 +2,11 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
+from lnt_core.training.zero_config import checked
 
 CAPTION_PROMPT = "Provide a one-sentence caption for the provided image."
 """lmms-eval's captioning prompt (its flickr30k task)."""
@@ -187,6 +188,14 @@ class TuneConfig(TrainConfig):
 
     evaluate_at_steps: tuple[int, ...] = ()
     """Steps before the last at which the selection score is taken too, for early stopping."""
+    deepspeed: str | dict[str, Any] | None = None
+    """`zero1`, `zero2`, `zero3`, or a config as DeepSpeed takes it, with its ZeRO stage and what
+    is offloaded to the CPU. One worker or more train the trial then."""
+
+    @field_validator("deepspeed", mode="before")
+    @classmethod
+    def _deepspeed(cls, value: Any) -> Any:
+        return checked(value)
 
 
 class AlignConfig(TrainConfig):
@@ -211,11 +220,16 @@ class TrialConfig(Frozen):
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
-    def _checkpointing_allowed(self) -> Self:
+    def _strategy_allows(self) -> Self:
         name = self.strategy.name
         if self.train.gradient_checkpointing and not STRATEGIES[name].allows_checkpointing:
             raise ValueError(
                 f"`strategy` {name!r} does not work with gradient checkpointing; set "
                 "`train.gradient_checkpointing: false`"
+            )
+        if self.train.deepspeed is not None and not STRATEGIES[name].allows_sharding:
+            raise ValueError(
+                f"`strategy` {name!r} does not work with DeepSpeed, which `train.deepspeed` asks "
+                "for: it changes weights between steps; run it in one worker, without"
             )
         return self

@@ -18,6 +18,8 @@ def trial_id(config: TrialConfig) -> str:
     Where a file is missing its path stands in for its content (``lnt plan --no-files``).
     """
     content = config.model_dump(mode="json", exclude={"data", "model"})
+    if config.train.deepspeed is None:
+        del content["train"]["deepspeed"]  # so are trials named that were run before there was one
     content["data"] = data_sha256(config.data)
     content["model"] = _model_identity(config)
     return _sha256(content)[:ID_LENGTH]

@@ -13,8 +13,10 @@ from lnt_core.config import SelectConfig
 from lnt_core.data.batches import FeatureStore
 from lnt_core.data.conversation import Conversations
 from lnt_core.data.samples import CaptionedImage, load_captioned
+from lnt_core.distributed import gather, num_workers, rank
 from lnt_core.evaluation.cider import CiderScorer
 from lnt_core.seeding import generator
+from lnt_core.training.sharded import is_sharded
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,21 @@ class CaptioningTask:
         return hashlib.sha256(self.prompt.encode()).hexdigest()
 
     def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Captioned:
-        """Caption every image of the split with ``model`` and score it."""
-        captions: list[str] = []
+        """Caption every image of the split with ``model`` and score it.
+
+        Several workers take turns with the batches; each is given the captions of all.
+        """
         model.eval()
-        for start in range(0, len(self._items), self._select.batch_size):
-            chunk = self._items[start : start + self._select.batch_size]
-            captions += self._generate(model, store, chunk, bf16=bf16)
+        size = self._select.batch_size
+        batches = [self._items[i : i + size] for i in range(0, len(self._items), size)]
+        own = {}
+        for index in range(rank(), len(batches), num_workers()):
+            own[index] = self._generate(model, store, batches[index], bf16=bf16)
+        more = len(batches) % num_workers()
+        if is_sharded(model) and more and rank() >= more:
+            self._generate(model, store, batches[-1], bf16=bf16)  # others have one more
+        done = {i: texts for part in gather(own) for i, texts in part.items()}
+        captions = [text for index in range(len(batches)) for text in done[index]]
         return Captioned(
             tuple(item.image.name for item in self._items),
             tuple(captions),
@@ -87,6 +98,7 @@ class CaptioningTask:
                 num_beams=1,
                 pad_token_id=self._tokenizer.pad_token_id,
                 eos_token_id=self._tokenizer.eos_token_id,
+                synced_gpus=is_sharded(model),  # answers of other workers may be longer
             )
         answers = tokens[:, prompt.shape[1] :]
         texts = self._tokenizer.batch_decode(answers, skip_special_tokens=True)

@@ -38,6 +38,8 @@ class Strategy(ABC, Generic[Options]):
     """At step 0 the tuned model's output is the base's, bit for bit."""
     allows_checkpointing: ClassVar[bool] = True
     """Works with gradient checkpointing."""
+    allows_sharding: ClassVar[bool] = True
+    """Works with `train.deepspeed`."""
 
     @abstractmethod
     def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":

@@ -1,5 +1,6 @@
 """Runs a sweep: checks, prepares what trials share, lets Ray Tune schedule, picks the winners."""
 
+import functools
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -9,7 +10,7 @@ from lnt_core.data.batches import num_steps
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError, LntError
 from lnt_core.identity import trial_id
-from lnt_core.trial import CHECKPOINT
+from lnt_core.trial import has_checkpoint
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.disk import DiskFullError, disk_full, is_disk_full
@@ -20,6 +21,7 @@ from sweeps.plan import check_sweep, plan
 from sweeps.plan_table import too_big
 from sweeps.provenance import provenance_tags
 from sweeps.ray_start import start_ray
+from sweeps.room import most_at_once, room_of
 from sweeps.runs import flat
 from sweeps.search import Point, asha, optuna_search, point_of
 from sweeps.settings import Settings
@@ -61,7 +63,7 @@ def run_sweep(
     start_ray(sweep.resources, address)
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     with execution.locked():
-        budget = start_budget(sweep.budget, sweep.resources.gpus_per_trial, execution)
+        budget = start_budget(sweep.budget, sweep.resources, execution)
         context = Context(sweep, execution, settings.cache.resolve(), budget)
         tracker = _tracker(context, client)
         try:
@@ -194,7 +196,7 @@ def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -
     """Of a grid or of random draws; those with a checkpoint first."""
     named = [(trial_id(config), config) for config in planned]
     left = [(name, config) for name, config in named if name not in done]
-    left.sort(key=lambda item: not (context.execution.trial(item[0]) / CHECKPOINT).exists())
+    left.sort(key=lambda item: not has_checkpoint(context.execution.trial(item[0])))
     return [point_of(context.sweep, config) for _, config in left]
 
 
@@ -204,11 +206,10 @@ def _tuner(
     """Ray Tune over what is left. Its own snapshots are not restored from: see Execution."""
     from ray import tune
 
-    sweep, resources = context.sweep, context.sweep.resources
+    sweep = context.sweep
     tpe = sweep.search.algorithm == "tpe"
     trainable = tune.with_resources(
-        tune.with_parameters(run_point, context=context),
-        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+        tune.with_parameters(run_point, context=context), functools.partial(room_of, context)
     )
     return tune.Tuner(
         trainable,
@@ -217,7 +218,7 @@ def _tuner(
             search_alg=optuna_search(sweep, context.execution) if tpe else None,
             scheduler=asha(sweep) if sweep.search.scheduler == "asha" else None,
             num_samples=num_left if tpe else 1,
-            max_concurrent_trials=resources.max_concurrent_trials,
+            max_concurrent_trials=most_at_once(sweep),
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

@@ -31,6 +31,22 @@ def test_the_demo_is_the_papers_66_trials() -> None:
     assert {t.learning_rate for t in found} == set(PAPER_RATES)
 
 
+def test_a_number_of_workers_is_for_all_and_a_mapping_for_those_it_names() -> None:
+    both = sweep(strategy=["full", "layernorm"], learning_rate=[1e-3]).model_dump()
+    both |= {"train": {"deepspeed": "zero2"}}
+    for workers, expected in (
+        (2, {"full": (2, "zero2"), "layernorm": (2, "zero2")}),
+        ({"full": 4}, {"full": (4, "zero2"), "layernorm": (1, None)}),
+    ):
+        given = SweepConfig.model_validate(both | {"resources": {"workers_per_trial": workers}})
+        found = {
+            t.strategy.name: (given.resources.workers_of(t.strategy.name), t.train.deepspeed)
+            for t in trials(given)
+        }
+        assert found == expected
+        assert given.resources.most_workers == max(number for number, _ in expected.values())
+
+
 def test_a_list_as_an_options_value_means_each_of_them() -> None:
     given = sweep(
         strategy=["layernorm", {"name": "lora", "rank": [8, 32]}], learning_rate=[1e-3, 1e-4]

@@ -26,6 +26,7 @@ from lnt_core.strategies.weights import save_connector, save_weights
 from lnt_core.training.engine import engine_for
 from lnt_core.training.loop import Hooks, Report, train
 from lnt_core.training.sharded import shards
+from lnt_core.training.zero_config import stage_of
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -69,6 +70,8 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     own_trainable(model)
     gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
     prediction = predict_trial(model, strategy, prepared, config, worker)
+    if stage_of(config.train.deepspeed) == 3:
+        worker.release_base()
     prepare_s = time.perf_counter() - started
     if rank():  # dropout is drawn apart by each worker
         seed_everything(config.seed + rank())

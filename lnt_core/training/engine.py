@@ -27,9 +27,9 @@ class Engine(ABC):
     state: TrainingState
 
     @property
+    @abstractmethod
     def model(self) -> nn.Module:
         """What is called with a batch."""
-        return self.state.model
 
     @abstractmethod
     def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
@@ -84,8 +84,15 @@ class PlainEngine(Engine):
         )
         strategy.begin(model, total)
         self.state = TrainingState(model, strategy, optimizer, schedule(optimizer, config, total))
+        called: Any = torch.compile(model, dynamic=True) if config.compile else model
+        self._called: nn.Module = called
         self._parameters = parameters
         self._config = config
+
+    @property
+    @override
+    def model(self) -> nn.Module:
+        return self._called
 
     @override
     def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:

@@ -126,6 +126,11 @@ class ResourcesConfig(Frozen):
     """Memory of each worker for image features."""
     wait_for_nodes_s: float = Field(default=0.0, ge=0)
     """So long a cluster that starts nodes on demand may take for the first one."""
+    num_gpus: int | None = Field(default=None, ge=1)
+    """Of the cluster. Where it is given, `lnt plan` says which is faster: trials side by side on
+    one GPU each, or one after another on all of them. `lnt run` takes what is there."""
+    scaling_efficiency: float = Field(default=0.9, gt=0, le=1)
+    """Speed of N GPUs on one trial, as a share of N times that of one; an assumption."""
     gpu_memory_gib: float | None = Field(default=None, gt=0)
     """Of one GPU. Where it is given, `lnt plan` says which trials do not fit."""
     gpu_peak_tflops: float | None = Field(default=None, gt=0)

@@ -313,7 +313,8 @@ def test_a_key_that_stands_twice_is_refused(folder, capsys) -> None:
 def test_an_unknown_preset_names_the_nearest(folder, capsys) -> None:
     assert refusal(capsys, folder, "plan", "dmo") == [
         "lnt: SWEEP is 'dmo', but must be one of 'a file', 'demo', 'demo-all', 'paper-13b', "
-        "'paper-7b'; did you mean 'demo'?"
+        "'paper-13b-llama2', 'paper-13b-llama2-chat', 'paper-7b', 'paper-7b-llama2', "
+        "'paper-7b-llama2-chat'; did you mean 'demo'?"
     ]
 
 

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from lnt_core.errors import ConfigError
 from sweeps.cli import main
 from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
-from sweeps.load import load_sweep, preset_names
+from sweeps.load import load_sweep
 from sweeps.problems import load_yaml
 from sweeps.runs import flat
 from sweeps.search import point_of
@@ -138,7 +139,7 @@ def test_random_draws_differ_stay_in_range_and_repeat_by_seed() -> None:
     assert trials(given.model_copy(update={"seed": 1})) != found
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", ["demo", "demo-all", "paper-7b", "paper-13b"])
 def test_every_preset_plans_without_files(preset, capsys) -> None:
     assert main(["plan", preset, "--no-files", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -155,6 +156,27 @@ def test_every_preset_plans_without_files(preset, capsys) -> None:
         "gpu_hours",
     } <= plan["trials"][0].keys()
     assert len({trial["id"] for trial in plan["trials"]}) == num_trials
+
+
+@pytest.mark.parametrize("size", ["7b", "13b"])
+def test_presets_of_other_models_differ_in_nothing_else(size) -> None:
+    vicuna = load_sweep(f"paper-{size}")
+    for kind, hub in (("llama2", "hf"), ("llama2-chat", "chat-hf")):
+        other = load_sweep(f"paper-{size}-{kind}")
+        assert other.model.language_model == f"meta-llama/Llama-2-{size}-{hub}"
+        model = other.model.model_copy(update={"language_model": vicuna.model.language_model})
+        assert other.model_copy(update={"model": model, "name": vicuna.name}) == vicuna
+
+
+def test_a_file_may_extend_a_preset(tmp_path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("extends: demo\nname: own\ntrain: {max_steps: 7}\n")
+    own, demo = load_sweep(str(path)), load_sweep("demo")
+    assert own.train == demo.train.model_copy(update={"max_steps": 7})
+    assert own.model_copy(update={"name": "demo", "train": demo.train}) == demo
+    path.write_text("extends: dmo\nname: own\n")
+    with pytest.raises(ConfigError, match="did you mean 'demo'"):
+        load_sweep(str(path))
 
 
 def test_one_value_can_be_set_from_the_command_line() -> None:

@@ -99,6 +99,17 @@ def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
+    parts = {"stage": 3, "stage3_param_persistence_threshold": 0}
+    for name in ("layernorm", "lora", "full"):
+        (seen,) = launch([case(name, {"zero_optimization": parts})], workers=2)
+        for held in seen["bytes"]:
+            # Half of it, and of each tensor at most a row more.
+            assert held["held_weights"] == pytest.approx(held["all_weights"] / 2, rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("batch", "micro", "workers"),
     [(6, 3, 4), (7, 1, 3), (2, 2, 3)],  # uneven; with more pieces here than there; an empty share

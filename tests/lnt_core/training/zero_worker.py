@@ -73,6 +73,11 @@ def held_bytes(model, engine) -> dict[str, int]:
         "frozen_gradients": sum(
             p.grad.nbytes for p in model.parameters() if not p.requires_grad and p.grad is not None
         ),
+        "all_weights": sum(getattr(p, "ds_numel", p.numel()) * 4 for p in model.parameters()),
+        "held_weights": sum(
+            4 * (p.numel() + (p.ds_tensor.numel() if hasattr(p, "ds_id") else 0))
+            for p in model.parameters()
+        ),
         "optimizer": sum(
             v.nbytes for held in state.values() for k, v in held.items() if k.startswith("exp_avg")
         ),

@@ -1,5 +1,6 @@
 """This process among the workers of one trial; it is the only one unless a process group stands."""
 
+import os
 from typing import TypeVar
 
 import torch
@@ -49,6 +50,7 @@ def join(device: str) -> None:
     if torchrun():
         dist.init_process_group(backend)
     else:
+        os.environ.setdefault("LOCAL_RANK", "0")  # noqa: TID251  DeepSpeed wants launchers to set it
         alone = torch.distributed.HashStore()  # type: ignore[attr-defined]  # not re-exported
         dist.init_process_group(backend, store=alone, rank=0, world_size=1)
 

@@ -1,7 +1,7 @@
 """The step taken by several workers together: DeepSpeed's ZeRO (arXiv:1910.02054).
 
-The config is written for ``deepspeed.initialize``, which
-is the same on CPU with gloo and on GPU with NCCL; accelerate's plugin is not right on CPU.
+By ``deepspeed.initialize``, which is the same on CPU with gloo and on GPU with NCCL; accelerate's
+plugin is not right on CPU.
 """
 
 import math

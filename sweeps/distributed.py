@@ -134,8 +134,9 @@ def _say_nothing(step: int, metrics: dict[str, float]) -> None:
 
 def _cause(error: Any) -> Exception:
     """What went wrong first: what a worker raised itself, or else that one is gone."""
-    raised = [getattr(failure, "_base_exc", None) for failure in error.worker_failures.values()]
-    own = [e for e in raised if isinstance(e, Exception) and not _lost_another(e)]
+    failures = error.worker_failures.values()  # Ray's own say that a process does not answer
+    raised = [e for e in failures if not type(e).__module__.startswith("ray.")]
+    own = [e for e in raised if not _lost_another(e)]
     if not own:
         return WorkerDiedError(f"a worker of the trial is gone: {error}")
     worst = next((e for e in own if isinstance(e, LntError)), own[0])

@@ -25,6 +25,22 @@ def plain(sweep_with):
     return made
 
 
+def test_what_a_worker_raises_fails_its_trial_alone_and_at_once(sweep_with) -> None:
+    wrong = {"zero_optimization": {"stage": 2, "no_such_key": 1}}  # DeepSpeed knows its own keys
+    sweep = sweep_with(
+        search=SEARCH | {"learning_rate": [1e-3]},
+        train=TRAIN | {"deepspeed": wrong, "max_steps": 4},
+        resources={"workers_per_trial": {"full": 2}},
+    )
+    told = sweep.lnt("run", "sweep.yaml", expect=1)
+    results = [json.loads(path.read_text()) for path in sweep.files("result.json")]
+    failed, finished = sorted(results, key=lambda result: result["status"])
+    assert (failed["status"], finished["status"]) == ("failed", "finished")
+    assert "no_such_key" in failed["error"]
+    assert "its process died" not in failed["error"]  # it is not tried again
+    assert "1 trials failed" in told
+
+
 def losses(sweep) -> dict[tuple[str, float], list[float]]:
     """Of each trial, from its events; each step stands there once."""
     found = {}

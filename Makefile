@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test test-slow check bench clean
+.PHONY: sweep test test-slow check bench bench-gpu clean
 
 sweep: .venv/.done
 	$(BIN)/lnt run demo
@@ -25,6 +25,10 @@ bench: .venv/.done
 	$(BIN)/python -m tests.benchmarks.warm_workers
 	$(BIN)/python -m tests.benchmarks.driver_overhead
 	$(BIN)/python -m tests.benchmarks.tracking_outage
+
+# A step of a 7B-shaped model against transformers and PEFT alone, where there is a GPU.
+bench-gpu: .venv/.done
+	$(BIN)/python -m tests.benchmarks.gpu_step
 
 .venv/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -2,10 +2,11 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
+from lnt_core.training.zero_config import checked
 
 CAPTION_PROMPT = "Provide a one-sentence caption for the provided image."
 """lmms-eval's captioning prompt (its flickr30k task)."""
@@ -116,6 +117,9 @@ class ModelConfig(Frozen):
     """A folder or hub name of any causal language model."""
     vision_tower: str | None = None
     """A folder or hub name of a CLIP-like vision tower."""
+    attention: Literal["sdpa", "flash_attention_2", "eager"] | None = None
+    """How the language model computes it, by transformers' names. Left out: `sdpa` where the
+    architecture has it. Flash attention wants its own package, a GPU and `precision: bf16`."""
     connector: Literal["linear", "mlp2"] = "linear"
     vision_feature_layer: int = -2
     """Which hidden states of the tower are used; -2 is the last but one (LLaVA)."""
@@ -165,6 +169,8 @@ class TrainConfig(Frozen):
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
     gradient_checkpointing: bool = True
+    compile: bool = False
+    """Compile the forward and backward pass (`torch.compile`): minutes once, then faster steps."""
     precision: Precision = "fp32"
     max_length: int = Field(default=2048, ge=8)
     """Tokens behind which a conversation is cut."""
@@ -187,6 +193,14 @@ class TuneConfig(TrainConfig):
 
     evaluate_at_steps: tuple[int, ...] = ()
     """Steps before the last at which the selection score is taken too, for early stopping."""
+    deepspeed: str | dict[str, Any] | None = None
+    """`zero1`, `zero2`, `zero3`, or a config as DeepSpeed takes it, with its ZeRO stage and what
+    is offloaded to the CPU. One worker or more train the trial then."""
+
+    @field_validator("deepspeed", mode="before")
+    @classmethod
+    def _deepspeed(cls, value: Any) -> Any:
+        return checked(value)
 
 
 class AlignConfig(TrainConfig):
@@ -229,11 +243,25 @@ class TrialConfig(Frozen):
         return self.seed if self.train_seed is None else self.train_seed
 
     @model_validator(mode="after")
-    def _checkpointing_allowed(self) -> Self:
+    def _strategy_allows(self) -> Self:
         name = self.strategy.name
         if self.train.gradient_checkpointing and not STRATEGIES[name].allows_checkpointing:
             raise ValueError(
                 f"`strategy` {name!r} does not work with gradient checkpointing; set "
                 "`train.gradient_checkpointing: false`"
+            )
+        if self.train.deepspeed is not None and not STRATEGIES[name].allows_sharding:
+            raise ValueError(
+                f"`strategy` {name!r} does not work with DeepSpeed, which `train.deepspeed` asks "
+                "for: it changes weights between steps; run it in one worker, without"
+            )
+        if self.train.deepspeed is not None and self.train.compile:
+            raise ValueError(
+                "`train.compile` does not work with `train.deepspeed`: leave one of them out"
+            )
+        if self.model.attention == "flash_attention_2" and self.train.precision != "bf16":
+            raise ValueError(
+                "`model.attention: flash_attention_2` computes in 16 bits: set "
+                "`train.precision: bf16`, or leave it out for sdpa"
             )
         return self

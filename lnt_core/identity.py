@@ -21,6 +21,7 @@ def trial_id(config: TrialConfig) -> str:
     for added_later in ("train_seed", "started_from"):  # ids from before they were there stay
         if content[added_later] is None:
             del content[added_later]
+    content["train"] = _without_new_defaults(content["train"])
     content["data"] = data_sha256(config.data)
     content["model"] = _model_identity(config)
     return _sha256(content)[:ID_LENGTH]
@@ -34,7 +35,7 @@ def align_id(config: TrialConfig) -> str:
     return _sha256(
         {
             "model": _model_identity(config),
-            "align": config.align.model_dump(mode="json"),
+            "align": _without_new_defaults(config.align.model_dump(mode="json")),
             "data": stage_sha256(stage),
             "frozen_precision": config.train.precision,
         }
@@ -47,8 +48,13 @@ def data_sha256(data: DataConfig) -> str:
     return _sha256({k: stage_sha256(v) for k, v in stages.items() if v is not None})
 
 
+def _without_new_defaults(content: dict[str, Any]) -> dict[str, Any]:
+    """Options younger than the first trials, left out where they are not used: names stay."""
+    return {k: v for k, v in content.items() if v or k not in ("deepspeed", "compile", "attention")}
+
+
 def _model_identity(config: TrialConfig) -> dict[str, Any]:
-    content = config.model.model_dump(mode="json", exclude={"shapes"})
+    content = _without_new_defaults(config.model.model_dump(mode="json", exclude={"shapes"}))
     tiny = config.model.tiny
     if tiny and not isinstance(tiny, bool):
         content["tiny"] = {

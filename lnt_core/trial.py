@@ -1,10 +1,12 @@
 """One trial: prepare, apply the strategy, train, evaluate, save.
 
 As a library: ``run_trial(config, out=..., report=..., worker=Worker(cache))``.
-From a shell: ``python -m lnt_core.trial trial.yaml --out DIR``.
+From a shell: ``python -m lnt_core.trial trial.yaml --out DIR``; where `train.deepspeed` is given
+also ``torchrun --nproc-per-node N -m lnt_core.trial ...``, N workers for the one trial.
 """
 
 import json
+import shutil
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,12 +18,16 @@ from lnt_core.accounting.trial_costs import cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
+from lnt_core.distributed import is_first, join, leave, own_device, rank, torchrun
 from lnt_core.errors import TrialError
 from lnt_core.models.vlm import own_trainable
 from lnt_core.seeding import seed_everything
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.weights import save_connector, save_weights
+from lnt_core.training.engine import engine_for
 from lnt_core.training.loop import Hooks, Report, train
+from lnt_core.training.sharded import shards
+from lnt_core.training.zero_config import stage_of
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -43,21 +49,20 @@ class TrialResult:
 def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker) -> TrialResult:
     """Run one trial from its config, or go on from the checkpoint in ``out``.
 
+    Where several workers run it, each calls this; the first reports and writes.
+
     Args:
         config: Everything that determines the outcome.
-        out: The trial's own folder: checkpoint, captions and weights are written there.
+        out: The trial's own folder, which all workers see: checkpoint, captions and weights.
         report: Called with the step and its metrics, each step once and in order.
         worker: Keeps the base model and data between trials.
 
     Raises:
         LntError: This trial cannot be run; says why.
     """
-    origin = config.started_from
-    if origin is not None and not (out / CHECKPOINT).exists():
-        raise TrialError(
-            f"this trial goes on from step {origin.step} of trial {origin.trial}, whose checkpoint "
-            f"is not in {out}; without `started_from` it would begin at the base model"
-        )
+    engine_for(config.train)  # refuses before anything is prepared
+    _check_origin(config, out)
+    report = report if is_first() else _say_nothing
     started = time.perf_counter()
     prepared = worker.prepare(config)
     seed_everything(config.seed_of_training)
@@ -67,7 +72,11 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     own_trainable(model)
     gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
     prediction = predict_trial(model, strategy, prepared, config, worker)
+    if stage_of(config.train.deepspeed) == 3:
+        worker.release_base()
     prepare_s = time.perf_counter() - started
+    if rank():  # dropout is drawn apart by each worker
+        seed_everything(config.seed + rank())
 
     def evaluate_midway(step: int) -> None:
         if step in config.train.evaluate_at_steps:
@@ -101,10 +110,28 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     report(trained.steps, metrics)
     if not trained.diverged:
         save_weights(model, out / WEIGHTS, strategy=config.strategy, base_name=model_name(config))
-        save_connector(prepared.base, out / WEIGHTS)
-    for path in (out / CHECKPOINT, out / GRADIENTS):
-        path.unlink(missing_ok=True)
+        if is_first():
+            save_connector(prepared.base, out / WEIGHTS)
+    if is_first():
+        for path in (out / CHECKPOINT, out / GRADIENTS):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(shards(out / CHECKPOINT), ignore_errors=True)
     return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
+
+
+def has_checkpoint(out: Path) -> bool:
+    """Whether the trial of this folder can go on from where it was."""
+    return (out / CHECKPOINT).exists() or shards(out / CHECKPOINT).exists()
+
+
+def _check_origin(config: TrialConfig, out: Path) -> None:
+    """A copy of another trial that goes on from its checkpoint must have that."""
+    origin = config.started_from
+    if origin is not None and not (out / CHECKPOINT).exists():
+        raise TrialError(
+            f"this trial goes on from step {origin.step} of trial {origin.trial}, whose checkpoint "
+            f"is not in {out}; without `started_from` it would begin at the base model"
+        )
 
 
 def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:
@@ -114,11 +141,17 @@ def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> 
         if task is not None:
             scored = task.evaluate(model, prepared.store, bf16=bf16)
             scores[f"{name}/cider"] = scored.cider
+            if not is_first():
+                continue
             lines = [json.dumps(row, ensure_ascii=False) for row in scored.rows()]
             path = out / f"captions_{name}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return scores
+
+
+def _say_nothing(step: int, metrics: dict[str, float]) -> None:
+    """What the workers but the first report."""
 
 
 def model_name(config: TrialConfig) -> str:
@@ -142,14 +175,17 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     args = parser.parse_args()
     config = TrialConfig.model_validate(yaml.safe_load(args.config.read_text()))
+    device = own_device(args.device)
+    if config.train.deepspeed is not None or torchrun():
+        join(device)
 
     def show(step: int, metrics: dict[str, float]) -> None:
         print(step, " ".join(f"{name}={value:.4g}" for name, value in metrics.items()), flush=True)  # noqa: T201
 
-    result = run_trial(
-        config, out=args.out, report=show, worker=Worker(args.cache, device=args.device)
-    )
-    print(json.dumps(asdict(result)))  # noqa: T201
+    result = run_trial(config, out=args.out, report=show, worker=Worker(args.cache, device=device))
+    if is_first():
+        print(json.dumps(asdict(result)))  # noqa: T201
+    leave()
 
 
 if __name__ == "__main__":

@@ -64,6 +64,12 @@ class Worker:
             self._key = key
         return self._prepared
 
+    def release_base(self) -> None:
+        """Let go of the base's weights, which a sharded trial took; the next is built anew."""
+        if self._prepared is not None:
+            self._prepared.base.release()
+            self._prepared = None
+
     def _prepare(self, config: TrialConfig) -> Prepared:
         precision = config.train.precision
         _set_precision(precision, self._device)

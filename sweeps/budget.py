@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sweeps.config import BudgetConfig
+from lnt_core.strategies import STRATEGIES
+from sweeps.config import BudgetConfig, ResourcesConfig
 
 if TYPE_CHECKING:
     from sweeps.execution import Execution
@@ -22,7 +23,8 @@ class Budget:
     """
 
     limits: BudgetConfig
-    gpus_per_trial: float
+    gpus_of: dict[str, float]
+    """GPUs that a trial takes, all its workers together, by strategy."""
     clock_s: Callable[[], float] = time.monotonic
     _durations_s: dict[str, list[float]] = field(default_factory=dict)
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -42,7 +44,7 @@ class Budget:
         """Why the trial must not start, or empty: then it counts as started."""
         if trial_id in self._running:  # its process died and it is tried again
             return ""
-        reason = self._breaks(self._expected_s(strategy))
+        reason = self._breaks(strategy)
         if not reason:
             self._num_started += 1
             self._running[trial_id] = (strategy, self.clock_s())
@@ -59,8 +61,9 @@ class Budget:
         everyone = [took_s for durations in self._durations_s.values() for took_s in durations]
         return max(self._durations_s.get(strategy) or everyone or [0.0])
 
-    def _breaks(self, expected_s: float) -> str:
+    def _breaks(self, strategy: str) -> str:
         limits, now_s = self.limits, self.clock_s()
+        expected_s = self._expected_s(strategy)
         if limits.trials is not None and self._num_started + 1 > limits.trials:
             return f"budget.trials is {limits.trials}"
         if limits.wall_clock_h is not None:
@@ -70,24 +73,24 @@ class Budget:
                     f"{limits.wall_clock_h:g}"
                 )
         if limits.gpu_hours is not None:
-            total_h = self._gpu_s(now_s, expected_s) / HOUR_S
+            total_h = self._gpu_s(now_s, strategy) / HOUR_S
             if total_h > limits.gpu_hours:
                 return f"all would take {total_h:.3g} GPU-hours, and budget.gpu_hours is " + (
                     f"{limits.gpu_hours:g}"
                 )
         return ""
 
-    def _gpu_s(self, now_s: float, expected_s: float) -> float:
-        """Of what has ended, of what runs when it ends, and of one more."""
-        ended_s = sum(sum(durations) for durations in self._durations_s.values())
-        running_s = sum(
-            max(self._expected_s(strategy), now_s - since_s)
-            for strategy, since_s in self._running.values()
+    def _gpu_s(self, now_s: float, strategy: str) -> float:
+        """Of what has ended, of what runs when it ends, and of one more of ``strategy``."""
+        ended = sum(sum(took_s) * self.gpus_of[name] for name, took_s in self._durations_s.items())
+        running = sum(
+            max(self._expected_s(name), now_s - since_s) * self.gpus_of[name]
+            for name, since_s in self._running.values()
         )
-        return (ended_s + running_s + expected_s) * self.gpus_per_trial
+        return ended + running + self._expected_s(strategy) * self.gpus_of[strategy]
 
 
-def start_budget(limits: BudgetConfig, gpus_per_trial: float, execution: "Execution") -> Any:
+def start_budget(limits: BudgetConfig, resources: ResourcesConfig, execution: "Execution") -> Any:
     """The budget as a Ray actor that every worker can ask; None if there are no limits.
 
     It lives as long as the driver; a resumed one is told what the earlier spent.
@@ -98,6 +101,7 @@ def start_budget(limits: BudgetConfig, gpus_per_trial: float, execution: "Execut
 
     configs, results = execution.configs(), execution.results()
     spent = [(configs[name].strategy.name, result.took_s) for name, result in results.items()]
-    actor = ray.remote(Budget).options(num_cpus=0).remote(limits, gpus_per_trial)
+    gpus_of = {name: resources.gpus_per_trial * resources.workers_of(name) for name in STRATEGIES}
+    actor = ray.remote(Budget).options(num_cpus=0).remote(limits, gpus_of)
     ray.get(actor.spent_before.remote(spent))
     return actor

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from lnt_core.config import AlignConfig, DataConfig, ModelConfig, ScenesConfig, TuneConfig
+from lnt_core.errors import bad_field
 from lnt_core.frozen import Frozen
+from lnt_core.strategies import STRATEGIES
 
 PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
 """11 values from 2e-3 to 1e-7. Zhao et al., arXiv:2312.11420 fixes the ends and the count; the
@@ -127,11 +129,20 @@ class ResourcesConfig(Frozen):
     cpus_per_trial: float = Field(default=1, gt=0)
     gpus_per_trial: float = Field(default=0, ge=0)
     """Below 1, so many trials share a GPU."""
+    workers_per_trial: int | dict[str, int] = 1
+    """Processes that train one trial together by `train.deepspeed`, each with `cpus_per_trial` and
+    `gpus_per_trial` of its own, on one node or several. A number is for every strategy. A mapping,
+    `{full: 4}`, is for those it names; the others train in one process, without DeepSpeed."""
     max_concurrent_trials: int | None = Field(default=None, ge=1)
     feature_cache_gib: float = Field(default=4.0, ge=0)
     """Memory of each worker for image features."""
     wait_for_nodes_s: float = Field(default=0.0, ge=0)
     """So long a cluster that starts nodes on demand may take for the first one."""
+    num_gpus: int | None = Field(default=None, ge=1)
+    """Of the cluster. Where it is given, `lnt plan` says which is faster: trials side by side on
+    one GPU each, or one after another on all of them. `lnt run` takes what is there."""
+    scaling_efficiency: float = Field(default=0.9, gt=0, le=1)
+    """Speed of N GPUs on one trial, as a share of N times that of one; an assumption."""
     gpu_memory_gib: float | None = Field(default=None, gt=0)
     """Of one GPU. Where it is given, `lnt plan` says which trials do not fit."""
     gpu_peak_tflops: float | None = Field(default=None, gt=0)
@@ -139,6 +150,37 @@ class ResourcesConfig(Frozen):
     TF32 and 312 in bf16. Where it is given, `lnt plan` predicts GPU-hours."""
     mfu: float = Field(default=0.4, gt=0, le=1)
     """Share of that peak that training reaches (model FLOPs utilisation)."""
+
+    @field_validator("workers_per_trial", mode="before")
+    @classmethod
+    def _workers(cls, value: Any) -> Any:
+        named = value if isinstance(value, dict) else {"": value}
+        for name, count in named.items():
+            if name and name not in STRATEGIES:
+                raise ValueError(bad_field("a strategy", name, allowed=STRATEGIES))
+            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+                what = f"{name}: {count!r}" if name else repr(count)
+                raise ValueError(
+                    f"{what} is neither a whole number from 1 on, nor a mapping of strategies to "
+                    "such"
+                )
+        return value
+
+    @property
+    def most_workers(self) -> int:
+        """Of any trial."""
+        workers = self.workers_per_trial
+        return max(workers.values(), default=1) if isinstance(workers, dict) else workers
+
+    def workers_of(self, strategy: str) -> int:
+        """How many processes train a trial of this strategy."""
+        workers = self.workers_per_trial
+        return workers.get(strategy, 1) if isinstance(workers, dict) else workers
+
+    def may_use_deepspeed(self, strategy: str) -> bool:
+        """Whether ``train.deepspeed`` is meant for this strategy."""
+        workers = self.workers_per_trial
+        return not isinstance(workers, dict) or strategy in workers
 
     @model_validator(mode="after")
     def _whole_gpus(self) -> Self:
@@ -200,6 +242,38 @@ class SweepConfig(Frozen):
                 "any; limit `budget.wall_clock_h`, or give trials a GPU"
             )
         return self
+
+    @model_validator(mode="after")
+    def _workers_make_sense(self) -> Self:
+        resources, sharded = self.resources, self.is_distributed
+        if resources.most_workers > 1 and not sharded:
+            raise ValueError(
+                f"`resources.workers_per_trial` is {resources.workers_per_trial}, but nothing says "
+                "how they share a trial: give `train.deepspeed: zero1`, zero2 or zero3"
+            )
+        if isinstance(resources.workers_per_trial, dict) and not sharded:
+            raise ValueError(
+                "`resources.workers_per_trial` names strategies that train with DeepSpeed: give "
+                "`train.deepspeed: zero1`, zero2 or zero3"
+            )
+        if sharded and resources.gpus_per_trial not in (0, 1):
+            raise ValueError(
+                f"`resources.gpus_per_trial` is {resources.gpus_per_trial:g}, but with "
+                "`train.deepspeed` each worker drives one GPU: say 1, and how many workers by "
+                "`resources.workers_per_trial`"
+            )
+        if sharded and self.search.scheduler == "asha":
+            raise ValueError(
+                "`search.scheduler: asha` cannot stop a trial of several processes midway: use "
+                "`none` with `train.deepspeed`"
+            )
+        return self
+
+    @property
+    def is_distributed(self) -> bool:
+        """Whether any trial trains with DeepSpeed."""
+        varied = self.search.values.get("train.deepspeed", ())
+        return self.train.deepspeed is not None or any(value is not None for value in varied)
 
     @property
     def trial_data(self) -> DataConfig:

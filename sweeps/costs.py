@@ -5,7 +5,7 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lnt_core.accounting.fit import what_would_fit
+from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.lengths import TOKENS_PER_WORD, Lengths, estimated_lengths
 from lnt_core.accounting.parameters import count_by_role, count_parameters
@@ -17,6 +17,7 @@ from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import Roles, find_roles
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
+from lnt_core.training.zero_config import stage_of
 from sweeps.config import SweepConfig
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Cost:
     trainable_by_role: dict[str, int]
     step: StepCost
     """Memory of one optimiser step as configured, at the longest conversations."""
+    alone: StepCost
+    """The same in one process; each worker of a trial that has several takes ``step``."""
     evaluation_gib: float
     """Weights and what captioning adds to them."""
     activations_gib: dict[str, float | None]
@@ -109,6 +112,10 @@ class Costs:
         if tuned.method.allows_checkpointing:
             checkpointed = tuned.predict(checkpointing=True, lengths=lengths)
         step = checkpointed if checkpointed and train.gradient_checkpointing else whole
+        alone = step
+        if sweep.resources.may_use_deepspeed(strategy.name):
+            workers = sweep.resources.workers_of(strategy.name)
+            step = sharded(step, stage=stage_of(train.deepspeed), num_gpus=workers)
         flops_per_token = whole.flops / (train.micro_batch_size * lengths.longest)
         flops = flops_per_token * lengths.mean * _num_processed(train, lengths)
         count = count_parameters(tuned.model)
@@ -118,6 +125,7 @@ class Costs:
             trainable_share=count.share,
             trainable_by_role=count_by_role(tuned.model, self._roles),
             step=step,
+            alone=alone,
             evaluation_gib=evaluation_gib,
             activations_gib={
                 "checkpointed": checkpointed.activations_gib if checkpointed else None,

@@ -1,5 +1,6 @@
 """Runs a sweep: checks, prepares what trials share, lets Ray Tune schedule, picks the winners."""
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from lnt_core.config import TrialConfig
 from lnt_core.errors import ConfigError, LntError
 from lnt_core.identity import trial_id
-from lnt_core.trial import CHECKPOINT
+from lnt_core.trial import has_checkpoint
 from sweeps.added import all_added
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
@@ -24,6 +25,7 @@ from sweeps.plan_table import too_big
 from sweeps.provenance import provenance_tags
 from sweeps.queue import PointQueue
 from sweeps.ray_start import start_ray
+from sweeps.room import most_at_once, room_of
 from sweeps.runs import flat
 from sweeps.search import Point, asha, optuna_search
 from sweeps.settings import Settings
@@ -70,7 +72,7 @@ def run_sweep(
     start_ray(sweep.resources, address)
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     with execution.locked():
-        budget = start_budget(sweep.budget, sweep.resources.gpus_per_trial, execution)
+        budget = start_budget(sweep.budget, sweep.resources, execution)
         context = Context(sweep, execution, settings.cache.resolve(), budget)
         tracker = _tracker(context, client)
         try:
@@ -247,7 +249,7 @@ def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -
     """Of a grid or of random draws; those with a checkpoint first."""
     named = [(trial_id(config), config) for config in planned]
     left = [(name, config) for name, config in named if name not in done]
-    left.sort(key=lambda item: not (context.execution.trial(item[0]) / CHECKPOINT).exists())
+    left.sort(key=lambda item: not has_checkpoint(context.execution.trial(item[0])))
     return [named_point(context, name, config) for name, config in left]
 
 
@@ -255,10 +257,9 @@ def _tuner(context: Context, queue: PointQueue, callback: "DriverCallback") -> "
     """Ray Tune over what is left. Its own snapshots are not restored from: see Execution."""
     from ray import tune
 
-    sweep, resources = context.sweep, context.sweep.resources
+    sweep = context.sweep
     trainable = tune.with_resources(
-        tune.with_parameters(run_point, context=context),
-        {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial},
+        tune.with_parameters(run_point, context=context), functools.partial(room_of, context)
     )
     return tune.Tuner(
         trainable,
@@ -266,7 +267,7 @@ def _tuner(context: Context, queue: PointQueue, callback: "DriverCallback") -> "
             search_alg=queue,
             scheduler=asha(sweep) if sweep.search.scheduler == "asha" else None,
             num_samples=-1,  # until the queue says that it is finished
-            max_concurrent_trials=resources.max_concurrent_trials,
+            max_concurrent_trials=most_at_once(sweep),
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(

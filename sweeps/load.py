@@ -18,11 +18,13 @@ PATHS = ("annotations", "images")
 def load_sweep(source: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
     """Read a sweep file or a preset, with ``key.path=value`` overrides.
 
+    ``extends: PRESET`` in it takes everything from there that the file does not say itself.
+
     Raises:
         ConfigError: Names every problem of the file at once.
     """
     path = sweep_path(source)
-    content = load_yaml(path)
+    content = _extended(load_yaml(path))
     for override in overrides:
         _override(content, override)
     base = Path.cwd() if path.parent == PRESETS else path.parent
@@ -50,6 +52,26 @@ def sweep_path(source: str) -> Path:
 def preset_names() -> list[str]:
     """Names of the sweep files that come along."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _extended(content: dict[str, Any]) -> dict[str, Any]:
+    """With what the preset says that ``extends`` names; mappings are merged key by key."""
+    if "extends" not in content:
+        return content
+    preset, presets = content["extends"], preset_names()
+    if preset not in presets:
+        raise ConfigError(bad_field("extends", preset, allowed=presets))
+    below = _extended(load_yaml(PRESETS / f"{preset}.yaml"))
+    return _merged(below, {k: v for k, v in content.items() if k != "extends"})
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    both = {
+        key: _merged(below[key], value)
+        for key, value in above.items()
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+    }
+    return below | above | both
 
 
 def _override(content: dict[str, Any], override: str) -> None:

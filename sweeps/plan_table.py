@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sweeps.config import SweepConfig
 from sweeps.edge import MAX_EXTENSIONS
+from sweeps.makespan import makespans
 from sweeps.plan import PlannedTrial
 from sweeps.space import short_rate
 from sweeps.tables import short_share
@@ -29,6 +30,7 @@ def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
         _total(sweep, planned),
         *_may_grow(sweep),
         *_assumed(sweep),
+        *(spans.lines(sweep) if (spans := makespans(sweep, planned)) else ()),
         *(f"(!) {line}" for line in too_big(planned)),
     ]:
         console.print(line, highlight=False, soft_wrap=True)
@@ -134,8 +136,10 @@ def too_big(planned: list[PlannedTrial]) -> list[str]:
 
 def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]:
     """What `lnt plan --json` prints; ``gpu_hours`` is null without the GPU's stated peak."""
+    spans = makespans(sweep, planned)
     return {
         "sweep": sweep.name,
+        "makespans": None if spans is None else asdict(spans) | {"verdict": spans.verdict},
         "trials": [
             {
                 "id": trial.id,

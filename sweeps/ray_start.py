@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import AccessError, ConfigError
+from sweeps.room import num_places, worker_room
 from sweeps.tune_faults import mend_tune
 
 if TYPE_CHECKING:
@@ -75,13 +76,17 @@ def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
     from ray.autoscaler.sdk import request_resources
 
     needed = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    workers = resources.most_workers
     until_s = time.monotonic() + (resources.wait_for_nodes_s if grows else 0.0)
     asked = False
-    while lacking := _lacking(needed, ray.nodes()):
+    room = worker_room(resources)
+    while (lacking := _lacking(needed, ray.nodes())) or num_places(room, ray.nodes()) < workers:
         if time.monotonic() >= until_s:
-            raise ConfigError(_advice(lacking, needed, ray.nodes()))
+            if lacking:
+                raise ConfigError(_advice(lacking, needed, ray.nodes()))
+            raise ConfigError(_too_few(workers, num_places(room, ray.nodes())))
         if not asked:
-            request_resources(bundles=[{kind: n for kind, n in needed.items() if n}])
+            request_resources(bundles=[room] * workers)
             asked = True
         time.sleep(POLL_S)
 
@@ -93,6 +98,14 @@ def _lacking(needed: dict[str, float], nodes: list[dict[str, Any]]) -> str:
     if fits:
         return ""
     return next((k for k, x in needed.items() if all(n.get(k, 0) < x for n in alive)), "CPU")
+
+
+def _too_few(workers: int, places: int) -> str:
+    return (
+        f"resources.workers_per_trial is {workers}, but this Ray has room for {places} such "
+        "workers at once; lower it, give the address of a larger cluster, or let it grow with "
+        "resources.wait_for_nodes_s"
+    )
 
 
 def _advice(lacking: str, needed: dict[str, float], nodes: list[dict[str, Any]]) -> str:

@@ -47,13 +47,16 @@ def trial_config(
 ) -> TrialConfig:
     """One point of the sweep as a whole trial."""
     sweep = with_values(sweep, values)
+    train = sweep.train
+    if not sweep.resources.may_use_deepspeed(strategy.name):
+        train = train.model_copy(update={"deepspeed": None})
     return TrialConfig(
         model=sweep.model,
         data=sweep.trial_data,
         strategy=strategy,
         learning_rate=rate,
         align=sweep.trial_align,
-        train=sweep.train,
+        train=train,
         seed=sweep.seed,
     )
 

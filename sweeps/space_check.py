@@ -78,10 +78,17 @@ def trial_problems(sweep: SweepConfig) -> list[str]:
     """Strategies that cannot run with the sweep's other values; empty if all can."""
     problems = []
     for strategy, values in itertools.product(strategies(sweep), value_combinations(sweep)):
+        workers = sweep.resources.workers_of(strategy.name)
         try:
-            trial_config(sweep, strategy, PROBE_RATE, values)
+            config = trial_config(sweep, strategy, PROBE_RATE, values)
         except ValidationError as error:
             problems += validation_problems(error, TrialConfig)
+            continue
+        if workers > 1 and config.train.deepspeed is None:
+            problems.append(
+                f"resources.workers_per_trial: {label(strategy, PROBE_RATE, values)} would have "
+                f"{workers} workers, but its `train.deepspeed` is null"
+            )
     return list(dict.fromkeys(problems))
 
 

@@ -17,6 +17,7 @@ from lnt_core.errors import LntError
 from lnt_core.identity import trial_id
 from sweeps.added import POINT, Added, read_added
 from sweeps.config import ResourcesConfig, SweepConfig
+from sweeps.died import WorkerDiedError
 from sweeps.disk import is_disk_full
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import BASE, RAN, TRIAL, Execution, Result
@@ -74,13 +75,13 @@ class Context:
         return None if name is None else read_added(self.execution, str(name))
 
 
-def worker_for(resources: ResourcesConfig, cache: Path) -> "Worker":
+def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = None) -> "Worker":
     """This process's worker, made on first use with the threads and device of one trial."""
     import torch
 
     from lnt_core.worker import Worker
 
-    device = "cuda" if resources.gpus_per_trial else "cpu"
+    device = device or ("cuda" if resources.gpus_per_trial else "cpu")
     key = (str(cache), device, resources.feature_cache_gib)
     if key not in _workers:
         torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
@@ -156,27 +157,39 @@ def _ask_budget(budget: Any, name: str, strategy: str) -> str:
 
 def _run(config: TrialConfig, name: str, context: Context) -> Result:
     """Run a trial; whatever goes wrong inside it becomes its result, and the sweep goes on."""
-    from lnt_core.trial import run_trial
+    from lnt_core.trial import TrialResult, run_trial
+    from sweeps.distributed import run_distributed
 
     out = context.execution.trial(name)
     out.mkdir(parents=True, exist_ok=True)
     _write_config(config, out / TRIAL)
     events = EventLog(out / EVENTS)
     progress = _Progress(events, name)
-    try:
-        worker = worker_for(context.sweep.resources, context.cache)
-        with SystemMetrics(events, context.sweep.tracking.system_metrics_every_s):
-            done, ran, note = run_in_memory(
-                config,
-                lambda chosen: run_trial(chosen, out=out, report=progress, worker=worker),
-                num_kills=num_kills(out),
+    resources = context.sweep.resources
+    num_workers = resources.workers_of(config.strategy.name)
+    # where the trial's workers are, not here, is it to be known how busy the node is
+    sampled = config.train.deepspeed is None
+    every_s = context.sweep.tracking.system_metrics_every_s if sampled else 0.0
+
+    def run(chosen: TrialConfig) -> TrialResult:
+        if chosen.train.deepspeed is not None:
+            return run_distributed(
+                chosen, context.cache, out, resources=resources, report=progress.told
             )
+        worker = worker_for(resources, context.cache)
+        return run_trial(chosen, out=out, report=progress, worker=worker)
+
+    try:
+        with SystemMetrics(events, every_s):
+            done, ran, note = run_in_memory(config, run, num_kills=num_kills(out))
         if note:
             _write_config(ran, out / RAN)
-        against_peak = utilisation(done.metrics, context.sweep.resources)
+        against_peak = utilisation(done.metrics, resources, num_workers=num_workers)
         if against_peak:
             progress(done.steps, against_peak)
         return Result(done.status, done.steps, done.metrics | against_peak, note=note)
+    except WorkerDiedError:
+        raise
     except LntError as error:
         return Result("failed", progress.step, error=str(error))
     except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
@@ -192,7 +205,9 @@ def _write_config(config: TrialConfig, path: Path) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def utilisation(metrics: dict[str, float], resources: ResourcesConfig) -> dict[str, float]:
+def utilisation(
+    metrics: dict[str, float], resources: ResourcesConfig, *, num_workers: int = 1
+) -> dict[str, float]:
     """Training measured against the GPU's stated peak; nothing where none is stated.
 
     ``compute/mfu`` is the share reached, 0..1; ``time/predicted_train_s`` what the stated share
@@ -200,7 +215,7 @@ def utilisation(metrics: dict[str, float], resources: ResourcesConfig) -> dict[s
     """
     if resources.gpu_peak_tflops is None:
         return {}
-    mfu = metrics["compute/tflops_per_s"] / resources.gpu_peak_tflops
+    mfu = metrics["compute/tflops_per_s"] / (resources.gpu_peak_tflops * num_workers)
     predicted_s = metrics["time/train_s"] * mfu / resources.mfu
     return {"compute/mfu": mfu, "time/predicted_train_s": predicted_s}
 
@@ -215,10 +230,14 @@ class _Progress:
         self.step = 0
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
+        self._events.write(step, metrics)
+        self.told(step, metrics)
+
+    def told(self, step: int, metrics: dict[str, float]) -> None:
+        """Tell Ray of what stands in the events already."""
         from ray import tune
 
         self.step = step
-        self._events.write(step, metrics)
         halt = "select/cider" in metrics and "time/train_s" not in metrics
         if halt or time.monotonic() - self._told_at >= REPORT_EVERY_S:
             self._told_at = time.monotonic()

@@ -1,7 +1,7 @@
 """Does a step fit the GPU, and if not, what would?"""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import TrainConfig
@@ -66,6 +66,19 @@ def what_would_fit(
 
 def sharded_gib(cost: StepCost, *, stage: int, num_gpus: int) -> float:
     """Peak GiB of each GPU under ZeRO; its own buffers are not in it."""
-    parts = [cost.optimizer_gib, cost.gradients_gib, cost.weights_gib]
-    sharded, whole = parts[:stage], parts[stage:]
-    return sum(sharded) / num_gpus + sum(whole) + cost.activations_gib
+    return sharded(cost, stage=stage, num_gpus=num_gpus).peak_gib
+
+
+def sharded(cost: StepCost, *, stage: int, num_gpus: int) -> StepCost:
+    """What each of several GPUs takes under ZeRO; stage 0 shares out nothing."""
+
+    def part(gib: float, from_stage: int) -> float:
+        return gib / num_gpus if stage >= from_stage else gib
+
+    return replace(
+        cost,
+        optimizer_gib=part(cost.optimizer_gib, 1),
+        gradients_gib=part(cost.gradients_gib, 2),
+        weights_gib=part(cost.weights_gib, 3),
+        frozen_gib=part(cost.frozen_gib, 3),
+    )

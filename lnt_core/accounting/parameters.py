@@ -40,11 +40,16 @@ def count_parameters(model: nn.Module, *, left_out: int = 0) -> ParameterCount:
     """
     shadowed = _shadowed(model)
     counted = {id(p): p for n, p in model.named_parameters() if id(p) not in shadowed}
-    trainable = sum(p.numel() for p in counted.values() if p.requires_grad)
+    trainable = sum(num_elements(p) for p in counted.values() if p.requires_grad)
     if trainable == 0:
         raise TrialError(f"the strategy trains no parameter of {type(model).__name__}")
-    total = sum(p.numel() for p in counted.values()) + left_out
+    total = sum(num_elements(p) for p in counted.values()) + left_out
     return ParameterCount(total=total, trainable=trainable)
+
+
+def num_elements(parameter: nn.Parameter) -> int:
+    """Of the whole parameter, also where ZeRO-3 keeps but a part of it here."""
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
 def _shadowed(model: nn.Module) -> set[int]:
@@ -69,7 +74,7 @@ def count_by_role(model: nn.Module, roles: Roles) -> dict[str, int]:
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             role = _role_of_parameter(name, role_of)
-            counts[role] = counts.get(role, 0) + parameter.numel()
+            counts[role] = counts.get(role, 0) + num_elements(parameter)
     return counts
 
 

@@ -4,14 +4,17 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lnt_core.accounting.fit import sharded
 from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.lengths import encoded_lengths
 from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost, StepShape, feature_channels, predict_step
-from lnt_core.config import TrainConfig, TrialConfig
+from lnt_core.config import TrialConfig, TuneConfig
+from lnt_core.distributed import num_workers
 from lnt_core.strategies import Strategy
 from lnt_core.training.loop import Trained
+from lnt_core.training.zero_config import stage_of
 from lnt_core.worker import Prepared, Worker
 
 
@@ -44,7 +47,7 @@ def _predict(
     model: nn.Module,
     strategy: Strategy,  # type: ignore[type-arg]
     prepared: Prepared,
-    train: TrainConfig,
+    train: TuneConfig,
 ) -> Prediction:
     base, lengths = prepared.base, encoded_lengths(prepared.samples)
     shape = StepShape(
@@ -59,9 +62,10 @@ def _predict(
     def step(*, checkpointing: bool) -> StepCost:
         changed = train.model_copy(update={"gradient_checkpointing": checkpointing})
         on_gpu = base.device.type == "cuda"
-        return predict_step(
+        cost = predict_step(
             model, strategy, base.roles, changed, shape, on_gpu=on_gpu, tower_gib=tower / GIB
         )
+        return sharded(cost, stage=stage_of(train.deepspeed), num_gpus=num_workers())
 
     whole = step(checkpointing=False)
     return Prediction(

@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from lnt_core.distributed import is_first
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import in_base
 
@@ -37,14 +39,16 @@ class GradientVariance:
         self._groups = {"all": _by_block(model, roles, norms_only=False)}
         self._groups["norms"] = _by_block(model, roles, norms_only=True)
 
-    def __call__(self, step: int) -> None:
-        """Take in the gradients of one step."""
+    def __call__(self, step: int, gradient: Callable[[nn.Parameter], Tensor | None]) -> None:
+        """Take in the gradients of one step; ``gradient`` gives a parameter's."""
         if step > FIRST_STEPS:
             return
         self._seen[str(step)] = {
-            group: [_variance(parameters) for parameters in blocks]
+            group: [_variance(parameters, gradient) for parameters in blocks]
             for group, blocks in self._groups.items()
         }
+        if not is_first():
+            return
         self._file.parent.mkdir(parents=True, exist_ok=True)
         draft = self._file.with_suffix(".draft")
         draft.write_text(json.dumps(self._seen))
@@ -79,9 +83,11 @@ def _by_block(model: nn.Module, roles: Roles, *, norms_only: bool) -> list[list[
 
 
 @torch.no_grad()
-def _variance(parameters: list[nn.Parameter]) -> float | None:
+def _variance(
+    parameters: list[nn.Parameter], gradient: Callable[[nn.Parameter], Tensor | None]
+) -> float | None:
     """Over all elements of all gradients; None without any."""
-    gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
+    gradients = [g for p in parameters if (g := gradient(p)) is not None]
     if not gradients:
         return None
     count = sum(g.numel() for g in gradients)

@@ -9,6 +9,7 @@ from torch import nn
 
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.similarity import layer_similarity, mean_similarity
+from lnt_core.distributed import is_first
 from lnt_core.worker import Prepared
 
 ANALYSIS = "analysis.json"
@@ -42,6 +43,7 @@ def analyse(
             known = [value for value in variance[group] if value is not None]
             if known:
                 metrics[f"analysis/{name}"] = fmean(known)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / ANALYSIS).write_text(json.dumps(content), encoding="utf-8")
+    if is_first():
+        out.mkdir(parents=True, exist_ok=True)
+        (out / ANALYSIS).write_text(json.dumps(content), encoding="utf-8")
     return metrics

@@ -1,6 +1,7 @@
 """The selection task: caption the images of a split, greedily, and score them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from lnt_core.config import SelectConfig
 from lnt_core.data.batches import FeatureStore
 from lnt_core.data.conversation import Conversations
-from lnt_core.data.samples import load_captioned
+from lnt_core.data.samples import CaptionedImage, load_captioned
+from lnt_core.distributed import gather, num_workers, rank
 from lnt_core.evaluation.cider import CiderScorer
 from lnt_core.seeding import generator
+from lnt_core.training.sharded import is_sharded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -62,24 +65,37 @@ class CaptioningTask:
         return hashlib.sha256(self.prompt.encode()).hexdigest()
 
     def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Captioned:
-        """Caption every image of the split with ``model`` and score it."""
-        captions: list[str] = []
+        """Caption every image of the split with ``model`` and score it.
+
+        Several workers take turns with the batches; each is given the captions of all.
+        """
         model.eval()
-        for start in range(0, len(self.items), self._select.batch_size):
-            chunk = self.items[start : start + self._select.batch_size]
-            features = store.get([item.image for item in chunk])
-            captions += greedy_captions(
-                model,
-                features,
-                self.prompt_ids,
-                self._tokenizer,
-                max_new_tokens=self._select.max_new_tokens,
-                bf16=bf16,
-            )
+        size = self._select.batch_size
+        batches = [self.items[i : i + size] for i in range(0, len(self.items), size)]
+        own = {}
+        for index in range(rank(), len(batches), num_workers()):
+            own[index] = self._captions(model, store, batches[index], bf16=bf16)
+        more = len(batches) % num_workers()
+        if is_sharded(model) and more and rank() >= more:
+            self._captions(model, store, batches[-1], bf16=bf16)  # others have one more
+        done = {i: texts for part in gather(own) for i, texts in part.items()}
+        captions = [text for index in range(len(batches)) for text in done[index]]
         return Captioned(
             tuple(item.image.name for item in self.items),
             tuple(captions),
             tuple(self._scorer.scores(captions)),
+        )
+
+    def _captions(
+        self, model: nn.Module, store: FeatureStore, items: Sequence[CaptionedImage], *, bf16: bool
+    ) -> list[str]:
+        return greedy_captions(
+            model,
+            store.get([item.image for item in items]),
+            self.prompt_ids,
+            self._tokenizer,
+            max_new_tokens=self._select.max_new_tokens,
+            bf16=bf16,
         )
 
 
@@ -114,6 +130,7 @@ def greedy_captions(
             num_beams=1,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
+            synced_gpus=is_sharded(model),  # answers of other workers may be longer
         )
     texts: list[str] = tokenizer.batch_decode(
         tokens[:, prompt.shape[1] :], skip_special_tokens=True

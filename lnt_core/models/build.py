@@ -116,7 +116,9 @@ def _compose(
 
     tower = AutoModel.from_pretrained(vision, dtype=dtype)
     tower = getattr(tower, "vision_model", tower)
-    causal = AutoModelForCausalLM.from_pretrained(language, dtype=dtype)
+    causal = AutoModelForCausalLM.from_pretrained(
+        language, dtype=dtype, attn_implementation=config.attention
+    )
     model = _skeleton(config, causal.config, tower.config)
     model.model.vision_tower = tower
     model.model.language_model = causal.base_model
@@ -145,7 +147,10 @@ def _from_checkpoint(
 ) -> VisionLanguageModel:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    model = AutoModelForImageTextToText.from_pretrained(checkpoint, dtype=dtype)
+    attention = {"text_config": config.attention} if config.attention else None
+    model = AutoModelForImageTextToText.from_pretrained(
+        checkpoint, dtype=dtype, attn_implementation=attention
+    )
     roles = find_roles(model)
     layers = getattr(model.config, "vision_feature_layer", None)
     if layers is None:

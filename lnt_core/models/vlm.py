@@ -93,6 +93,17 @@ class VisionLanguageModel:
         model.config.vision_feature_select_strategy = "full"
         return model
 
+    def release(self) -> None:
+        """Let go of the weights that a trial's copy shares; no further copy can be made.
+
+        Under ZeRO-3 each worker keeps a part of the copy's, and these would be a whole set beside.
+        Tower and connector stay.
+        """
+        kept = {id(p) for part in (self.tower, self.connector) for p in part.parameters()}
+        for parameter in self.model.parameters():
+            if id(parameter) not in kept:
+                parameter.data = parameter.data.new_empty(0)
+
 
 def own_trainable(model: nn.Module) -> None:
     """Give each trainable parameter its own storage, in fp32, so that the base never changes."""

@@ -61,6 +61,8 @@ class AdaLora(Strategy[AdaLoraConfig]):
     Config: ClassVar[type[StrategyConfig]] = AdaLoraConfig
     label: ClassVar[str] = "AdaLoRA"
     source: ClassVar[str] = "Zhang et al., AdaLoRA, arXiv:2303.10512"
+    allows_sharding: ClassVar[bool] = False
+    """It zeroes weights between steps, which the workers' own shards of them would undo."""
 
     @override
     def apply(self, model: "nn.Module", roles: "Roles", options: AdaLoraConfig) -> "nn.Module":

@@ -40,6 +40,8 @@ class Strategy(ABC, Generic[Options]):
     """Works with gradient checkpointing."""
     merges: ClassVar[bool] = True
     """What it trained can become weights of the base's own architecture, with the same output."""
+    allows_sharding: ClassVar[bool] = True
+    """Works with `train.deepspeed`."""
 
     @abstractmethod
     def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":

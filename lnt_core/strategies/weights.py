@@ -5,12 +5,14 @@ from pathlib import Path
 
 from torch import nn
 
+from lnt_core.distributed import is_first
 from lnt_core.errors import DataError
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import VisionLanguageModel, own_trainable
 from lnt_core.strategies import StrategyConfig, get_strategy
 from lnt_core.strategies.peft_model import quiet_peft
 from lnt_core.training.checkpoints import load_trainable, trainable_state
+from lnt_core.training.sharded import whole
 
 DELTA = "delta.safetensors"
 """Trained tensors by name, and the strategy in the metadata, for strategies that PEFT lacks."""
@@ -20,18 +22,25 @@ CONNECTOR = "base_connector.safetensors"
 def save_weights(
     model: nn.Module, folder: Path, *, strategy: StrategyConfig, base_name: str
 ) -> None:
-    """Write a PEFT adapter (plain ``PeftModel.from_pretrained`` loads it) or ``DELTA``."""
+    """Write a PEFT adapter (plain ``PeftModel.from_pretrained`` loads it) or ``DELTA``.
+
+    Where several workers trained the model, all of them must call it; the first writes.
+    """
     from peft import PeftModel
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, PeftModel):
         model.peft_config["default"].base_model_name_or_path = base_name
-        model.save_pretrained(str(folder), save_embedding_layers=False)
+        with whole([p for p in model.parameters() if p.requires_grad]):
+            model.save_pretrained(
+                str(folder), save_embedding_layers=False, is_main_process=is_first()
+            )
         return
     tensors = {name: tensor.contiguous() for name, tensor in trainable_state(model).items()}
     metadata = {"base_model": base_name, "strategy": strategy.model_dump_json()}
-    save_file(tensors, folder / DELTA, metadata=metadata)
+    if is_first():
+        save_file(tensors, folder / DELTA, metadata=metadata)
 
 
 def save_connector(base: VisionLanguageModel, folder: Path) -> None:

@@ -11,8 +11,10 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from lnt_core.distributed import is_first
 from lnt_core.errors import TrialError
 from lnt_core.strategies.base import Strategy
+from lnt_core.training.sharded import is_sharded, whole
 
 OF_CONFIG = ("initial_lr", "weight_decay")
 """Of the optimiser's groups: what the config says, whatever a checkpoint holds."""
@@ -29,8 +31,19 @@ class TrainingState:
 
 
 def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Trained tensors by name; a tensor shared by two modules stands once."""
-    return {n: p.detach() for n, p in model.named_parameters() if p.requires_grad}
+    """Trained tensors by name; a tensor shared by two modules stands once.
+
+    Where workers hold them in parts they are put together one by one, for the first worker alone.
+    """
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if not is_sharded(model):
+        return {n: p.detach() for n, p in trained.items()}
+    state = {}
+    for name, parameter in trained.items():
+        with whole([parameter]):
+            if is_first():
+                state[name] = parameter.detach().to("cpu", copy=True)
+    return state
 
 
 def save_atomically(content: Any, path: Path) -> None:

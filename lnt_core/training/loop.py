@@ -1,4 +1,4 @@
-"""The training loop: AdamW, warm-up and cosine, clipping, accumulation, exact resume."""
+"""The training loop: batches in order, accumulation, divergence, exact resume."""
 
 import contextlib
 import itertools
@@ -15,11 +15,12 @@ from lnt_core.config import TrainConfig
 from lnt_core.data.batches import Batch, FeatureStore, collate, num_steps, sample_order
 from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.strategies.base import Strategy
-from lnt_core.training.checkpoints import TrainingState, load_checkpoint, save_checkpoint
-from lnt_core.training.optimizer import adamw, set_checkpointing
+from lnt_core.training.engine import Engine, engine_for
 
 Report = Callable[[int, dict[str, float]], None]
 """Takes the optimiser step and metrics by name."""
+Gradient = Callable[[nn.Parameter], Tensor | None]
+"""A parameter's gradient of the whole batch."""
 
 DIVERGED_FACTOR = 3.0  # assumed: a useful run's loss never trebles
 DIVERGED_WINDOW = 10
@@ -33,7 +34,7 @@ class Hooks:
 
     report: Report
     """After every step: ``train/loss``, ``train/lr``, ``train/grad_norm``, ..."""
-    after_backward: Callable[[int], None] | None = None
+    after_backward: Callable[[int, Gradient], None] | None = None
     """While the gradients of the loss are there, without the penalty's and not yet clipped."""
     after_step: Callable[[int], None] | None = None
     """After a completed step, for evaluation midway."""
@@ -126,31 +127,31 @@ def train(
         hooks: Who is told of each step.
         checkpoint: File to resume from and to write to; None keeps none.
     """
+
+    def to_batch(part: Sequence[Encoded]) -> Batch:
+        return collate(part, pad_id=pad_id, store=store)
+
     total = num_steps(
         len(samples), batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps
     )
-    state = start(model, strategy, config, learning_rate=learning_rate, total=total)
+    engine = engine_for(config)(model, strategy, config, learning_rate=learning_rate, total=total)
     step, monitor = 0, LossMonitor()
-    if checkpoint is not None and checkpoint.exists():
-        step, losses = load_checkpoint(checkpoint, state)
-        monitor = LossMonitor(**losses)
+    kept = None if checkpoint is None else engine.load(checkpoint)
+    if kept is not None:
+        step, monitor = kept[0], LossMonitor(**kept[1])
 
     def keep() -> None:
         if checkpoint is not None:
-            save_checkpoint(checkpoint, state, step=step, monitor=vars(monitor))
+            engine.save(checkpoint, step=step, monitor=vars(monitor))
 
     order = itertools.islice(sample_order(len(samples), seed=seed), step * config.batch_size, None)
     model.train()
     diverged, tokens, started = False, 0, time.perf_counter()
     while step < total and not diverged:
         chosen = [samples[i] for i in itertools.islice(order, config.batch_size)]
-        micro = [
-            collate(chosen[i : i + config.micro_batch_size], pad_id=pad_id, store=store)
-            for i in range(0, len(chosen), config.micro_batch_size)
-        ]
         step += 1
-        done = optimizer_step(state, micro, config, step=step, hooks=hooks)
-        tokens += sum(int(batch.attention_mask.sum()) for batch in micro)
+        done = optimizer_step(engine, chosen, config, step=step, hooks=hooks, to_batch=to_batch)
+        tokens += sum(len(sample.input_ids) for sample in chosen)
         diverged = monitor.diverged(done.loss)
         tokens_per_s = tokens / (time.perf_counter() - started)
         try:
@@ -168,58 +169,39 @@ def train(
     return Trained(step, diverged, monitor.mean(monitor.last), elapsed, tokens / elapsed)
 
 
-def start(
-    model: nn.Module,
-    strategy: Strategy,  # type: ignore[type-arg]
-    config: TrainConfig,
-    *,
-    learning_rate: float,
-    total: int,
-) -> TrainingState:
-    """Optimiser and schedule; every trainable tensor is in the one group."""
-    from transformers import get_cosine_schedule_with_warmup
-
-    if config.gradient_checkpointing:
-        set_checkpointing(model, on=True)
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = adamw(parameters, config, on_gpu=parameters[0].is_cuda, learning_rate=learning_rate)
-    schedule = get_cosine_schedule_with_warmup(
-        optimizer, math.ceil(config.warmup_ratio * total), total
-    )
-    strategy.begin(model, total)
-    return TrainingState(model, strategy, optimizer, schedule)
-
-
 def optimizer_step(
-    state: TrainingState,
-    micro: Sequence[Batch],
+    engine: Engine,
+    chosen: Sequence[Encoded],
     config: TrainConfig,
     *,
     step: int,
     hooks: Hooks,
+    to_batch: Callable[[Sequence[Encoded]], Batch],
 ) -> Step:
-    """One step over all micro-batches."""
-    num_answer_tokens = sum(int((batch.labels[:, 1:] != IGNORE).sum()) for batch in micro)
+    """One step over the batch, of which this worker computes its share."""
+    num_answer_tokens = sum(label != IGNORE for sample in chosen for label in sample.labels[1:])
+    strategy, model = engine.state.strategy, engine.state.model
     total = 0.0
-    for batch in micro:
+    for samples in engine.share(chosen):
         loss = answer_loss(
-            state.model, batch, num_answer_tokens=num_answer_tokens, bf16=config.precision == "bf16"
+            engine.model,
+            to_batch(samples or chosen[:1]),
+            num_answer_tokens=num_answer_tokens,
+            bf16=config.precision == "bf16",
         )
-        torch.autograd.backward(loss)
-        total += loss.item()
+        engine.backward(loss if samples else 0 * loss)
+        total += loss.item() if samples else 0.0
+    total = engine.summed(total)
     if hooks.after_backward is not None:
-        hooks.after_backward(step)
-    penalty = state.strategy.penalty(state.model)
+        hooks.after_backward(step, engine.gradient)
+    penalty = strategy.penalty(model)
     if penalty is not None:
-        torch.autograd.backward(penalty)
-    parameters = [p for p in state.model.parameters() if p.requires_grad]
-    norm = torch.nn.utils.clip_grad_norm_(parameters, config.max_grad_norm)
-    state.optimizer.step()
-    state.schedule.step()
-    state.strategy.after_step(state.model, step)
-    state.optimizer.zero_grad(set_to_none=True)
-    rate = float(state.schedule.get_last_lr()[0])
-    return Step(total, rate, float(norm), None if penalty is None else penalty.item())
+        engine.backward(penalty)
+    norm = engine.update()
+    strategy.after_step(model, step)
+    engine.clear()
+    rate = float(engine.state.schedule.get_last_lr()[0])
+    return Step(total, rate, norm, None if penalty is None else penalty.item())
 
 
 def answer_loss(

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lnt_core.strategies import STRATEGIES
 from sweeps.budget import HOUR_S, Budget
 from sweeps.config import BudgetConfig, SweepConfig
 
@@ -19,7 +20,7 @@ class Clock:
 
 def budget(gpus: float = 1, **limits) -> tuple[Budget, Clock]:
     clock = Clock()
-    return Budget(BudgetConfig(**limits), gpus, clock), clock
+    return Budget(BudgetConfig(**limits), dict.fromkeys(STRATEGIES, gpus), clock), clock
 
 
 def test_so_many_trials_start_and_no_more() -> None:

@@ -29,6 +29,58 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         {"trian": {"epochs": 1}},
         ["trian is not a known key; did you mean 'train'?"],
     ),
+    "several workers, and nothing says how they share a trial": (
+        {"resources": {"workers_per_trial": 4}},
+        [
+            "`resources.workers_per_trial` is 4, but nothing says how they share a trial: give "
+            "`train.deepspeed: zero1`, zero2 or zero3"
+        ],
+    ),
+    "a stage, a number of workers and a strategy that are not there": (
+        {
+            "train": {"deepspeed": "zero4"},
+            "resources": {"workers_per_trial": 0},
+            "search.strategy": ["ful"],
+        },
+        [
+            "train.deepspeed: 'zero4' is neither zero1, zero2, zero3, nor a config as DeepSpeed "
+            "takes it; did you mean 'zero3'?",
+            "resources.workers_per_trial: 0 is neither a whole number from 1 on, nor a mapping of "
+            "strategies to such",
+            f"search.strategy[0] is 'ful', but must be one of {STRATEGIES}; did you mean 'full'?",
+        ],
+    ),
+    "workers of a strategy that is not there": (
+        {"train": {"deepspeed": "zero2"}, "resources": {"workers_per_trial": {"lors": 2}}},
+        [
+            "resources.workers_per_trial: a strategy is 'lors', but must be one of "
+            f"{STRATEGIES}; did you mean 'lora'?"
+        ],
+    ),
+    "workers that share a GPU": (
+        {
+            "train": {"deepspeed": "zero2"},
+            "resources": {"workers_per_trial": 2, "gpus_per_trial": 0.5},
+        },
+        [
+            "`resources.gpus_per_trial` is 0.5, but with `train.deepspeed` each worker drives one "
+            "GPU: say 1, and how many workers by `resources.workers_per_trial`"
+        ],
+    ),
+    "asha over trials of several workers": (
+        {"train": {"deepspeed": "zero2"}, "search.scheduler": "asha"},
+        [
+            "`search.scheduler: asha` cannot stop a trial of several processes midway: use `none` "
+            "with `train.deepspeed`"
+        ],
+    ),
+    "a strategy that DeepSpeed would undo": (
+        {"train": {"deepspeed": "zero1"}, "search.strategy": ["adalora", "full"]},
+        [
+            "`strategy` 'adalora' does not work with DeepSpeed, which `train.deepspeed` asks for: "
+            "it changes weights between steps; run it in one worker, without"
+        ],
+    ),
     "a misspelt strategy": (
         {"search.strategy": ["layer_norm"]},
         [
@@ -261,7 +313,8 @@ def test_a_key_that_stands_twice_is_refused(folder, capsys) -> None:
 def test_an_unknown_preset_names_the_nearest(folder, capsys) -> None:
     assert refusal(capsys, folder, "plan", "dmo") == [
         "lnt: SWEEP is 'dmo', but must be one of 'a file', 'demo', 'demo-all', 'paper-13b', "
-        "'paper-7b'; did you mean 'demo'?"
+        "'paper-13b-llama2', 'paper-13b-llama2-chat', 'paper-7b', 'paper-7b-llama2', "
+        "'paper-7b-llama2-chat'; did you mean 'demo'?"
     ]
 
 

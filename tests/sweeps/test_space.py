@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from lnt_core.errors import ConfigError
 from sweeps.cli import main
 from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
-from sweeps.load import load_sweep, preset_names
+from sweeps.load import load_sweep
 from sweeps.problems import load_yaml
 from sweeps.runs import flat
 from sweeps.search import point_of
@@ -29,6 +30,22 @@ def test_the_demo_is_the_papers_66_trials() -> None:
     found = trials(load_sweep("demo"))
     assert len(found) == 66
     assert {t.learning_rate for t in found} == set(PAPER_RATES)
+
+
+def test_a_number_of_workers_is_for_all_and_a_mapping_for_those_it_names() -> None:
+    both = sweep(strategy=["full", "layernorm"], learning_rate=[1e-3]).model_dump()
+    both |= {"train": {"deepspeed": "zero2"}}
+    for workers, expected in (
+        (2, {"full": (2, "zero2"), "layernorm": (2, "zero2")}),
+        ({"full": 4}, {"full": (4, "zero2"), "layernorm": (1, None)}),
+    ):
+        given = SweepConfig.model_validate(both | {"resources": {"workers_per_trial": workers}})
+        found = {
+            t.strategy.name: (given.resources.workers_of(t.strategy.name), t.train.deepspeed)
+            for t in trials(given)
+        }
+        assert found == expected
+        assert given.resources.most_workers == max(number for number, _ in expected.values())
 
 
 def test_a_list_as_an_options_value_means_each_of_them() -> None:
@@ -122,7 +139,7 @@ def test_random_draws_differ_stay_in_range_and_repeat_by_seed() -> None:
     assert trials(given.model_copy(update={"seed": 1})) != found
 
 
-@pytest.mark.parametrize("preset", preset_names())
+@pytest.mark.parametrize("preset", ["demo", "demo-all", "paper-7b", "paper-13b"])
 def test_every_preset_plans_without_files(preset, capsys) -> None:
     assert main(["plan", preset, "--no-files", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -139,6 +156,27 @@ def test_every_preset_plans_without_files(preset, capsys) -> None:
         "gpu_hours",
     } <= plan["trials"][0].keys()
     assert len({trial["id"] for trial in plan["trials"]}) == num_trials
+
+
+@pytest.mark.parametrize("size", ["7b", "13b"])
+def test_presets_of_other_models_differ_in_nothing_else(size) -> None:
+    vicuna = load_sweep(f"paper-{size}")
+    for kind, hub in (("llama2", "hf"), ("llama2-chat", "chat-hf")):
+        other = load_sweep(f"paper-{size}-{kind}")
+        assert other.model.language_model == f"meta-llama/Llama-2-{size}-{hub}"
+        model = other.model.model_copy(update={"language_model": vicuna.model.language_model})
+        assert other.model_copy(update={"model": model, "name": vicuna.name}) == vicuna
+
+
+def test_a_file_may_extend_a_preset(tmp_path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("extends: demo\nname: own\ntrain: {max_steps: 7}\n")
+    own, demo = load_sweep(str(path)), load_sweep("demo")
+    assert own.train == demo.train.model_copy(update={"max_steps": 7})
+    assert own.model_copy(update={"name": "demo", "train": demo.train}) == demo
+    path.write_text("extends: dmo\nname: own\n")
+    with pytest.raises(ConfigError, match="did you mean 'demo'"):
+        load_sweep(str(path))
 
 
 def test_one_value_can_be_set_from_the_command_line() -> None:

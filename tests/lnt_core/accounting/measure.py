@@ -15,12 +15,13 @@ from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.predicted import StepShape, predict_step
 from lnt_core.config import ModelConfig, TrainConfig
 from lnt_core.data.batches import Batch
-from lnt_core.data.conversation import IGNORE
+from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import PrecomputedTower, own_trainable
 from lnt_core.strategies import get_strategy
-from lnt_core.training.loop import Hooks, answer_loss, optimizer_step, start
+from lnt_core.training.engine import PlainEngine
+from lnt_core.training.loop import Hooks, answer_loss, optimizer_step
 
 SHAPE = StepShape(batch=128, tokens=100, image_tokens=36, feature_channels=96, answer_tokens=40)
 
@@ -56,11 +57,13 @@ def measure(name: str, *, checkpointing: bool) -> None:
     small = batch(2, image_token)
     answer_loss(tuned, small, num_answer_tokens=2 * SHAPE.answer_tokens).backward()  # libraries
     tuned.zero_grad(set_to_none=True)
-    state = start(tuned, strategy, train, learning_rate=1e-3, total=4)
-    chosen = batch(SHAPE.batch, image_token)
+    engine = PlainEngine(tuned, strategy, train, learning_rate=1e-3, total=4)
+    whole = batch(SHAPE.batch, image_token)
+    ids, labels = (tuple(tensor[0].tolist()) for tensor in (whole.input_ids, whole.labels))
+    chosen = [Encoded(ids, labels, None)] * SHAPE.batch
     meter = MemoryMeter.start()
     for step in (1, 2):
-        optimizer_step(state, [chosen], train, step=step, hooks=hooks)
+        optimizer_step(engine, chosen, train, step=step, hooks=hooks, to_batch=lambda _: whole)
     print(json.dumps([predicted.growth_gib, meter.growth_gib]), flush=True)
 
 

@@ -1,6 +1,7 @@
 """Layer similarity and early gradients, against the same by hand."""
 
 import json
+import operator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
+
+GRADIENT = operator.attrgetter("grad")
 
 
 def tuned(base, name: str) -> nn.Module:
@@ -57,7 +60,7 @@ def test_similarity_is_the_cosine_of_each_pair_of_layers(base, scenes) -> None:
 def test_variance_is_that_of_all_gradients_of_a_block(base, tmp_path) -> None:
     model = with_gradients(base, "full")
     watch = GradientVariance(model, base.roles, tmp_path / "g.json")
-    watch(1)
+    watch(1, GRADIENT)
     for group, chosen in (("all", ""), ("norms", "norm")):
         for index, variance in enumerate(watch.by_block(group)):
             gradients = [
@@ -82,7 +85,7 @@ def test_a_block_in_which_nothing_trains_has_none(
     name, in_blocks, in_norms, base, tmp_path
 ) -> None:
     watch = GradientVariance(with_gradients(base, name), base.roles, tmp_path / "g.json")
-    watch(1)
+    watch(1, GRADIENT)
     assert [v is not None for v in watch.by_block("all")] == [in_blocks] * 2
     assert [v is not None for v in watch.by_block("norms")] == [in_norms] * 2
 
@@ -91,13 +94,13 @@ def test_what_it_saw_survives_a_kill_and_later_steps_do_not_count(base, tmp_path
     model, file = with_gradients(base, "layernorm"), tmp_path / "g.json"
     watch = GradientVariance(model, base.roles, file)
     for step in range(1, FIRST_STEPS + 1):
-        watch(step)
+        watch(step, GRADIENT)
     seen = watch.by_block("all")
     resumed = GradientVariance(model, base.roles, file)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.grad *= 2
-    resumed(FIRST_STEPS + 1)
+    resumed(FIRST_STEPS + 1, GRADIENT)
     assert resumed.by_block("all") == seen
 
 

@@ -103,3 +103,11 @@ def test_a_two_layer_connector_is_llavas(parts, scenes, tmp_path) -> None:
 def test_bf16_holds_the_frozen_weights_in_half_the_memory(parts, tmp_path) -> None:
     base = load_base(model_config(parts), cache=tmp_path, precision="bf16")
     assert {p.dtype for p in base.model.parameters()} == {torch.bfloat16}
+
+
+def test_the_attention_asked_for_is_the_one_that_runs(parts, tmp_path) -> None:
+    config = model_config(parts)
+    for attention in ("eager", "sdpa"):
+        asked = config.model_copy(update={"attention": attention})
+        base = load_base(asked, cache=tmp_path)
+        assert base.model.model.language_model.config._attn_implementation == attention

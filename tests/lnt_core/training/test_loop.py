@@ -225,3 +225,11 @@ def test_an_epoch_leaves_out_a_batch_that_it_does_not_fill() -> None:
     assert num_steps(1000, batch_size=128, epochs=1, max_steps=None) == 7
     assert num_steps(10, batch_size=128, epochs=1, max_steps=None) == 1
     assert num_steps(1000, batch_size=128, epochs=None, max_steps=3) == 3
+
+
+@pytest.mark.slow
+def test_a_compiled_model_gives_the_losses_of_the_plain_one(base, scenes) -> None:
+    few = CONFIG.model_copy(update={"max_steps": 4})
+    usual, _ = run(base, scenes, few)
+    compiled, _ = run(base, scenes, few.model_copy(update={"compile": True}))
+    assert compiled == pytest.approx(usual, rel=1e-4)

@@ -1,0 +1,201 @@
+"""The step taken by several workers together: DeepSpeed's ZeRO (arXiv:1910.02054).
+
+By ``deepspeed.initialize``, which is the same on CPU with gloo and on GPU with NCCL; accelerate's
+plugin is not right on CPU.
+"""
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lnt_core.config import TrainConfig, TuneConfig
+from lnt_core.data.conversation import Encoded
+from lnt_core.distributed import is_first, join, num_workers, rank, wait_for_all
+from lnt_core.errors import TrialError
+from lnt_core.strategies.base import Strategy
+from lnt_core.training.checkpoints import TrainingState, save_atomically
+from lnt_core.training.engine import Engine, micro_batches, schedule
+from lnt_core.training.optimizer import adamw, set_checkpointing
+from lnt_core.training.sharded import deepspeed_quietly, shards
+from lnt_core.training.zero_config import offloads_optimizer, stage_of
+
+BUCKET = 50_000_000
+"""Elements that are reduced or gathered at once."""
+COMPLETE = "complete.pt"
+"""Names the last checkpoint that every worker has written."""
+
+
+class ZeroEngine(Engine):
+    """One of several workers; each calls every method in the same order.
+
+    DeepSpeed averages gradients over workers, and the loss here is a share of the whole batch's
+    mean: so it is multiplied by their number. A worker whose share has fewer micro-batches than
+    another's runs empty ones, of which the loss counts nothing.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        strategy: Strategy,  # type: ignore[type-arg]
+        config: TrainConfig,
+        *,
+        learning_rate: float,
+        total: int,
+    ) -> None:
+        deepspeed = deepspeed_quietly()
+        assert isinstance(config, TuneConfig)
+        parameters = [p for p in model.parameters() if p.requires_grad]
+        device = parameters[0].device
+        join(device.type)
+        if config.gradient_checkpointing:
+            set_checkpointing(model, on=True)
+        if offloads_optimizer(config.deepspeed):
+            optimizer = deepspeed.ops.adam.DeepSpeedCPUAdam(
+                parameters, lr=learning_rate, weight_decay=config.weight_decay, adamw_mode=True
+            )
+        else:
+            on_gpu = device.type == "cuda"
+            optimizer = adamw(parameters, config, on_gpu=on_gpu, learning_rate=learning_rate)
+        strategy.begin(model, total)
+        made = schedule(optimizer, config, total)
+        largest_share = math.ceil(config.batch_size / num_workers())
+        self._num_micro = math.ceil(largest_share / config.micro_batch_size)
+        self._engine, *_ = deepspeed.initialize(
+            model=model,
+            optimizer=optimizer,
+            config=_deepspeed_config(config, num_micro=self._num_micro),
+            dist_init_required=False,
+        )
+        self.state = TrainingState(model, strategy, optimizer, made)
+        self._config = config
+        self._micro_done = 0
+
+    @property
+    @override
+    def model(self) -> nn.Module:
+        engine: nn.Module = self._engine
+        return engine
+
+    @override
+    def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
+        own = slice_of(chosen, rank(), num_workers())
+        parts = micro_batches(own, self._config.micro_batch_size)
+        return parts + [chosen[:0]] * (self._num_micro - len(parts))
+
+    @override
+    def backward(self, loss: Tensor) -> None:
+        self._micro_done += 1
+        self._engine.set_gradient_accumulation_boundary(self._micro_done == self._num_micro)
+        self._engine.backward(loss * num_workers(), scale_wrt_gas=False)
+
+    @override
+    def summed(self, value: float) -> float:
+        total = torch.tensor(value, dtype=torch.float64, device=self._engine.device)
+        dist.all_reduce(total)
+        return float(total)
+
+    @override
+    def gradient(self, parameter: nn.Parameter) -> Tensor | None:
+        from deepspeed.utils import safe_get_full_grad
+
+        gradient: Tensor | None = safe_get_full_grad(parameter)
+        return gradient
+
+    @override
+    def update(self) -> float:
+        self._engine.step()
+        self.state.schedule.step()
+        self._micro_done = 0
+        return float(self._engine.get_global_grad_norm())
+
+    @override
+    def clear(self) -> None:
+        """DeepSpeed has forgotten them in its step."""
+
+    @override
+    def save(self, path: Path, *, step: int, monitor: Any) -> None:
+        """Each worker writes its shard; the folder beside ``path`` names the complete ones."""
+        folder, tag = shards(path), f"step-{step}"
+        self._engine.save_checkpoint(
+            str(folder), tag=tag, save_latest=False, exclude_frozen_parameters=True
+        )
+        own = {
+            "schedule": self.state.schedule.state_dict(),
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+        }
+        save_atomically(own, folder / tag / f"worker-{rank()}.pt")
+        wait_for_all()
+        if is_first():
+            complete = {"step": step, "workers": num_workers(), "monitor": monitor}
+            save_atomically(complete, folder / COMPLETE)
+            for old in folder.glob("step-*"):
+                if old.name != tag:
+                    shutil.rmtree(old)
+        wait_for_all()
+
+    @override
+    def load(self, path: Path) -> tuple[int, Any] | None:
+        folder = shards(path)
+        if not (folder / COMPLETE).exists():
+            return None
+        complete = torch.load(folder / COMPLETE, weights_only=True)
+        if complete["workers"] != num_workers():
+            raise TrialError(
+                f"{folder} was written by {complete['workers']} workers, and this trial has "
+                f"{num_workers()}: give it as many (resources.workers_per_trial), or remove it"
+            )
+        tag = f"step-{complete['step']}"
+        self._engine.load_checkpoint(str(folder), tag=tag, load_module_strict=False)
+        own = torch.load(folder / tag / f"worker-{rank()}.pt", weights_only=True)
+        made, optimizer = self.state.schedule, self.state.optimizer
+        made.load_state_dict(own["schedule"])
+        for group, rate in zip(optimizer.param_groups, made.get_last_lr(), strict=True):
+            group["lr"] = rate
+        torch.set_rng_state(own["rng"])
+        if own["cuda_rng"] is not None:
+            torch.cuda.set_rng_state(own["cuda_rng"])
+        return complete["step"], complete["monitor"]
+
+
+def slice_of(samples: Sequence[Encoded], index: int, count: int) -> Sequence[Encoded]:
+    """The ``index``-th of ``count`` consecutive parts whose sizes differ by one at most.
+
+    Example:
+        >>> [slice_of("abcde", i, 3) for i in range(3)]
+        ['ab', 'cd', 'e']
+    """
+    size, larger = divmod(len(samples), count)
+    start = index * size + min(index, larger)
+    return samples[start : start + size + (index < larger)]
+
+
+def _deepspeed_config(config: TuneConfig, *, num_micro: int) -> dict[str, Any]:
+    given = config.deepspeed if isinstance(config.deepspeed, dict) else {}
+    own: dict[str, Any] = {
+        "train_micro_batch_size_per_gpu": config.micro_batch_size,
+        "gradient_accumulation_steps": num_micro,
+        "gradient_clipping": config.max_grad_norm,
+        "zero_allow_untested_optimizer": True,
+        "steps_per_print": 10**9,
+    }
+    if config.precision == "bf16":  # an empty list: gradients are summed in float32, as they are
+        own["torch_autocast"] = {
+            "enabled": True,
+            "dtype": "bfloat16",
+            "lower_precision_safe_modules": [],
+        }
+    zero = {
+        "stage": stage_of(config.deepspeed),
+        "overlap_comm": False,
+        "reduce_bucket_size": BUCKET,
+        "allgather_bucket_size": BUCKET,
+    }
+    return given | own | {"zero_optimization": zero | given.get("zero_optimization", {})}

@@ -1,0 +1,65 @@
+"""What `train.deepspeed` may say, and what DeepSpeed is given for it."""
+
+from typing import Any
+
+from lnt_core.errors import bad_field, nearest
+
+STAGES = {"zero1": 1, "zero2": 2, "zero3": 3}
+OWN_KEYS = {
+    "train_batch_size": "train.batch_size",
+    "train_micro_batch_size_per_gpu": "train.micro_batch_size",
+    "gradient_accumulation_steps": "train.batch_size",
+    "gradient_clipping": "train.max_grad_norm",
+    "optimizer": "train.weight_decay and the learning rate",
+    "scheduler": "train.warmup_ratio",
+    "fp16": "train.precision",
+    "bf16": "train.precision",
+    "amp": "train.precision",
+    "torch_autocast": "train.precision",
+}
+"""Keys of DeepSpeed's config that this project sets, and from what."""
+
+
+def checked(value: Any) -> str | dict[str, Any] | None:
+    """The value of ``deepspeed`` as it was given.
+
+    Raises:
+        ValueError: It is neither a stage's name nor a config with a ZeRO stage.
+    """
+    if value is None or (isinstance(value, str) and value in STAGES):
+        return value
+    if not isinstance(value, dict):
+        hint = nearest(value, STAGES)
+        raise ValueError(
+            f"{value!r} is neither zero1, zero2, zero3, nor a config as DeepSpeed takes it"
+            + (f"; {hint}" if hint else "")
+        )
+    for key in OWN_KEYS.keys() & value.keys():
+        raise ValueError(f"`{key}` is set from {OWN_KEYS[key]}: leave it out")
+    zero = value.get("zero_optimization")
+    stage = zero.get("stage") if isinstance(zero, dict) else None
+    if stage not in STAGES.values() or isinstance(stage, bool):
+        raise ValueError(bad_field("`zero_optimization.stage`", stage, allowed="1, 2 or 3"))
+    return value
+
+
+def stage_of(deepspeed: str | dict[str, Any] | None) -> int:
+    """The ZeRO stage, 0 without DeepSpeed.
+
+    Example:
+        >>> stage_of(None), stage_of("zero2"), stage_of({"zero_optimization": {"stage": 3}})
+        (0, 2, 3)
+    """
+    if deepspeed is None:
+        return 0
+    if isinstance(deepspeed, str):
+        return STAGES[deepspeed]
+    return int(deepspeed["zero_optimization"]["stage"])
+
+
+def offloads_optimizer(deepspeed: str | dict[str, Any] | None) -> bool:
+    """Whether the optimiser's state and step are on the CPU."""
+    if not isinstance(deepspeed, dict):
+        return False
+    device = (deepspeed["zero_optimization"].get("offload_optimizer") or {}).get("device", "none")
+    return str(device) != "none"

@@ -1,0 +1,88 @@
+"""A sweep in which trials of two workers and of one share the cluster; a worker is killed."""
+
+import json
+import os
+import signal
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import STAGE
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+NUM_STEPS = 40
+SEARCH = {"strategy": ["full", "layernorm"], "learning_rate": [1e-3, 3e-4]}
+TRAIN = STAGE | {"max_steps": NUM_STEPS, "micro_batch_size": 4, "checkpoint_every_steps": 2}
+REL = 1e-5
+"""As in tests/lnt_core/training/test_zero.py."""
+
+
+@pytest.fixture
+def plain(sweep_with):
+    """Every trial in one process."""
+    made = sweep_with(search=SEARCH, train=TRAIN)
+    made.lnt("run", "sweep.yaml")
+    return made
+
+
+def test_what_a_worker_raises_fails_its_trial_alone_and_at_once(sweep_with) -> None:
+    wrong = {"zero_optimization": {"stage": 2, "no_such_key": 1}}  # DeepSpeed knows its own keys
+    sweep = sweep_with(
+        search=SEARCH | {"learning_rate": [1e-3]},
+        train=TRAIN | {"deepspeed": wrong, "max_steps": 4},
+        resources={"workers_per_trial": {"full": 2}},
+    )
+    told = sweep.lnt("run", "sweep.yaml", expect=1)
+    results = [json.loads(path.read_text()) for path in sweep.files("result.json")]
+    failed, finished = sorted(results, key=lambda result: result["status"])
+    assert (failed["status"], finished["status"]) == ("failed", "finished")
+    assert "no_such_key" in failed["error"]
+    assert "its process died" not in failed["error"]  # it is not tried again
+    assert "1 trials failed" in told
+
+
+def losses(sweep) -> dict[tuple[str, float], list[float]]:
+    """Of each trial, from its events; each step stands there once."""
+    found = {}
+    for path in sweep.files("events.jsonl"):
+        config = path.with_name("trial.yaml").read_text()
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        told = {step: m["train/loss"] for step, _, m in rows if "train/loss" in m}
+        assert list(told) == list(range(1, NUM_STEPS + 1))
+        name = "full" if "name: full" in config else "layernorm"
+        rate = next(line for line in config.splitlines() if line.startswith("learning_rate"))
+        found[name, float(rate.split()[1])] = list(told.values())
+    return found
+
+
+def workers_of(driver) -> list[psutil.Process]:
+    """Processes of Ray Train under the driver."""
+    return [
+        process
+        for process in psutil.Process(driver.pid).children(recursive=True)
+        if process.cmdline() and process.cmdline()[0].startswith("ray::RayTrainWorker")
+    ]
+
+
+def test_a_killed_worker_of_a_mixed_sweep_costs_nothing_but_time(plain, cache, tmp_path) -> None:
+    mixed = type(plain)(
+        tmp_path / "mixed",
+        cache,
+        search=SEARCH,
+        train=TRAIN | {"deepspeed": "zero2"},
+        resources={"cpus_per_trial": 1, "workers_per_trial": {"full": 2}},
+    )
+    driver = mixed.start("run", "sweep.yaml")
+    mixed.wait_until(lambda: bool(mixed.files("checkpoint/complete.pt")), timeout_s=300)
+    workers = workers_of(driver)
+    assert len(workers) == 2
+    os.kill(workers[1].pid, signal.SIGKILL)
+    assert driver.wait(timeout=600) == 0, (mixed.folder / "driver.log").read_text()
+    mixed.assert_tracked_once(num_trials=4, num_steps=NUM_STEPS)
+    one, several = losses(plain), losses(mixed)
+    assert one.keys() == several.keys()
+    for trial, seen in several.items():
+        assert seen == pytest.approx(one[trial], rel=REL), trial
+    assert mixed.scores() == plain.scores()
+    assert not mixed.files("checkpoint")
+    assert not mixed.files("ray-train")

@@ -1,0 +1,210 @@
+"""ZeRO on two workers with gloo against one worker without it: losses, bytes, resume, weights."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from lnt_core.config import TrialConfig, TuneConfig
+from lnt_core.data.batches import FeatureStore
+from lnt_core.evaluation.captioning import CaptioningTask
+from lnt_core.models.build import load_base
+from lnt_core.seeding import seed_everything
+from lnt_core.strategies import STRATEGIES
+from lnt_core.strategies.weights import load_connector, load_weights
+from lnt_core.training.zero import slice_of
+from tests.conftest import model_config
+
+STEPS = 20
+TRAIN = {
+    "max_steps": STEPS,
+    "batch_size": 4,
+    "micro_batch_size": 2,
+    "warmup_ratio": 0.2,
+    "gradient_checkpointing": False,
+    "checkpoint_every_steps": 1,
+}
+STAGES = ("zero1", "zero2", "zero3")
+OFFLOAD = {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}
+NAMES = [name for name, strategy in STRATEGIES.items() if strategy.allows_sharding]
+REL = 1e-5
+"""Workers sum the same gradients in another order, in float32: 6e-8 of a sum. AdamW's division by
+the root of a small second moment lets it grow over 20 steps; 1e-7 was seen. A worker that sees
+the wrong samples, or a wrong divisor, errs by 1e-3 in the first step."""
+
+OFFLOAD_REL = 2e-2
+"""On the CPU the step is DeepSpeed's own, with other rounding. An adapter's first gradients are
+rounding alone, and Adam makes whole steps of them: 5e-3 was seen there, 1e-5 elsewhere."""
+
+
+def torchrun(workers: int) -> list[str]:
+    if workers == 1:
+        return [sys.executable, "-m"]
+    run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={workers}"]
+    return [sys.executable, "-m", *run, "-m"]
+
+
+@pytest.fixture(scope="session")
+def launch(parts, scenes, tmp_path_factory):
+    """Run cases in so many workers; a result each."""
+    folder = tmp_path_factory.mktemp("zero")
+
+    def run(cases: list[dict], *, workers: int) -> list[dict]:
+        asked = {
+            "model": model_config(parts).model_dump(mode="json"),
+            "data": scenes.model_dump(mode="json"),
+            "cache": str(folder),
+            "cases": cases,
+        }
+        (folder / "asked.json").write_text(json.dumps(asked))
+        program = ["tests.lnt_core.training.zero_worker", folder / "asked.json", folder / "seen"]
+        done = subprocess.run([*torchrun(workers), *program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return json.loads((folder / "seen").read_text())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def plain(launch) -> dict[str, dict]:
+    """Each strategy in one process, without DeepSpeed."""
+    return dict(zip(NAMES, launch([case(name) for name in NAMES], workers=1), strict=True))
+
+
+def case(name: str, deepspeed=None, *, train=None, **more) -> dict:
+    return {"strategy": name, "train": TRAIN | {"deepspeed": deepspeed} | (train or {})} | more
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("stage", [*STAGES, "offload"])
+def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
+    deepspeed = OFFLOAD if stage == "offload" else stage
+    seen = launch([case(name, deepspeed) for name in NAMES], workers=2)
+    for name, sharded in zip(NAMES, seen, strict=True):
+        rel = OFFLOAD_REL if stage == "offload" else REL
+        assert sharded["losses"] == pytest.approx(plain[name]["losses"], rel=rel), name
+        assert sharded["norms"] == pytest.approx(plain[name]["norms"], rel=10 * rel), name
+        assert len(set(sharded["losses"])) == STEPS
+        for held in sharded["bytes"]:
+            assert held["frozen_gradients"] == 0
+            # Two moments in float32 of half of what trains, padded to equal parts; nothing frozen.
+            assert held["optimizer"] == pytest.approx(held["trainable"], abs=512)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
+    parts = {"stage": 3, "stage3_param_persistence_threshold": 0}
+    for name in ("layernorm", "lora", "full"):
+        (seen,) = launch([case(name, {"zero_optimization": parts})], workers=2)
+        for held in seen["bytes"]:
+            # Half of it, and of each tensor at most a row more.
+            assert held["held_weights"] == pytest.approx(held["all_weights"] / 2, rel=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("batch", "micro", "workers"),
+    [(6, 3, 4), (7, 1, 3), (2, 2, 3)],  # uneven; with more pieces here than there; an empty share
+)
+def test_the_global_batch_is_exact_whatever_the_number_of_workers(
+    batch, micro, workers, launch
+) -> None:
+    sizes = {"batch_size": batch, "micro_batch_size": 1, "max_steps": 6}
+    (one,) = launch([case("layernorm", train=sizes)], workers=1)
+    split = case("layernorm", "zero2", train=sizes | {"micro_batch_size": micro})
+    (several,) = launch([split], workers=workers)
+    assert several["losses"] == pytest.approx(one["losses"], rel=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
+    chosen = [(stage, name) for stage in STAGES for name in ("layernorm", "lora", "full")]
+    whole = launch([case(name, stage) for stage, name in chosen], workers=2)
+    kept = [{"checkpoint": str(tmp_path / f"{s}-{n}" / "checkpoint.pt")} for s, n in chosen]
+    cut = [case(n, s, stop_at=8, **k) for (s, n), k in zip(chosen, kept, strict=True)]
+    first = launch(cut, workers=2)
+    rest = launch([case(n, s, **k) for (s, n), k in zip(chosen, kept, strict=True)], workers=2)
+    for uncut, start, end in zip(whole, first, rest, strict=True):
+        assert len(start["losses"]) == 7
+        assert end["losses"] == uncut["losses"][7:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", ["layernorm", "full"])
+def test_weights_are_those_of_one_process_and_caption_the_same(
+    name, trial_config, tmp_path
+) -> None:
+    outs = {}
+    for deepspeed, workers in ((None, 1), ("zero2", 1), ("zero3", 2)):
+        train = TRAIN | {"max_steps": 4, "deepspeed": deepspeed}
+        config = trial_config(strategy={"name": name}, train=train, learning_rate=3e-3)
+        out = outs[deepspeed] = tmp_path / f"{deepspeed}"
+        file = tmp_path / "trial.yaml"
+        file.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+        command = [*torchrun(workers), "lnt_core.trial", file, "--out", out, "--cache", tmp_path]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-4000:]
+        assert json.loads(done.stdout.splitlines()[-1])["status"] == "finished"
+    plain, sharded = outs[None], outs["zero3"]
+    captions = (plain / "captions_select.jsonl").read_text()
+    saved = "adapter_model.safetensors" if name == "layernorm" else "delta.safetensors"
+    expected = load_file(plain / "weights" / saved)
+    for out in (outs["zero2"], sharded):
+        assert (out / "captions_select.jsonl").read_text() == captions
+        assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in plain.iterdir())
+        seen = load_file(out / "weights" / saved)
+        assert seen.keys() == expected.keys()
+        for key, tensor in expected.items():
+            assert seen[key].numpy() == pytest.approx(tensor.numpy(), abs=1e-5)
+    told = [json.loads(line)["caption"] for line in captions.splitlines()]
+    assert_captions(config, sharded, told)
+
+
+def assert_captions(config: TrialConfig, out: Path, expected: list[str]) -> None:
+    """Load the weights as anybody would, and caption."""
+    seed_everything(config.seed)
+    base = load_base(config.model, cache=out)
+    load_connector(base, out / "weights")
+    if (out / "weights" / "adapter_config.json").exists():
+        model = PeftModel.from_pretrained(base.trial_copy(), str(out / "weights"))
+    else:
+        model = load_weights(base.trial_copy(), out / "weights")
+    task = CaptioningTask(config.data.select, "val", base.conversations, seed=0)
+    assert list(task.evaluate(model, FeatureStore(base, max_bytes=2**20)).captions) == expected
+
+
+def test_shares_cover_the_batch_once() -> None:
+    for count in range(1, 6):
+        shares = [slice_of(range(7), index, count) for index in range(count)]
+        assert [i for share in shares for i in share] == list(range(7))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("zero4", "did you mean 'zero"),
+        (2, "2 is neither zero1, zero2, zero3, nor a config"),
+        ({"zero_optimization": {"stage": 0}}, "must be 1, 2 or 3"),
+        ({}, "`zero_optimization.stage` is None"),
+        ({"zero_optimization": {"stage": 2}, "bf16": {}}, "is set from train.precision"),
+    ],
+)
+def test_what_deepspeed_cannot_be_is_refused(value, said) -> None:
+    with pytest.raises(ValueError, match=said):
+        TuneConfig(deepspeed=value)
+
+
+def test_a_strategy_that_cannot_be_sharded_is_refused(trial_config) -> None:
+    with pytest.raises(ValueError, match="'adalora' does not work with DeepSpeed"):
+        trial_config(strategy={"name": "adalora"}, train=TRAIN | {"deepspeed": "zero1"})

@@ -1,0 +1,100 @@
+"""One of several workers that train together: ``torchrun -m tests.lnt_core.training.zero_worker``.
+
+Takes a JSON file with the parts of the model, the data and a list of cases; runs each and writes
+what rank 0 saw as JSON. Without torchrun it is the one worker to compare with.
+"""
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+
+import torch
+import transformers
+
+from lnt_core.config import DataConfig, ModelConfig, TuneConfig
+from lnt_core.data.batches import FeatureStore
+from lnt_core.data.samples import load_samples
+from lnt_core.distributed import gather, is_first, join
+from lnt_core.models.build import load_base
+from lnt_core.models.vlm import own_trainable
+from lnt_core.strategies import get_strategy
+from lnt_core.training.loop import Hooks, train
+
+
+class StoppedError(Exception):
+    """Raised from `report`, where a kill would strike."""
+
+
+def run(asked: dict, case: dict) -> dict:
+    """One training; what rank 0 saw, and each rank's bytes."""
+    torch.manual_seed(0)  # the connector is drawn
+    base = load_base(ModelConfig.model_validate(asked["model"]), cache=Path(asked["cache"]))
+    data = DataConfig.model_validate(asked["data"])
+    samples = [base.conversations.encode(s) for s in load_samples(data.tune, seed=0)]
+    strategy = get_strategy(case["strategy"])
+    torch.manual_seed(0)
+    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    own_trainable(model)
+    losses, norms, engines = [], [], []
+
+    def watch(step: int, gradient) -> None:
+        engines[:] = [gradient.__self__]
+
+    def report(step: int, metrics: dict[str, float]) -> None:
+        if step == case.get("stop_at"):
+            raise StoppedError
+        losses.append(metrics["train/loss"])
+        norms.append(metrics["train/grad_norm"])
+
+    with contextlib.suppress(StoppedError):
+        train(
+            model,
+            samples,
+            TuneConfig.model_validate(case["train"]),
+            strategy=strategy,
+            learning_rate=case.get("rate", 3e-3),
+            seed=0,
+            store=FeatureStore(base, max_bytes=2**20),
+            pad_id=0,
+            hooks=Hooks(report, after_backward=watch),
+            checkpoint=Path(case["checkpoint"]) if "checkpoint" in case else None,
+        )
+    return {"losses": losses, "norms": norms, "bytes": gather(held_bytes(model, engines[0]))}
+
+
+def held_bytes(model, engine) -> dict[str, int]:
+    """Bytes of this worker's gradients, optimiser state, and parameters in use."""
+    state = engine.state.optimizer.state
+    return {
+        "trainable": sum(
+            getattr(p, "ds_numel", p.numel()) * 4 for p in model.parameters() if p.requires_grad
+        ),
+        "frozen_gradients": sum(
+            p.grad.nbytes for p in model.parameters() if not p.requires_grad and p.grad is not None
+        ),
+        "all_weights": sum(getattr(p, "ds_numel", p.numel()) * 4 for p in model.parameters()),
+        "held_weights": sum(
+            4 * (p.numel() + (p.ds_tensor.numel() if hasattr(p, "ds_id") else 0))
+            for p in model.parameters()
+        ),
+        "optimizer": sum(
+            v.nbytes for held in state.values() for k, v in held.items() if k.startswith("exp_avg")
+        ),
+    }
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    asked = json.loads(Path(sys.argv[1]).read_text())
+    if torch.distributed.is_torchelastic_launched():
+        join("cpu")
+    seen = [run(asked, case) for case in asked["cases"]]
+    if is_first():
+        Path(sys.argv[2]).write_text(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()

@@ -21,7 +21,9 @@ def trial_id(config: TrialConfig) -> str:
     for added_later in ("train_seed", "started_from"):  # ids from before they were there stay
         if content[added_later] is None:
             del content[added_later]
-    content["train"] = _without_new_defaults(content["train"])
+    for stage in ("train", "align"):
+        if content[stage] is not None:
+            content[stage] = _without_new_defaults(content[stage])
     content["data"] = data_sha256(config.data)
     content["model"] = _model_identity(config)
     return _sha256(content)[:ID_LENGTH]

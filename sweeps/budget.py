@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.strategies import STRATEGIES
-from sweeps.config import BudgetConfig, ResourcesConfig
+from sweeps.config import BudgetConfig
+from sweeps.resources import ResourcesConfig
 
 if TYPE_CHECKING:
     from sweeps.execution import Execution

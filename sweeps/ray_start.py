@@ -10,7 +10,7 @@ from sweeps.room import num_places, worker_room
 from sweeps.tune_faults import mend_tune
 
 if TYPE_CHECKING:
-    from sweeps.config import ResourcesConfig
+    from sweeps.resources import ResourcesConfig
 
 POLL_S = 1.0
 

@@ -3,7 +3,8 @@
 import math
 from typing import TYPE_CHECKING, Any
 
-from sweeps.config import ResourcesConfig, SweepConfig
+from sweeps.config import SweepConfig
+from sweeps.resources import ResourcesConfig
 from sweeps.trainable import Context
 
 if TYPE_CHECKING:

@@ -16,12 +16,13 @@ from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.identity import trial_id
 from sweeps.added import POINT, Added, read_added
-from sweeps.config import ResourcesConfig, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.died import WorkerDiedError
 from sweeps.disk import is_disk_full
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import BASE, RAN, TRIAL, Execution, Result
 from sweeps.memory import num_kills, run_in_memory
+from sweeps.resources import ResourcesConfig
 from sweeps.settings import quiet_transformers
 from sweeps.space import Point, strategies, trial_config
 from sweeps.system_metrics import SystemMetrics

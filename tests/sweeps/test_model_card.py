@@ -3,8 +3,8 @@
 import pytest
 
 from sweeps.best import BestConfig
-from sweeps.config import ResourcesConfig
 from sweeps.model_card import model_card
+from sweeps.resources import ResourcesConfig
 from sweeps.selection import Sweep, Trial
 
 TRIAL = Trial("r", "t", "lora", 1e-3, "finished", 12.5, 11.0, 10, 0.1)

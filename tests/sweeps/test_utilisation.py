@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweeps.config import ResourcesConfig
+from sweeps.resources import ResourcesConfig
 from sweeps.trainable import utilisation
 
 MEASURED = {"compute/tflops_per_s": 60.0, "time/train_s": 100.0}

@@ -2,8 +2,8 @@
 
 import argparse
 import json
+import os
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -208,7 +208,7 @@ def _ui(args: argparse.Namespace) -> int:
     print(f"MLflow at http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     command += ["--host", "127.0.0.1", "--port", str(args.port), "--workers", "1"]
-    return subprocess.run(command, check=False).returncode
+    os.execv(sys.executable, command)  # in this one's place: what ends it ends the server
 
 
 if __name__ == "__main__":

@@ -8,16 +8,18 @@ from lnt_core.data.batches import num_steps
 from lnt_core.data.samples import load_samples
 
 
-@lru_cache(maxsize=64)
 def total_steps(train: TuneConfig, data: DataConfig, seed: int, cache: Path) -> int:
     """Optimiser steps of stage 2; reads the data where they are given in epochs."""
-    count = 0
-    if train.max_steps is None:
-        from lnt_core.worker import located
-
-        stage = located(data, cache).tune
-        assert stage is not None
-        count = len(load_samples(stage, seed=seed))
+    count = _num_samples(data, seed, cache) if train.max_steps is None else 0
     return num_steps(
         count, batch_size=train.batch_size, epochs=train.epochs, max_steps=train.max_steps
     )
+
+
+@lru_cache(maxsize=64)
+def _num_samples(data: DataConfig, seed: int, cache: Path) -> int:
+    from lnt_core.worker import located
+
+    stage = located(data, cache).tune
+    assert stage is not None
+    return len(load_samples(stage, seed=seed))

@@ -38,11 +38,11 @@ def print_winners(
     found = sweep.winners
     reported = any(winner.trial.report_score is not None for winner in found)
     table = Table(title=f"{sweep.name}: CIDEr x 100, {sweep.metric}", title_justify="left")
-    table.add_column("strategy", no_wrap=True)
+    table.add_column("strategy", overflow="fold")  # a clone's is long; numbers stay whole
     further = ["mean ± sd (n)"] if sweep.repeated else []
     further += ["held out"] if reported else []
     for column in ("best lr", "CIDEr", *further, "trainable", "share"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for winner in found:
         trial = winner.trial
         seeds = [str(winner.seeds or "")] if sweep.repeated else []

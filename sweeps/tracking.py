@@ -59,6 +59,12 @@ class Tracker:
         """Carry out what is asked of the sweep in MLflow, from now on."""
         self._control = control
 
+    def obey_the_last(self) -> None:
+        """Answer what was asked until now, before the sweep ends."""
+        control = self._control
+        if control is not None:
+            self._outbox.put(lambda: control(self._client, self.parent_id))
+
     def started(self, trial: TrialRun) -> None:
         """A trial starts, or goes on."""
         self._outbox.put(lambda: _nothing(self._runs.open(trial)))

@@ -70,6 +70,8 @@ def tune_trials(
         weights.take_in((name, configs[name], result) for name, result in done.items())
         if queue.anything():
             _tuner(context, queue, callback).fit()
+            control.hurry()  # who stopped the last trial waits for an answer
+            tracker.obey_the_last()
         if callback.stopper.disk_is_full:
             raise disk_full(execution.path)
     if queue.finished:

@@ -15,7 +15,7 @@ import transformers
 from lnt_core.config import DataConfig, ModelConfig, TuneConfig
 from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
-from lnt_core.distributed import gather, is_first, join
+from lnt_core.distributed import gather, is_first, join, leave
 from lnt_core.models.build import load_base
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
@@ -94,6 +94,7 @@ def main() -> None:
     seen = [run(asked, case) for case in asked["cases"]]
     if is_first():
         Path(sys.argv[2]).write_text(json.dumps(seen))
+    leave()  # else a process may abort at its end
 
 
 if __name__ == "__main__":

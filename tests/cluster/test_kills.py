@@ -14,7 +14,7 @@ from tests.cluster.raylets import Cluster, kill
 from tests.cluster.sweeps import NUM_STEPS, NUM_TRIALS, SubmittedSweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
-ROUNDS = range(int(os.environ.get("LNT_KILL_ROUNDS", "2")))
+ROUNDS = range(int(os.environ.get("LNT_KILL_ROUNDS", "1")))
 WORKERS = ("127.0.0.3", "127.0.0.4")
 
 

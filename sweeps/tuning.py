@@ -140,7 +140,8 @@ def _tuner(context: Context, queue: PointQueue, callback: "DriverCallback") -> "
             scheduler=asha(sweep) if sweep.search.scheduler == "asha" else None,
             num_samples=-1,  # until the queue says that it is finished
             max_concurrent_trials=most_at_once(sweep),
-            reuse_actors=True,
+            # a process kept for the next trial would hold room that workers of another wait for
+            reuse_actors=not sweep.is_distributed,
         ),
         run_config=tune.RunConfig(
             name=f"ray-{len(list(context.execution.path.glob('ray-*'))) + 1}",

@@ -104,7 +104,6 @@ def test_a_clone_outlives_the_driver(running) -> None:
     kill(driver)
     time.sleep(5)  # its Ray goes down
     again = sweep.start("run", "sweep.yaml", "--resume")
-    sweep.wait_until(lambda: clone in {t["lnt.trial_id"] for t in trials_of(sweep).values()})
     assert stop_all(sweep, again) in (0, 1)
     by_id = {tags["lnt.trial_id"]: tags for tags in trials_of(sweep).values()}
     assert by_id[clone]["lnt.status"] in ("finished", "stopped")

@@ -76,7 +76,7 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         worker.release_base()
     prepare_s = time.perf_counter() - started
     if rank():  # dropout is drawn apart by each worker
-        seed_everything(config.seed + rank())
+        seed_everything(config.seed_of_training + rank())
 
     def evaluate_midway(step: int) -> None:
         if step in config.train.evaluate_at_steps:
@@ -110,18 +110,23 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     report(trained.steps, metrics)
     if not trained.diverged:
         save_weights(model, out / WEIGHTS, strategy=config.strategy, base_name=model_name(config))
-        if is_first():
-            save_connector(prepared.base, out / WEIGHTS)
     if is_first():
-        for path in (out / CHECKPOINT, out / GRADIENTS):
-            path.unlink(missing_ok=True)
-        shutil.rmtree(shards(out / CHECKPOINT), ignore_errors=True)
+        if not trained.diverged:
+            save_connector(prepared.base, out / WEIGHTS)
+        _forget_checkpoint(out)
     return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
 
 
 def has_checkpoint(out: Path) -> bool:
     """Whether the trial of this folder can go on from where it was."""
     return (out / CHECKPOINT).exists() or shards(out / CHECKPOINT).exists()
+
+
+def _forget_checkpoint(out: Path) -> None:
+    """An ended trial needs none."""
+    for path in (out / CHECKPOINT, out / GRADIENTS):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(shards(out / CHECKPOINT), ignore_errors=True)
 
 
 def _check_origin(config: TrialConfig, out: Path) -> None:

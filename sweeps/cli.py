@@ -13,6 +13,11 @@ from lnt_core import __version__
 from lnt_core.errors import AccessError, LntError
 from sweeps.cli_arguments import (
     DEFAULT_TRACKING_URI,
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_NO_ACCESS,
+    EXIT_REFUSED,
     name_argument,
     sweep_arguments,
     tracking_argument,
@@ -25,8 +30,6 @@ from sweeps.cli_trial import add_trial_commands
 from sweeps.cli_watch import add_watch_command
 from sweeps.disk import DiskFullError
 from sweeps.settings import quiet_libraries, read_settings
-
-EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_NO_ACCESS, EXIT_INTERRUPTED = 0, 1, 2, 4, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Arguments that several commands of `lnt` take."""
+"""Arguments and exit codes that several commands of `lnt` share."""
 
 import argparse
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from sweeps.settings import read_settings
 
 Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 """Adds a command by its name, its function and its help."""
+EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_NO_ACCESS, EXIT_INTERRUPTED = 0, 1, 2, 4, 130
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 

@@ -5,7 +5,14 @@ import time
 from typing import TYPE_CHECKING
 
 from lnt_core.errors import LntError
-from sweeps.cli_arguments import Command, name_argument, tracking_uri
+from sweeps.cli_arguments import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    Command,
+    name_argument,
+    tracking_uri,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -13,7 +20,7 @@ if TYPE_CHECKING:
 
     from sweeps.progress import Snapshot
 
-EXITS = {"FINISHED": 0, "FAILED": 1, "KILLED": 130}
+EXITS = {"FINISHED": EXIT_DONE, "FAILED": EXIT_FAILED, "KILLED": EXIT_INTERRUPTED}
 """By MLflow's status of the parent run; a sweep that still runs has none."""
 
 

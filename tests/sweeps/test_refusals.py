@@ -11,7 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from sweeps.cli import EXIT_REFUSED, main
+from sweeps.cli import main
+from sweeps.cli_arguments import EXIT_REFUSED
 
 STRATEGIES = (
     "'adalora', 'adapter_serial', 'adapter_parallel', 'attn_mlp', 'attn_qv', 'connector', 'full', "

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from lnt_core.errors import ConfigError
 from lnt_core.identity import trial_id
-from sweeps.cli import EXIT_REFUSED, main
+from sweeps.cli import main
+from sweeps.cli_arguments import EXIT_REFUSED
 from sweeps.config import SweepConfig
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import TRIAL, Execution, Result, new_execution

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sweeps.best_json import as_json
-from sweeps.cli import EXIT_REFUSED, main
+from sweeps.cli import main
+from sweeps.cli_arguments import EXIT_REFUSED
 from sweeps.curve import draw_curve
 from sweeps.selection import Sweep, Trial, edge_advice, winners
 

@@ -2,7 +2,8 @@
 
 import yaml
 
-from sweeps.cli import EXIT_REFUSED, main
+from sweeps.cli import main
+from sweeps.cli_arguments import EXIT_REFUSED
 
 DASHBOARD = "http://127.0.0.1:9"  # the port of discard: nobody answers
 SWEEP = {

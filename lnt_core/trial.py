@@ -26,8 +26,7 @@ from lnt_core.strategies import get_strategy
 from lnt_core.strategies.weights import save_connector, save_weights
 from lnt_core.training.engine import engine_for
 from lnt_core.training.loop import Hooks, Report, train
-from lnt_core.training.sharded import shards
-from lnt_core.training.zero_config import stage_of
+from lnt_core.training.sharded import is_sharded, open_to_strategies, shards
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -68,11 +67,13 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     seed_everything(config.seed_of_training)
     strategy = get_strategy(config.strategy.name)
     meter = MemoryMeter.start()
-    model = strategy.apply(prepared.base.trial_copy(), prepared.base.roles, config.strategy)
+    model = prepared.base.trial_copy()
+    with open_to_strategies(model, config.train.deepspeed):
+        model = strategy.apply(model, prepared.base.roles, config.strategy)
     own_trainable(model)
     gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
     prediction = predict_trial(model, strategy, prepared, config, worker)
-    if stage_of(config.train.deepspeed) == 3:
+    if is_sharded(model):
         worker.release_base()
     prepare_s = time.perf_counter() - started
     if rank():  # dropout is drawn apart by each worker

@@ -17,7 +17,9 @@ from lnt_core.identity import align_id
 from lnt_core.models.build import load_base
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import seed_everything
-from lnt_core.training.align import align
+from lnt_core.training.align import kept_connector, train_connector
+from lnt_core.training.sharded import is_sharded
+from lnt_core.training.zero_config import stage_of
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Worker:
             include={"model": True, "data": True, "align": True, "seed": True}
         )
         key = f"{shared} {config.train.precision} {config.train.max_length}"
+        if stage_of(config.train.deepspeed) == 3:
+            key += f" {config.train.deepspeed}"  # how it lies in parts
         if self._prepared is None or key != self._key:
             self.predictions.clear()
             self._prepared = None  # free the old base before the new one is built
@@ -65,28 +69,15 @@ class Worker:
         return self._prepared
 
     def release_base(self) -> None:
-        """Let go of the base's weights, which a sharded trial took; the next is built anew."""
-        if self._prepared is not None:
-            self._prepared.base.release()
-            self._prepared = None
+        """Let go of a base in parts, which the trial took; the next is built anew."""
+        self._prepared = None
 
     def _prepare(self, config: TrialConfig) -> Prepared:
-        precision = config.train.precision
-        _set_precision(precision, self._device)
+        _set_precision(config.train.precision, self._device)
         data = located(config.data, self._cache)
         assert data.tune is not None
         assert data.select is not None
-        seed_everything(config.align.seed if config.align else config.seed)
-        base = load_base(config.model, cache=self._cache, device=self._device, precision=precision)
-        store = FeatureStore(base, max_bytes=self._max_bytes)
-        if config.align is not None:
-            align(
-                base,
-                data.align or data.tune,
-                config.align,
-                store=store,
-                saved=self._cache / f"align-{align_id(config)}.pt",
-            )
+        base, store = self._aligned_base(config, data)
         encoded = [
             base.conversations.encode(sample, max_length=config.train.max_length)
             for sample in load_samples(data.tune, seed=config.seed)
@@ -101,6 +92,37 @@ class Worker:
             else None,
             pad_id=int(base.conversations.tokenizer.pad_token_id),
         )
+
+    def _aligned_base(
+        self, config: TrialConfig, data: DataConfig
+    ) -> tuple[VisionLanguageModel, FeatureStore]:
+        """With the connector of stage 1, which is trained if nobody has yet."""
+        base, store = self._base(config)
+        if config.align is None:
+            return base, store
+        saved = self._cache / f"align-{align_id(config)}.pt"
+        connector = kept_connector(saved)
+        if connector is None:
+            deepspeed, chosen = config.train.deepspeed, data.align or data.tune
+            assert chosen is not None
+            connector = train_connector(
+                base, chosen, config.align, store=store, saved=saved, deepspeed=deepspeed
+            )
+            if is_sharded(base.model):
+                base, store = self._base(config)
+        base.connector.load_state_dict(connector)
+        return base, store
+
+    def _base(self, config: TrialConfig) -> tuple[VisionLanguageModel, FeatureStore]:
+        seed_everything(config.align.seed if config.align else config.seed)
+        base = load_base(
+            config.model,
+            cache=self._cache,
+            device=self._device,
+            precision=config.train.precision,
+            deepspeed=config.train.deepspeed,
+        )
+        return base, FeatureStore(base, max_bytes=self._max_bytes)
 
 
 def located(data: DataConfig, cache: Path) -> DataConfig:

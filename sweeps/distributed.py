@@ -1,4 +1,4 @@
-"""One trial on several workers: Ray Train inside the trial of Ray Tune.
+"""One trial on several workers: Ray Train inside the trial of Ray Tune; the base likewise.
 
 The first worker writes the trial's events, as a trial of one process does; the trial itself only
 waits and passes on what stands there.
@@ -8,9 +8,10 @@ import shutil
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
@@ -21,6 +22,9 @@ from sweeps.events import EVENTS, EventLog, read_events
 from sweeps.execution import read_json, write_json
 from sweeps.resources import ResourcesConfig
 from sweeps.room import worker_room
+
+if TYPE_CHECKING:
+    from lnt_core.worker import Worker
 
 OUTCOME = "outcome.json"
 """What the first worker leaves for the trial to read."""
@@ -44,8 +48,8 @@ def run_distributed(
         WorkerDiedError: A worker's process is gone.
         Exception: What a worker raised.
     """
-    (out / OUTCOME).unlink(missing_ok=True)
-    training = _Training(config, cache, out, resources)
+    given = {"config": config, "cache": cache, "out": out, "resources": resources}
+    training = _Workers(_train, given, resources.workers_of(config.strategy.name))
     offset = (out / EVENTS).stat().st_size if (out / EVENTS).exists() else 0
     training.start()
     while True:
@@ -57,26 +61,49 @@ def run_distributed(
         if over:
             break
         time.sleep(POLL_S)
-    shutil.rmtree(out / RAY_TRAIN, ignore_errors=True)
-    if training.error is not None:
-        raise training.error
-    done = TrialResult(**read_json(out / OUTCOME))
-    (out / OUTCOME).unlink()
-    return done
+    return TrialResult(**training.outcome())
 
 
-class _Training(threading.Thread):
-    """Ray Train's own wait; what the workers raised is in ``error`` at its end."""
+def prepare_base_distributed(
+    config: TrialConfig, cache: Path, out: Path, *, resources: ResourcesConfig, num_workers: int
+) -> dict[str, float]:
+    """As :func:`sweeps.trainable.prepare_base`, by workers that each hold a part of the base.
+
+    Raises:
+        WorkerDiedError: A worker's process is gone.
+        Exception: What a worker raised.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    given = {"config": config, "cache": cache, "out": out, "resources": resources}
+    preparing = _Workers(_prepare, given, num_workers)
+    preparing.start()
+    preparing.join()
+    return preparing.outcome()
+
+
+class _Workers(threading.Thread):
+    """So many processes of Ray Train, each of which runs ``work(given)``; waits for their end."""
 
     def __init__(
-        self, config: TrialConfig, cache: Path, out: Path, resources: ResourcesConfig
+        self, work: Callable[[dict[str, Any]], Any], given: dict[str, Any], num_workers: int
     ) -> None:
         super().__init__(daemon=True)
-        self.error: Exception | None = None
-        self._out = out
-        self._resources = resources
-        self._num_workers = resources.workers_of(config.strategy.name)
-        self._given = {"config": config, "cache": cache, "out": out, "resources": resources}
+        self._error: Exception | None = None
+        self._work = work
+        self._given = given
+        self._out: Path = given["out"]
+        self._resources: ResourcesConfig = given["resources"]
+        self._num_workers = num_workers
+        (self._out / OUTCOME).unlink(missing_ok=True)
+
+    def outcome(self) -> dict[str, Any]:
+        """What the first worker left, or raises what one raised; at the end."""
+        shutil.rmtree(self._out / RAY_TRAIN, ignore_errors=True)
+        if self._error is not None:
+            raise self._error
+        done: dict[str, Any] = read_json(self._out / OUTCOME)
+        (self._out / OUTCOME).unlink()
+        return done
 
     def run(self) -> None:
         from ray import train
@@ -84,8 +111,8 @@ class _Training(threading.Thread):
 
         on_gpu = self._resources.gpus_per_trial > 0
         trainer = TorchTrainer(
-            _work,
-            train_loop_config=self._given,
+            _first_leaves_outcome,
+            train_loop_config={"work": self._work, "given": self._given},
             torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
             scaling_config=train.ScalingConfig(
                 num_workers=self._num_workers,
@@ -101,31 +128,51 @@ class _Training(threading.Thread):
         try:
             trainer.fit()
         except train.WorkerGroupError as error:
-            self.error = _cause(error)
+            self._error = _cause(error)
         except Exception as error:  # noqa: BLE001  passed on to the trial's own thread
-            self.error = error
+            self._error = error
 
 
-def _work(given: dict[str, Any]) -> None:
+def _first_leaves_outcome(asked: dict[str, Any]) -> None:
     """What each worker runs."""
-    from ray.train.torch import get_device
+    from lnt_core.distributed import is_first
 
+    done = asked["work"](asked["given"])
+    if is_first():
+        write_json(asked["given"]["out"] / OUTCOME, done)
+
+
+def _train(given: dict[str, Any]) -> dict[str, Any]:
+    """Of each worker."""
     from lnt_core.distributed import is_first
     from lnt_core.trial import run_trial
-    from sweeps.trainable import worker_for
 
-    out, resources = given["out"], given["resources"]
-    worker = worker_for(resources, given["cache"], device=str(get_device()))
+    out = given["out"]
     events = EventLog(out / EVENTS) if is_first() else None
     done = run_trial(
         given["config"],
         out=out,
         report=events.write if events is not None else _say_nothing,
-        worker=worker,
+        worker=_own_worker(given),
     )
     if events is not None:
         events.close()
-        write_json(out / OUTCOME, asdict(done))
+    return asdict(done)
+
+
+def _prepare(given: dict[str, Any]) -> dict[str, float]:
+    """Of each worker."""
+    from sweeps.base import score_base
+
+    return score_base(given["config"], _own_worker(given), given["out"])
+
+
+def _own_worker(given: dict[str, Any]) -> "Worker":
+    from ray.train.torch import get_device
+
+    from sweeps.trainable import worker_for
+
+    return worker_for(given["resources"], given["cache"], device=str(get_device()))
 
 
 def _say_nothing(step: int, metrics: dict[str, float]) -> None:

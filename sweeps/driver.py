@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from lnt_core.errors import ConfigError, LntError
+from lnt_core.errors import ConfigError
+from sweeps.base import base_scores
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.datasets import dataset_inputs
@@ -21,7 +22,7 @@ from sweeps.space import trials
 from sweeps.steps import total_steps
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker
-from sweeps.trainable import Context, prepare_base
+from sweeps.trainable import Context
 from sweeps.tuning import tune_trials
 
 if TYPE_CHECKING:
@@ -116,25 +117,12 @@ def _tracker(context: Context, client: "MlflowClient") -> Tracker:
 
 
 def _base_scores(context: Context, console: Console) -> dict[str, float]:
-    """What the untuned base scores; trains the tiny model and stage 1 if nobody has yet."""
-    import ray
-
+    """Prepared once an execution, and kept."""
     path = context.execution.path / "base.json"
     if path.exists():
         return dict(read_json(path))
-    resources = context.sweep.resources
-    task = ray.remote(prepare_base).options(
-        num_cpus=resources.cpus_per_trial, num_gpus=resources.gpus_per_trial
-    )
     with console.status("Preparing the base model, data and stage 1 ..."):
-        try:
-            scores: dict[str, float] = ray.get(
-                task.remote(context, {"strategy": 0, "learning_rate": 1e-3})
-            )
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, LntError):
-                raise error.cause from None
-            raise
+        scores = base_scores(context)
     write_json(path, scores)
     console.print(f"Untuned base: CIDEr {scores['select/cider']:.2f}", highlight=False)
     return scores

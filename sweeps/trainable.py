@@ -20,7 +20,7 @@ from sweeps.config import SweepConfig
 from sweeps.died import WorkerDiedError
 from sweeps.disk import is_disk_full
 from sweeps.events import EVENTS, EventLog
-from sweeps.execution import BASE, RAN, TRIAL, Execution, Result
+from sweeps.execution import RAN, TRIAL, Execution, Result
 from sweeps.memory import num_kills, run_in_memory
 from sweeps.resources import ResourcesConfig
 from sweeps.settings import quiet_transformers
@@ -89,21 +89,6 @@ def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = Non
         quiet_transformers()
         _workers[key] = Worker(cache, device=device, feature_cache_gib=resources.feature_cache_gib)
     return _workers[key]
-
-
-def prepare_base(context: Context, point: dict[str, Any]) -> dict[str, float]:
-    """Build what all trials share (tiny model, scenes, stage 1), and score the untuned base."""
-    from lnt_core.analysis.trial_analysis import analyse
-    from lnt_core.trial import evaluate
-    from sweeps.samples import SAMPLES, write_samples
-
-    config = context.config(point)
-    prepared = worker_for(context.sweep.resources, context.cache).prepare(config)
-    model, out = prepared.base.trial_copy(), context.execution.path / BASE
-    bf16 = config.train.precision == "bf16"
-    scores = evaluate(model, prepared, out, bf16=bf16)
-    write_samples(prepared.select.items, out / SAMPLES, seed=config.seed)
-    return scores | analyse(model, prepared, out, bf16=bf16)
 
 
 def run_point(point: dict[str, Any], context: Context) -> None:

@@ -10,6 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
+from lnt_core.training.sharded import shape_of
+
 GIB = 2**30
 
 
@@ -68,7 +70,7 @@ def fake_twin(model: nn.Module) -> nn.Module:
         own = dict(vars(module), _modules=None)  # not parameters alone: PEFT has tensors in dicts
         for tensor in tree_iter(own):
             if isinstance(tensor, Tensor) and id(tensor) not in memo:
-                fake = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+                fake = torch.empty(shape_of(tensor), dtype=tensor.dtype, device="cpu")
                 trains = tensor.requires_grad
                 is_parameter = isinstance(tensor, nn.Parameter)
                 memo[id(tensor)] = nn.Parameter(fake, trains) if is_parameter else fake

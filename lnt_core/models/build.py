@@ -1,6 +1,9 @@
 """Building the base model: of parts as in the paper, from a checkpoint, or the tiny one."""
 
 import copy
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +15,20 @@ from lnt_core.data.conversation import Conversations
 from lnt_core.errors import ConfigError
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import VisionLanguageModel
+from lnt_core.training.sharded import loaded_in_parts, make_whole
+from lnt_core.training.zero_config import Deepspeed
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def load_base(
-    config: ModelConfig, *, cache: Path, device: str = "cpu", precision: Precision = "fp32"
+    config: ModelConfig,
+    *,
+    cache: Path,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    deepspeed: Deepspeed = None,
 ) -> VisionLanguageModel:
     """Load or, for the tiny model, train on first use; frozen, on ``device``.
 
@@ -27,13 +37,16 @@ def load_base(
         cache: Folder kept between runs, where the tiny model is.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``bf16`` holds the frozen weights in bfloat16, otherwise they are float32.
+        deepspeed: Under ZeRO-3 each worker keeps a part of the language model, which never stands
+            whole on one; vision tower and connector do on all. Every worker must call it then.
 
     Raises:
         ConfigError: The parts do not fit together, or the architecture is unknown.
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    in_parts = functools.partial(loaded_in_parts, deepspeed, device=device, dtype=dtype)
     if config.checkpoint is not None:
-        base = _from_checkpoint(config, config.checkpoint, dtype)
+        base = _from_checkpoint(config, config.checkpoint, dtype, in_parts)
     else:
         language, vision = config.language_model, config.vision_tower
         if config.tiny:
@@ -43,7 +56,7 @@ def load_base(
             language, vision = tiny_model(tiny, cache)
         assert language is not None
         assert vision is not None
-        base = _compose(config, language, vision, dtype)
+        base = _compose(config, language, vision, dtype, in_parts)
     base.model.requires_grad_(False)
     base.model.eval().to(device)
     return base
@@ -110,15 +123,20 @@ def _skeleton(
 
 
 def _compose(
-    config: ModelConfig, language: str, vision: str, dtype: torch.dtype
+    config: ModelConfig,
+    language: str,
+    vision: str,
+    dtype: torch.dtype,
+    in_parts: Callable[[], AbstractContextManager[None]],
 ) -> VisionLanguageModel:
     from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
     tower = AutoModel.from_pretrained(vision, dtype=dtype)
     tower = getattr(tower, "vision_model", tower)
-    causal = AutoModelForCausalLM.from_pretrained(
-        language, dtype=dtype, attn_implementation=config.attention
-    )
+    with in_parts():
+        causal = AutoModelForCausalLM.from_pretrained(
+            language, dtype=dtype, attn_implementation=config.attention
+        )
     model = _skeleton(config, causal.config, tower.config)
     model.model.vision_tower = tower
     model.model.language_model = causal.base_model
@@ -143,15 +161,21 @@ def _compose(
 
 
 def _from_checkpoint(
-    config: ModelConfig, checkpoint: str, dtype: torch.dtype
+    config: ModelConfig,
+    checkpoint: str,
+    dtype: torch.dtype,
+    in_parts: Callable[[], AbstractContextManager[None]],
 ) -> VisionLanguageModel:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
     attention = {"text_config": config.attention} if config.attention else None
-    model = AutoModelForImageTextToText.from_pretrained(
-        checkpoint, dtype=dtype, attn_implementation=attention
-    )
+    with in_parts():
+        model = AutoModelForImageTextToText.from_pretrained(
+            checkpoint, dtype=dtype, attn_implementation=attention
+        )
     roles = find_roles(model)
+    for part in roles.require("vision", "connector"):
+        make_whole(model.get_submodule(part))
     layers = getattr(model.config, "vision_feature_layer", None)
     if layers is None:
         raise ConfigError(
@@ -185,7 +209,7 @@ def _conversations(
     template: Any = None,
 ) -> Conversations:
     """Choose the token that stands for an image feature: one with a row in the embedding."""
-    rows = model.get_input_embeddings().weight.shape[0]
+    rows = model.get_input_embeddings().num_embeddings  # its weight may be in parts
     unknown = (None, tokenizer.unk_token_id)
     token = "<image>"
     if tokenizer.convert_tokens_to_ids(token) in unknown and len(tokenizer) < rows:

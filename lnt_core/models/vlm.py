@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lnt_core.data.conversation import Conversations
 from lnt_core.errors import DataError
 from lnt_core.models.roles import Roles
+from lnt_core.training.sharded import in_parts, own_float32
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -81,10 +82,12 @@ class VisionLanguageModel:
         """A copy with modules of its own that shares every weight with the base.
 
         It takes features in place of pixels. What is trained must be given storage of its own
-        before the first step: :func:`own_trainable`.
+        before the first step: :func:`own_trainable`. Of a base in parts there is one copy: what
+        trains in it trains in the base.
         """
         memo: dict[int, Any] = {
-            id(p): nn.Parameter(p.detach(), requires_grad=False) for p in self.model.parameters()
+            id(p): p if in_parts(p) else nn.Parameter(p.detach(), requires_grad=False)
+            for p in self.model.parameters()
         }
         memo |= {id(buffer): buffer for buffer in self.model.buffers()}
         memo[id(self.tower)] = PrecomputedTower()
@@ -93,22 +96,13 @@ class VisionLanguageModel:
         model.config.vision_feature_select_strategy = "full"
         return model
 
-    def release(self) -> None:
-        """Let go of the weights that a trial's copy shares; no further copy can be made.
-
-        Under ZeRO-3 each worker keeps a part of the copy's, and these would be a whole set beside.
-        Tower and connector stay.
-        """
-        kept = {id(p) for part in (self.tower, self.connector) for p in part.parameters()}
-        for parameter in self.model.parameters():
-            if id(parameter) not in kept:
-                parameter.data = parameter.data.new_empty(0)
-
 
 def own_trainable(model: nn.Module) -> None:
     """Give each trainable parameter its own storage, in fp32, so that the base never changes."""
     for parameter in model.parameters():
-        if parameter.requires_grad:
+        if parameter.requires_grad and in_parts(parameter):
+            own_float32(parameter)
+        elif parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32, copy=True)
 
 

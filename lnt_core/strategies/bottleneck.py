@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from lnt_core.training.sharded import shape_of
+
 if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
     from lnt_core.strategies.adapters import AdapterConfig
@@ -43,7 +45,7 @@ def attach(model: nn.Module, roles: "Roles", options: "AdapterConfig", *, parall
     """
     places = {"attention": ("attention",), "mlp": ("feedforward",)}
     wanted = places.get(options.places, ("attention", "feedforward"))
-    hidden_size = model.get_parameter(f"{roles.embedding}.weight").shape[1]
+    hidden_size = shape_of(model.get_parameter(f"{roles.embedding}.weight"))[1]
     for name in roles.require(*wanted):
         module = model.get_submodule(name)
         adapter = Bottleneck(hidden_size, options.width, options.scale)

@@ -4,49 +4,77 @@ from pathlib import Path
 
 import torch
 
-from lnt_core.config import AlignConfig, DatasetConfig
+from lnt_core.config import AlignConfig, DatasetConfig, TrainConfig, TuneConfig
 from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
+from lnt_core.distributed import gather, is_first, num_workers
 from lnt_core.errors import TrialError
 from lnt_core.models.vlm import VisionLanguageModel, own_trainable
 from lnt_core.seeding import cpu_threads
 from lnt_core.strategies import get_strategy
 from lnt_core.training.checkpoints import save_atomically
 from lnt_core.training.loop import Hooks, train
+from lnt_core.training.sharded import open_to_strategies, whole
+from lnt_core.training.zero_config import Deepspeed, stage_of
+
+Weights = dict[str, torch.Tensor]
+"""Of the connector, by name."""
 
 
-def align(
+def kept_connector(saved: Path) -> Weights | None:
+    """The connector of stage 1 from a file; None if none of this trial's workers has that."""
+    own = torch.load(saved, map_location="cpu", weights_only=True) if saved.exists() else None
+    return next((found for found in gather(own) if found is not None), None)
+
+
+def train_connector(
     base: VisionLanguageModel,
     data: DatasetConfig,
     config: AlignConfig,
     *,
     store: FeatureStore,
     saved: Path,
-) -> None:
-    """Load the aligned connector into ``base`` from ``saved``, or train it and save it there.
+    deepspeed: Deepspeed = None,
+) -> Weights:
+    """Train the connector of stage 1, and save it.
 
     Args:
-        base: Its connector is replaced in place.
+        base: Stays as it is; one in parts is of no further use.
         data: Images with captions or conversations.
         config: Rate, steps and batch sizes.
         store: Image features.
         saved: File named by the hash of everything stage 1 depends on.
+        deepspeed: How several workers share the work, as they share that of stage 2.
 
     Raises:
         TrialError: Training diverged.
     """
-    if not saved.exists():
-        with cpu_threads(1):  # always one, so that it does not depend on who asks first
-            connector = _train(base, data, config, store)
+    if num_workers() == 1 and stage_of(deepspeed) != 3:
+        deepspeed = None
+    with cpu_threads(1):  # always one, so that it does not depend on who asks first
+        connector = _train(base, data, _stage(config, deepspeed), config, store)
+    if is_first():
         save_atomically(connector, saved)
-    base.connector.load_state_dict(torch.load(saved, map_location=base.device, weights_only=True))
+    return connector
+
+
+def _stage(config: AlignConfig, deepspeed: Deepspeed) -> TuneConfig:
+    """The same training, which a ``TuneConfig`` alone can share among workers."""
+    own = config.model_dump(include=set(TrainConfig.model_fields))
+    return TuneConfig.model_validate({**own, "deepspeed": deepspeed})
 
 
 def _train(
-    base: VisionLanguageModel, data: DatasetConfig, config: AlignConfig, store: FeatureStore
-) -> dict[str, torch.Tensor]:
+    base: VisionLanguageModel,
+    data: DatasetConfig,
+    stage: TuneConfig,
+    config: AlignConfig,
+    store: FeatureStore,
+) -> Weights:
     strategy = get_strategy("connector")
-    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())  # type: ignore[call-arg]
+    model = base.trial_copy()
+    with open_to_strategies(model, stage.deepspeed):
+        model = strategy.apply(model, base.roles, strategy.Config())  # type: ignore[call-arg]
     own_trainable(model)
     encode = base.conversations.encode
     samples = load_samples(data, seed=config.seed)
@@ -54,7 +82,7 @@ def _train(
     trained = train(
         model,
         [encode(sample, max_length=config.max_length) for sample in samples],
-        config,
+        stage,
         strategy=strategy,
         learning_rate=config.learning_rate,
         seed=config.seed,
@@ -68,4 +96,5 @@ def _train(
             f"{config.learning_rate:g}; choose a smaller one"
         )
     connector = model.get_submodule(*base.roles.require("connector"))
-    return {name: tensor.cpu() for name, tensor in connector.state_dict().items()}
+    with whole(list(connector.parameters())):
+        return {n: tensor.to("cpu", copy=True) for n, tensor in connector.state_dict().items()}

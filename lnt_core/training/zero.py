@@ -24,10 +24,8 @@ from lnt_core.training.checkpoints import TrainingState, save_atomically
 from lnt_core.training.engine import Engine, micro_batches, schedule
 from lnt_core.training.optimizer import adamw, set_checkpointing
 from lnt_core.training.sharded import deepspeed_quietly, shards
-from lnt_core.training.zero_config import offloads_optimizer, stage_of
+from lnt_core.training.zero_config import offloads_optimizer, zero_section
 
-BUCKET = 50_000_000
-"""Elements that are reduced or gathered at once."""
 COMPLETE = "complete.pt"
 """Names the last checkpoint that every worker has written."""
 
@@ -192,10 +190,4 @@ def _deepspeed_config(config: TuneConfig, *, num_micro: int) -> dict[str, Any]:
             "dtype": "bfloat16",
             "lower_precision_safe_modules": [],
         }
-    zero = {
-        "stage": stage_of(config.deepspeed),
-        "overlap_comm": False,
-        "reduce_bucket_size": BUCKET,
-        "allgather_bucket_size": BUCKET,
-    }
-    return given | own | {"zero_optimization": zero | given.get("zero_optimization", {})}
+    return given | own | {"zero_optimization": zero_section(config.deepspeed)}

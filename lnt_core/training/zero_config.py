@@ -4,6 +4,8 @@ from typing import Any
 
 from lnt_core.errors import bad_field, nearest
 
+Deepspeed = str | dict[str, Any] | None
+"""What `train.deepspeed` may be."""
 STAGES = {"zero1": 1, "zero2": 2, "zero3": 3}
 OWN_KEYS = {
     "train_batch_size": "train.batch_size",
@@ -18,9 +20,11 @@ OWN_KEYS = {
     "torch_autocast": "train.precision",
 }
 """Keys of DeepSpeed's config that this project sets, and from what."""
+BUCKET = 50_000_000
+"""Elements that are reduced or gathered at once."""
 
 
-def checked(value: Any) -> str | dict[str, Any] | None:
+def checked(value: Any) -> Deepspeed:
     """The value of ``deepspeed`` as it was given.
 
     Raises:
@@ -43,7 +47,7 @@ def checked(value: Any) -> str | dict[str, Any] | None:
     return value
 
 
-def stage_of(deepspeed: str | dict[str, Any] | None) -> int:
+def stage_of(deepspeed: Deepspeed) -> int:
     """The ZeRO stage, 0 without DeepSpeed.
 
     Example:
@@ -57,7 +61,19 @@ def stage_of(deepspeed: str | dict[str, Any] | None) -> int:
     return int(deepspeed["zero_optimization"]["stage"])
 
 
-def offloads_optimizer(deepspeed: str | dict[str, Any] | None) -> bool:
+def zero_section(deepspeed: Deepspeed) -> dict[str, Any]:
+    """What DeepSpeed is told of ZeRO: what the user says, else our defaults."""
+    given = deepspeed["zero_optimization"] if isinstance(deepspeed, dict) else {}
+    ours = {
+        "stage": stage_of(deepspeed),
+        "overlap_comm": False,
+        "reduce_bucket_size": BUCKET,
+        "allgather_bucket_size": BUCKET,
+    }
+    return ours | given
+
+
+def offloads_optimizer(deepspeed: Deepspeed) -> bool:
     """Whether the optimiser's state and step are on the CPU."""
     if not isinstance(deepspeed, dict):
         return False

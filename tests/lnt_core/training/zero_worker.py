@@ -20,6 +20,7 @@ from lnt_core.models.build import load_base
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
 from lnt_core.training.loop import Hooks, train
+from lnt_core.training.sharded import open_to_strategies
 
 
 class StoppedError(Exception):
@@ -29,12 +30,20 @@ class StoppedError(Exception):
 def run(asked: dict, case: dict) -> dict:
     """One training; what rank 0 saw, and each rank's bytes."""
     torch.manual_seed(0)  # the connector is drawn
-    base = load_base(ModelConfig.model_validate(asked["model"]), cache=Path(asked["cache"]))
+    train_config = TuneConfig.model_validate(case["train"])
+    base = load_base(
+        ModelConfig.model_validate(asked["model"]),
+        cache=Path(asked["cache"]),
+        precision=train_config.precision,
+        deepspeed=train_config.deepspeed,
+    )
     data = DataConfig.model_validate(asked["data"])
     samples = [base.conversations.encode(s) for s in load_samples(data.tune, seed=0)]
     strategy = get_strategy(case["strategy"])
     torch.manual_seed(0)
-    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    model = base.trial_copy()
+    with open_to_strategies(model, train_config.deepspeed):
+        model = strategy.apply(model, base.roles, strategy.Config())
     own_trainable(model)
     losses, norms, engines = [], [], []
 
@@ -51,7 +60,7 @@ def run(asked: dict, case: dict) -> dict:
         train(
             model,
             samples,
-            TuneConfig.model_validate(case["train"]),
+            train_config,
             strategy=strategy,
             learning_rate=case.get("rate", 3e-3),
             seed=0,

@@ -1,0 +1,81 @@
+"""The untuned base of a sweep: prepared before any trial, and scored."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lnt_core.config import TrialConfig
+from lnt_core.errors import LntError
+from lnt_core.training.zero_config import stage_of
+from sweeps.execution import BASE
+from sweeps.room import SUPERVISOR, worker_room
+from sweeps.space import strategies
+from sweeps.trainable import Context, worker_for
+
+if TYPE_CHECKING:
+    from lnt_core.worker import Worker
+
+ANY_RATE = 1e-3
+"""The base does not depend on it."""
+
+
+def base_scores(context: Context) -> dict[str, float]:
+    """What the untuned base scores; trains the tiny model and stage 1 if nobody has yet.
+
+    One worker prepares it. Where each strategy holds it in parts (ZeRO-3), as many do as the trial
+    of the fewest workers has.
+
+    Raises:
+        LntError: It cannot be prepared; says why.
+    """
+    import ray
+
+    resources = context.sweep.resources
+    count = len(strategies(context.sweep))
+    configs = [context.config({"strategy": i, "learning_rate": ANY_RATE}) for i in range(count)]
+    whole = [config for config in configs if stage_of(config.train.deepspeed) != 3]
+    workers = {resources.workers_of(config.strategy.name): config for config in configs}
+    num_workers = 0 if whole else min(workers)
+    config = whole[0] if whole else workers[num_workers]
+    room: dict[str, Any] = {"resources": SUPERVISOR, "num_cpus": 0}
+    if not num_workers:
+        wanted = worker_room(resources)
+        room = {"num_cpus": wanted.get("CPU", 0), "num_gpus": wanted.get("GPU", 0)}
+    task = ray.remote(prepare_base).options(**room)
+    try:
+        scores: dict[str, float] = ray.get(task.remote(context, config, num_workers))
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, LntError):
+            raise error.cause from None
+        raise
+    return scores
+
+
+def prepare_base(context: Context, config: TrialConfig, num_workers: int) -> dict[str, float]:
+    """Build what all trials share, and score the base; 0 workers: in this process."""
+    from sweeps.distributed import prepare_base_distributed
+
+    resources, out = context.sweep.resources, context.execution.path / BASE
+    if not num_workers:
+        return score_base(config, worker_for(resources, context.cache), out)
+    return prepare_base_distributed(
+        config, context.cache, out, resources=resources, num_workers=num_workers
+    )
+
+
+def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, float]:
+    """Of the base that a trial's worker holds; where several do, each must call it."""
+    from lnt_core.analysis.trial_analysis import analyse
+    from lnt_core.distributed import is_first
+    from lnt_core.training.sharded import able_to_run, is_sharded
+    from lnt_core.trial import evaluate
+    from sweeps.samples import SAMPLES, write_samples
+
+    prepared = worker.prepare(config)
+    model = able_to_run(prepared.base.trial_copy(), config.train.deepspeed)
+    if is_sharded(model):
+        worker.release_base()
+    bf16 = config.train.precision == "bf16"
+    scores = evaluate(model, prepared, out, bf16=bf16)
+    if is_first():
+        write_samples(prepared.select.items, out / SAMPLES, seed=config.seed)
+    return scores | analyse(model, prepared, out, bf16=bf16)

@@ -15,6 +15,7 @@ from sweeps.problems import load_yaml, validation_problems
 from sweeps.provenance import UNKNOWN, read_versions
 from sweeps.resources import ResourcesConfig
 from sweeps.selection import Sweep, Trial
+from sweeps.together import train_together
 
 BEST = "best.yaml"
 
@@ -87,10 +88,17 @@ def load_best(path: Path) -> BestConfig:
 
 
 def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
-    """Train an exported trial once more, in this process."""
+    """Train an exported trial once more: in this process, or in as many as it ran in.
+
+    Raises:
+        LntError: It cannot be trained here; says why.
+    """
     from rich.progress import Progress
 
     from sweeps.trainable import worker_for
+
+    if best.resources.workers_of(best.trial.strategy.name) > 1:
+        return train_together(best, out, cache)
 
     worker = worker_for(best.resources, cache)
     with Progress(transient=True) as bar:

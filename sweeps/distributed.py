@@ -22,6 +22,7 @@ from sweeps.events import EVENTS, EventLog, read_events
 from sweeps.execution import read_json, write_json
 from sweeps.resources import ResourcesConfig
 from sweeps.room import worker_room
+from sweeps.system_metrics import SystemMetrics
 
 if TYPE_CHECKING:
     from lnt_core.worker import Worker
@@ -33,7 +34,13 @@ POLL_S = 0.2
 
 
 def run_distributed(
-    config: TrialConfig, cache: Path, out: Path, *, resources: ResourcesConfig, report: Report
+    config: TrialConfig,
+    cache: Path,
+    out: Path,
+    *,
+    resources: ResourcesConfig,
+    report: Report,
+    sample_every_s: float = 0.0,
 ) -> TrialResult:
     """Run a trial in as many workers as its strategy has; goes on from their checkpoint.
 
@@ -43,12 +50,14 @@ def run_distributed(
         out: The trial's folder, which every node sees.
         resources: Of each worker, and their number.
         report: Told of each step, behind the events.
+        sample_every_s: How often the first worker's node is asked how busy it is; 0: never.
 
     Raises:
         WorkerDiedError: A worker's process is gone.
         Exception: What a worker raised.
     """
     given = {"config": config, "cache": cache, "out": out, "resources": resources}
+    given["sample_every_s"] = sample_every_s
     training = _Workers(_train, given, resources.workers_of(config.strategy.name))
     offset = (out / EVENTS).stat().st_size if (out / EVENTS).exists() else 0
     training.start()
@@ -147,17 +156,15 @@ def _train(given: dict[str, Any]) -> dict[str, Any]:
     from lnt_core.distributed import is_first
     from lnt_core.trial import run_trial
 
-    out = given["out"]
-    events = EventLog(out / EVENTS) if is_first() else None
-    done = run_trial(
-        given["config"],
-        out=out,
-        report=events.write if events is not None else _say_nothing,
-        worker=_own_worker(given),
-    )
-    if events is not None:
+    config, out, worker = given["config"], given["out"], _own_worker(given)
+    if not is_first():
+        return asdict(run_trial(config, out=out, report=_say_nothing, worker=worker))
+    events = EventLog(out / EVENTS)
+    try:
+        with SystemMetrics(events, given["sample_every_s"]):
+            return asdict(run_trial(config, out=out, report=events.write, worker=worker))
+    finally:
         events.close()
-    return asdict(done)
 
 
 def _prepare(given: dict[str, Any]) -> dict[str, float]:

@@ -87,16 +87,24 @@ def _write(
     resources = ResourcesConfig(
         cpus_per_trial=float(parent["resources.cpus_per_trial"]),
         gpus_per_trial=float(parent["resources.gpus_per_trial"]),
+        workers_per_trial=_num_workers(parent, trial.strategy),
     )
     tags = client.get_run(trial.run_id).data.tags
     best = best_config(sweep, trial, config, resources, tags)
     write_best(best, out / BEST)
-    write_launch_files(config, out, on_gpu=bool(resources.gpus_per_trial))
+    workers = resources.workers_of(trial.strategy)
+    write_launch_files(config, out, on_gpu=bool(resources.gpus_per_trial), num_workers=workers)
     if merged_with is not None:
         from lnt_core.evaluation.caption import write_merged
 
         write_merged(config, out, out / MERGED, cache=merged_with)
     (out / "README.md").write_text(model_card(sweep, trial, best, out), encoding="utf-8")
+
+
+def _num_workers(params: dict[str, str], strategy: str) -> int:
+    """That trained a trial of this strategy: a number for all, or for those that are named."""
+    key = "resources.workers_per_trial"
+    return int(params.get(f"{key}.{strategy}", params.get(key, "1")))
 
 
 def _download(client: "MlflowClient", sweep: Sweep, trial: Trial, out: Path) -> TrialConfig:

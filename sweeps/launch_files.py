@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from lnt_core.config import TrialConfig
+from lnt_core.training.zero_config import stage_of, zero_section
 
 DEEPSPEED, ACCELERATE, ARGUMENTS = "deepspeed.json", "accelerate.yaml", "training_arguments.json"
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -14,34 +15,39 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 ZERO_STAGE = 2
 
 
-def write_launch_files(config: TrialConfig, out: Path, *, on_gpu: bool) -> None:
-    """Write the three files. The batch sizes are those of one process."""
+def write_launch_files(
+    config: TrialConfig, out: Path, *, on_gpu: bool, num_workers: int = 1
+) -> None:
+    """Write the three files, for as many processes as trained it.
+
+    Where they cannot share the batch evenly, as these trainers must, for one.
+    """
+    if config.train.batch_size % (config.train.micro_batch_size * num_workers):
+        num_workers = 1
     for name, content in (
-        (DEEPSPEED, deepspeed(config)),
-        (ARGUMENTS, training_arguments(config, on_gpu=on_gpu)),
+        (DEEPSPEED, deepspeed(config, num_workers=num_workers)),
+        (ARGUMENTS, training_arguments(config, on_gpu=on_gpu, num_workers=num_workers)),
     ):
         (out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    text = yaml.safe_dump(accelerate(config, on_gpu=on_gpu), sort_keys=False)
+    together = accelerate(config, on_gpu=on_gpu, num_workers=num_workers)
+    text = yaml.safe_dump(together, sort_keys=False)
     (out / ACCELERATE).write_text(text, encoding="utf-8")
 
 
-def deepspeed(config: TrialConfig) -> dict[str, Any]:
+def deepspeed(config: TrialConfig, *, num_workers: int = 1) -> dict[str, Any]:
     """A DeepSpeed config.
 
     ``train_batch_size`` is left out: DeepSpeed takes the product of the two others and the number
     of processes. The scheduler is the trainer's, since DeepSpeed's cosine does not end at 0.
     """
     train = config.train
+    usual = {"stage": ZERO_STAGE, "overlap_comm": True, "contiguous_gradients": True}
     return {
         "train_micro_batch_size_per_gpu": train.micro_batch_size,
-        "gradient_accumulation_steps": _accumulation(config),
+        "gradient_accumulation_steps": _accumulation(config, num_workers),
         "gradient_clipping": train.max_grad_norm,
         "bf16": {"enabled": train.precision == "bf16"},
-        "zero_optimization": {
-            "stage": ZERO_STAGE,
-            "overlap_comm": True,
-            "contiguous_gradients": True,
-        },
+        "zero_optimization": zero_section(train.deepspeed) if train.deepspeed else usual,
         "optimizer": {
             "type": "AdamW",
             "params": {
@@ -55,27 +61,30 @@ def deepspeed(config: TrialConfig) -> dict[str, Any]:
     }
 
 
-def accelerate(config: TrialConfig, *, on_gpu: bool) -> dict[str, Any]:
-    """A config file of ``accelerate launch``: DeepSpeed where there is a GPU, else one process."""
+def accelerate(config: TrialConfig, *, on_gpu: bool, num_workers: int = 1) -> dict[str, Any]:
+    """A config file of ``accelerate launch``: DeepSpeed where there is a GPU, else without."""
     content: dict[str, Any] = {
         "compute_environment": "LOCAL_MACHINE",
-        "distributed_type": "DEEPSPEED" if on_gpu else "NO",
+        "distributed_type": "DEEPSPEED" if on_gpu else "NO" if num_workers == 1 else "MULTI_CPU",
         "machine_rank": 0,
         "main_training_function": "main",
         "num_machines": 1,
-        "num_processes": 1,
+        "num_processes": num_workers,
         "same_network": True,
         "use_cpu": not on_gpu,
         "debug": False,
     }
     if on_gpu:  # precision, batch sizes and clipping stand in DeepSpeed's own file
+        in_parts = stage_of(config.train.deepspeed) == 3
         return content | {
-            "deepspeed_config": {"deepspeed_config_file": DEEPSPEED, "zero3_init_flag": False}
+            "deepspeed_config": {"deepspeed_config_file": DEEPSPEED, "zero3_init_flag": in_parts}
         }
     return content | {"mixed_precision": "bf16" if config.train.precision == "bf16" else "no"}
 
 
-def training_arguments(config: TrialConfig, *, on_gpu: bool) -> dict[str, Any]:
+def training_arguments(
+    config: TrialConfig, *, on_gpu: bool, num_workers: int = 1
+) -> dict[str, Any]:
     """Fields of ``transformers.TrainingArguments``, but for ``output_dir``."""
     train = config.train
     length = (
@@ -87,7 +96,7 @@ def training_arguments(config: TrialConfig, *, on_gpu: bool) -> dict[str, Any]:
     return {
         "learning_rate": config.learning_rate,
         "per_device_train_batch_size": train.micro_batch_size,
-        "gradient_accumulation_steps": _accumulation(config),
+        "gradient_accumulation_steps": _accumulation(config, num_workers),
         **length,
         "lr_scheduler_type": "cosine",
         "warmup_steps": train.warmup_ratio,  # below 1 it is a share of all steps
@@ -112,5 +121,5 @@ def training_arguments(config: TrialConfig, *, on_gpu: bool) -> dict[str, Any]:
     }
 
 
-def _accumulation(config: TrialConfig) -> int:
-    return config.train.batch_size // config.train.micro_batch_size
+def _accumulation(config: TrialConfig, num_workers: int) -> int:
+    return config.train.batch_size // (config.train.micro_batch_size * num_workers)

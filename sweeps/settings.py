@@ -1,5 +1,6 @@
 """The only reader of the environment."""
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,8 +79,14 @@ def quiet_libraries() -> None:
 
 
 def quiet_transformers() -> None:
-    """Without its progress bars and its warnings of what we do on purpose."""
+    """Without its progress bars and its warnings of what we do on purpose.
+
+    DeepSpeed, where it is installed, is imported with PEFT, and would say that there is no GPU.
+    """
     import transformers
 
+    logging.getLogger("DeepSpeed").addFilter(
+        lambda record: "Setting accelerator to CPU" not in record.getMessage()
+    )
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

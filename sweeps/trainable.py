@@ -153,20 +153,24 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
     progress = _Progress(events, name)
     resources = context.sweep.resources
     num_workers = resources.workers_of(config.strategy.name)
-    # where the trial's workers are, not here, is it to be known how busy the node is
-    sampled = config.train.deepspeed is None
-    every_s = context.sweep.tracking.system_metrics_every_s if sampled else 0.0
+    every_s = context.sweep.tracking.system_metrics_every_s
+    here = config.train.deepspeed is None  # else the node of the first worker is sampled
 
     def run(chosen: TrialConfig) -> TrialResult:
         if chosen.train.deepspeed is not None:
             return run_distributed(
-                chosen, context.cache, out, resources=resources, report=progress.told
+                chosen,
+                context.cache,
+                out,
+                resources=resources,
+                report=progress.told,
+                sample_every_s=every_s,
             )
         worker = worker_for(resources, context.cache)
         return run_trial(chosen, out=out, report=progress, worker=worker)
 
     try:
-        with SystemMetrics(events, every_s):
+        with SystemMetrics(events, every_s if here else 0.0):
             done, ran, note = run_in_memory(config, run, num_kills=num_kills(out))
         if note:
             _write_config(ran, out / RAN)

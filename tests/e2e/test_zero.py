@@ -6,7 +6,9 @@ import signal
 
 import psutil
 import pytest
+import yaml
 
+from sweeps.system_metrics import KEY
 from tests.e2e.conftest import STAGE
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -55,6 +57,31 @@ def losses(sweep) -> dict[tuple[str, float], list[float]]:
     return found
 
 
+def assert_node_was_sampled(sweep) -> None:
+    """Of trials of one process and of several alike."""
+    for path in sweep.files("events.jsonl"):
+        assert KEY in path.read_text(), path
+
+
+def test_a_winner_of_several_workers_is_trained_again_by_as_many(sweep_with) -> None:
+    sweep = sweep_with(
+        search={"strategy": ["layernorm"], "learning_rate": [1e-3]},
+        train=TRAIN | {"deepspeed": "zero3", "max_steps": 6},
+        resources={"workers_per_trial": 2},
+    )
+    sweep.lnt("run", "sweep.yaml")
+    sweep.lnt("export", "small", "-o", "out")
+    out = sweep.folder / "out"
+    assert yaml.safe_load((out / "best.yaml").read_text())["resources"]["workers_per_trial"] == 2
+    ours = json.loads((out / "deepspeed.json").read_text())
+    assert ours["zero_optimization"]["stage"] == 3
+    assert ours["gradient_accumulation_steps"] * ours["train_micro_batch_size_per_gpu"] * 2 == 8
+    assert yaml.safe_load((out / "accelerate.yaml").read_text())["num_processes"] == 2
+    told = sweep.lnt("train", "out/best.yaml")
+    ((_, _, score),) = sweep.scores()
+    assert told.startswith(f"CIDEr {score} (exported: {score})")
+
+
 def workers_of(driver) -> list[psutil.Process]:
     """Processes of Ray Train under the driver."""
     return [
@@ -84,5 +111,6 @@ def test_a_killed_worker_of_a_mixed_sweep_costs_nothing_but_time(plain, cache, t
     for trial, seen in several.items():
         assert seen == pytest.approx(one[trial], rel=REL), trial
     assert mixed.scores() == plain.scores()
+    assert_node_was_sampled(mixed)
     assert not mixed.files("checkpoint")
     assert not mixed.files("ray-train")

@@ -54,7 +54,7 @@ def launch(parts, scenes, tmp_path_factory):
     """Run cases in so many workers; a result each."""
     folder = tmp_path_factory.mktemp("zero")
 
-    def run(cases: list[dict], *, workers: int) -> list[dict]:
+    def run(cases: list[dict], *, workers: int, fails: bool = False) -> list[dict] | str:
         asked = {
             "model": model_config(parts).model_dump(mode="json"),
             "data": scenes.model_dump(mode="json"),
@@ -64,6 +64,9 @@ def launch(parts, scenes, tmp_path_factory):
         (folder / "asked.json").write_text(json.dumps(asked))
         program = ["tests.lnt_core.training.zero_worker", folder / "asked.json", folder / "seen"]
         done = subprocess.run([*torchrun(workers), *program], capture_output=True, text=True)
+        if fails:
+            assert done.returncode != 0
+            return done.stderr
         assert done.returncode == 0, done.stderr[-4000:]
         return json.loads((folder / "seen").read_text())
 
@@ -116,8 +119,8 @@ def test_losses_in_bfloat16_are_those_of_one_worker(launch) -> None:
 @pytest.mark.timeout(900)
 def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
     parts = {"stage": 3, "stage3_param_persistence_threshold": 0}
-    for name in ("layernorm", "lora", "full"):
-        (seen,) = launch([case(name, {"zero_optimization": parts})], workers=2)
+    names = ("layernorm", "lora", "full")
+    for seen in launch([case(name, {"zero_optimization": parts}) for name in names], workers=2):
         for held in seen["bytes"]:
             # Half of it, and of each tensor at most a row more.
             assert held["held_weights"] == pytest.approx(held["all_weights"] / 2, rel=0.01)
@@ -151,6 +154,9 @@ def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
     for uncut, start, end in zip(whole, first, rest, strict=True):
         assert len(start["losses"]) == 7
         assert end["losses"] == uncut["losses"][7:]
+    (stage, name), here = chosen[0], kept[0]
+    said = launch([case(name, stage, **here)], workers=3, fails=True)
+    assert "was written by 2 workers, and this trial has 3" in said
 
 
 @pytest.mark.slow

@@ -1,0 +1,68 @@
+"""A trial of several workers on this machine, without Ray: what `lnt train` starts for one."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from lnt_core.errors import ConfigError, TrialError
+from lnt_core.trial import TrialResult
+
+if TYPE_CHECKING:
+    from sweeps.best import BestConfig
+
+
+def train_together(best: "BestConfig", out: Path, cache: Path) -> TrialResult:
+    """Train an exported trial once more, in as many processes as it ran in, by ``torchrun``.
+
+    Raises:
+        ConfigError: There are too few GPUs here.
+        TrialError: A process failed; its last words.
+    """
+    import torch
+
+    resources = best.resources
+    num_workers, on_gpu = resources.workers_of(best.trial.strategy.name), resources.gpus_per_trial
+    if on_gpu and torch.cuda.device_count() < num_workers:
+        raise ConfigError(
+            f"the trial ran in {num_workers} workers with a GPU each, and there are "
+            f"{torch.cuda.device_count()} here: set resources.workers_per_trial in best.yaml to as "
+            "many as there are; the losses are the same"
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    config = out / "trial.yaml"
+    config.write_text(yaml.safe_dump(best.trial.model_dump(mode="json"), sort_keys=False))
+    run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={num_workers}"]
+    where = ["--out", str(out), "--cache", str(cache), "--device", "cuda" if on_gpu else "cpu"]
+    threads = {"OMP_NUM_THREADS": str(max(1, int(resources.cpus_per_trial)))}
+    command = [sys.executable, "-m", *run, "-m", "lnt_core.trial", str(config), *where]
+    with tempfile.TemporaryFile("w+") as said:
+        training = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=said, text=True, env=own_environment() | threads
+        )
+        lines = _followed(training)
+        if training.wait() != 0:
+            said.seek(0)
+            last = said.read()[-2000:]
+            raise TrialError(f"one of {num_workers} workers failed:\n{last}")
+    return TrialResult(**json.loads(lines[-1]))
+
+
+def _followed(training: "subprocess.Popen[str]") -> list[str]:
+    """What it prints, a line each; the step it is at stands in the terminal meanwhile."""
+    from rich.console import Console
+
+    lines = []
+    assert training.stdout is not None
+    with Console(stderr=True).status("preparing") as status:
+        for line in training.stdout:
+            lines.append(line)
+            step = line.split(" ", 1)[0]
+            if step.isdecimal():
+                status.update(f"training, step {step}")
+    return lines

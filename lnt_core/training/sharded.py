@@ -17,12 +17,27 @@ def shards(checkpoint: Path) -> Path:
     return checkpoint.with_suffix("")
 
 
-def whole(parameters: Sequence[nn.Parameter]) -> AbstractContextManager[None]:
-    """Within it, parameters that ZeRO-3 keeps in parts stand whole on every worker, to be read."""
+def whole(
+    parameters: Sequence[nn.Parameter], *, changed: bool = False
+) -> AbstractContextManager[None]:
+    """Within it, parameters that ZeRO-3 keeps in parts stand whole on every worker.
+
+    To be read, and those that are whole already stay so: autograd may want them again. With
+    ``changed`` each worker's part is at the end that of the first's parameters.
+    """
     if not any(hasattr(p, "ds_id") for p in parameters):
         return contextlib.nullcontext()
-    gathered: AbstractContextManager[None] = deepspeed_quietly().zero.GatheredParameters(parameters)
+    apart = [p for p in parameters if changed or not _is_available(p)]
+    gathered: AbstractContextManager[None] = deepspeed_quietly().zero.GatheredParameters(
+        apart, modifier_rank=0 if changed else None
+    )
     return gathered
+
+
+def _is_available(parameter: Any) -> bool:
+    from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
+
+    return bool(parameter.ds_status == ZeroParamStatus.AVAILABLE)
 
 
 def is_sharded(model: nn.Module) -> bool:

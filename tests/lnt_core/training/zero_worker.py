@@ -5,6 +5,7 @@ what rank 0 saw as JSON. Without torchrun it is the one worker to compare with.
 """
 
 import contextlib
+import copy
 import json
 import sys
 from pathlib import Path
@@ -34,18 +35,23 @@ def run(asked: dict, case: dict) -> dict:
     samples = [base.conversations.encode(s) for s in load_samples(data.tune, seed=0)]
     strategy = get_strategy(case["strategy"])
     torch.manual_seed(0)
-    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    options = strategy.Config(**case["options"])
+    model = strategy.apply(base.trial_copy(), base.roles, options)
     own_trainable(model)
-    losses, norms, engines = [], [], []
+    losses, penalties, norms, gradients, ranks, engines = [], [], [], [], [], []
 
     def watch(step: int, gradient) -> None:
         engines[:] = [gradient.__self__]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        gradients.append(sum(gradient(p).square().sum().item() for p in trained) ** 0.5)
 
     def report(step: int, metrics: dict[str, float]) -> None:
         if step == case.get("stop_at"):
             raise StoppedError
         losses.append(metrics["train/loss"])
+        penalties.append(metrics.get("train/penalty", 0.0))
         norms.append(metrics["train/grad_norm"])
+        ranks.append(copy.deepcopy(strategy.state(model).get("rank_pattern")))
 
     with contextlib.suppress(StoppedError):
         train(
@@ -60,7 +66,14 @@ def run(asked: dict, case: dict) -> dict:
             hooks=Hooks(report, after_backward=watch),
             checkpoint=Path(case["checkpoint"]) if "checkpoint" in case else None,
         )
-    return {"losses": losses, "norms": norms, "bytes": gather(held_bytes(model, engines[0]))}
+    return {
+        "losses": losses,
+        "penalties": penalties,
+        "norms": norms,
+        "gradients": gradients,
+        "ranks": ranks,
+        "bytes": gather(held_bytes(model, engines[0])),
+    }
 
 
 def held_bytes(model, engine) -> dict[str, int]:

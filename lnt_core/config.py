@@ -250,11 +250,6 @@ class TrialConfig(Frozen):
                 f"`strategy` {name!r} does not work with gradient checkpointing; set "
                 "`train.gradient_checkpointing: false`"
             )
-        if self.train.deepspeed is not None and not STRATEGIES[name].allows_sharding:
-            raise ValueError(
-                f"`strategy` {name!r} does not work with DeepSpeed, which `train.deepspeed` asks "
-                "for: it changes weights between steps; run it in one worker, without"
-            )
         if self.train.deepspeed is not None and self.train.compile:
             raise ValueError(
                 "`train.compile` does not work with `train.deepspeed`: leave one of them out"

@@ -11,6 +11,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from lnt_core.accounting.measured import MemoryMeter
@@ -179,7 +180,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("trial-out"))
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "lnt")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--threads", type=int, help="of each worker; left out, torch's own choice")
     args = parser.parse_args()
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     config = TrialConfig.model_validate(yaml.safe_load(args.config.read_text()))
     device = own_device(args.device)
     if config.train.deepspeed is not None or torchrun():

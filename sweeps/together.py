@@ -1,7 +1,6 @@
 """A trial of several workers on this machine, without Ray: what `lnt train` starts for one."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -39,12 +38,10 @@ def train_together(best: "BestConfig", out: Path, cache: Path) -> TrialResult:
     config.write_text(yaml.safe_dump(best.trial.model_dump(mode="json"), sort_keys=False))
     run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={num_workers}"]
     where = ["--out", str(out), "--cache", str(cache), "--device", "cuda" if on_gpu else "cpu"]
-    threads = {"OMP_NUM_THREADS": str(max(1, int(resources.cpus_per_trial)))}
+    where += ["--threads", str(max(1, int(resources.cpus_per_trial)))]
     command = [sys.executable, "-m", *run, "-m", "lnt_core.trial", str(config), *where]
     with tempfile.TemporaryFile("w+") as said:
-        training = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=said, text=True, env=own_environment() | threads
-        )
+        training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
         lines = _followed(training)
         if training.wait() != 0:
             said.seek(0)

@@ -1,5 +1,6 @@
 """AdaLoRA: low-rank updates whose ranks are allocated by importance while training."""
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,10 +10,14 @@ from lnt_core.strategies.base import Strategy, StrategyConfig, register
 from lnt_core.strategies.peft_model import Targets, target_names, wrap
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor, nn
 
     from lnt_core.models.roles import Roles
 
+FACTOR = re.compile(r"\.lora_[ABE]\.default$")
+"""How PEFT names a part of the singular triplets."""
 STATISTICS = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 """Importance of each weight and its moving averages, as PEFT's allocator holds them."""
 
@@ -61,8 +66,6 @@ class AdaLora(Strategy[AdaLoraConfig]):
     Config: ClassVar[type[StrategyConfig]] = AdaLoraConfig
     label: ClassVar[str] = "AdaLoRA"
     source: ClassVar[str] = "Zhang et al., AdaLoRA, arXiv:2303.10512"
-    allows_sharding: ClassVar[bool] = False
-    """It zeroes weights between steps, which the workers' own shards of them would undo."""
 
     @override
     def apply(self, model: "nn.Module", roles: "Roles", options: AdaLoraConfig) -> "nn.Module":
@@ -112,6 +115,11 @@ class AdaLora(Strategy[AdaLoraConfig]):
     @override
     def after_step(self, model: "nn.Module", step: int) -> None:
         model.base_model.update_and_allocate(step)  # type: ignore[operator,union-attr]
+
+    @override
+    def used_between_steps(self, model: "nn.Module") -> "Sequence[nn.Parameter]":
+        """All singular triplets: what PEFT's allocator weighs, and the values that it zeroes."""
+        return [p for name, p in model.named_parameters() if FACTOR.search(name)]
 
     @override
     def state(self, model: "nn.Module") -> dict[str, Any]:

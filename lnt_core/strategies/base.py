@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import override
@@ -40,8 +40,6 @@ class Strategy(ABC, Generic[Options]):
     """Works with gradient checkpointing."""
     merges: ClassVar[bool] = True
     """What it trained can become weights of the base's own architecture, with the same output."""
-    allows_sharding: ClassVar[bool] = True
-    """Works with `train.deepspeed`."""
 
     @abstractmethod
     def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":
@@ -68,6 +66,14 @@ class Strategy(ABC, Generic[Options]):
 
     def after_step(self, model: "nn.Module", step: int) -> None:
         """Called after each optimiser step, from 1 on, while the gradients are still there."""
+
+    def used_between_steps(self, model: "nn.Module") -> "Sequence[nn.Parameter]":
+        """Trained parameters that :meth:`penalty` and :meth:`after_step` read or change.
+
+        DeepSpeed keeps parameters and gradients in parts: these are put together for the two, and
+        only what was done to these is kept.
+        """
+        return ()
 
     def state(self, model: "nn.Module") -> dict[str, Any]:
         """What a checkpoint must hold besides trained tensors; tensors and plain values."""

@@ -45,11 +45,19 @@ class Engine(ABC):
 
     @abstractmethod
     def gradient(self, parameter: nn.Parameter) -> Tensor | None:
-        """The gradient of the whole batch, before clipping."""
+        """The gradient of the whole batch's loss, without the penalty's, before clipping."""
 
     @abstractmethod
-    def update(self) -> float:
-        """Clip and step, the schedule too; returns the gradient's norm before clipping."""
+    def penalty(self) -> float | None:
+        """After the micro-batches: add the strategy's penalty's gradient; its value, if any."""
+
+    @abstractmethod
+    def update(self, step: int) -> float:
+        """Clip and step, the schedule too, and let the strategy act after this ``step``.
+
+        Returns:
+            The gradient's norm before clipping, the penalty's included.
+        """
 
     @abstractmethod
     def clear(self) -> None:
@@ -111,10 +119,19 @@ class PlainEngine(Engine):
         return parameter.grad
 
     @override
-    def update(self) -> float:
+    def penalty(self) -> float | None:
+        penalty = self.state.strategy.penalty(self.state.model)
+        if penalty is None:
+            return None
+        self.backward(penalty)
+        return penalty.item()
+
+    @override
+    def update(self, step: int) -> float:
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_grad_norm)
         self.state.optimizer.step()
         self.state.schedule.step()
+        self.state.strategy.after_step(self.state.model, step)
         return float(norm)
 
     @override

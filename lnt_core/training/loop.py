@@ -180,7 +180,6 @@ def optimizer_step(
 ) -> Step:
     """One step over the batch, of which this worker computes its share."""
     num_answer_tokens = sum(label != IGNORE for sample in chosen for label in sample.labels[1:])
-    strategy, model = engine.state.strategy, engine.state.model
     total = 0.0
     for samples in engine.share(chosen):
         loss = answer_loss(
@@ -194,14 +193,11 @@ def optimizer_step(
     total = engine.summed(total)
     if hooks.after_backward is not None:
         hooks.after_backward(step, engine.gradient)
-    penalty = strategy.penalty(model)
-    if penalty is not None:
-        engine.backward(penalty)
-    norm = engine.update()
-    strategy.after_step(model, step)
+    penalty = engine.penalty()
+    norm = engine.update(step)
     engine.clear()
     rate = float(engine.state.schedule.get_last_lr()[0])
-    return Step(total, rate, norm, None if penalty is None else penalty.item())
+    return Step(total, rate, norm, penalty)
 
 
 def answer_loss(

@@ -69,13 +69,27 @@ def _known_to_libraries(deepspeed: Deepspeed, dtype: torch.dtype) -> Iterator[No
         del known
 
 
-def whole(parameters: Sequence[nn.Parameter]) -> AbstractContextManager[None]:
-    """Within it, parameters that ZeRO-3 keeps in parts stand whole on every worker, to be read."""
-    parts = [p for p in parameters if in_parts(p)]
-    if not parts:
+def whole(
+    parameters: Sequence[nn.Parameter], *, changed: bool = False
+) -> AbstractContextManager[None]:
+    """Within it, parameters that ZeRO-3 keeps in parts stand whole on every worker.
+
+    To be read, and those that are whole already stay so: autograd may want them again. With
+    ``changed`` each worker's part is at the end that of the first's parameters.
+    """
+    apart = [p for p in parameters if in_parts(p) and (changed or not _is_available(p))]
+    if not apart:
         return contextlib.nullcontext()
-    gathered: AbstractContextManager[None] = deepspeed_quietly().zero.GatheredParameters(parts)
+    gathered: AbstractContextManager[None] = deepspeed_quietly().zero.GatheredParameters(
+        apart, modifier_rank=0 if changed else None
+    )
     return gathered
+
+
+def _is_available(parameter: Any) -> bool:
+    from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
+
+    return bool(parameter.ds_status == ZeroParamStatus.AVAILABLE)
 
 
 def make_whole(module: nn.Module) -> None:

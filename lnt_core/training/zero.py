@@ -25,9 +25,12 @@ from lnt_core.training.engine import Engine, micro_batches, schedule
 from lnt_core.training.optimizer import adamw, set_checkpointing
 from lnt_core.training.sharded import deepspeed_quietly, shards
 from lnt_core.training.zero_config import offloads_optimizer, zero_section
+from lnt_core.training.zero_strategy import BetweenSteps
 
 COMPLETE = "complete.pt"
 """Names the last checkpoint that every worker has written."""
+STRATEGY = "strategy.pt"
+"""The strategy's state, which is the same in all of them."""
 
 
 class ZeroEngine(Engine):
@@ -73,6 +76,7 @@ class ZeroEngine(Engine):
         )
         self.state = TrainingState(model, strategy, optimizer, made)
         self._config = config
+        self._between = BetweenSteps(strategy, model)
         self._micro_done = 0
 
     @property
@@ -90,8 +94,12 @@ class ZeroEngine(Engine):
     @override
     def backward(self, loss: Tensor) -> None:
         self._micro_done += 1
-        self._engine.set_gradient_accumulation_boundary(self._micro_done == self._num_micro)
-        self._engine.backward(loss * num_workers(), scale_wrt_gas=False)
+        last = self._micro_done == self._num_micro
+        self._engine.set_gradient_accumulation_boundary(last)
+        loss = loss * num_workers()
+        if last:  # every worker adds the same, so that the average is the penalty's own
+            loss = self._between.with_penalty(loss)
+        self._engine.backward(loss, scale_wrt_gas=False)
 
     @override
     def summed(self, value: float) -> float:
@@ -104,14 +112,22 @@ class ZeroEngine(Engine):
         from deepspeed.utils import safe_get_full_grad
 
         gradient: Tensor | None = safe_get_full_grad(parameter)
-        return gradient
+        return None if gradient is None else self._between.without_penalty(parameter, gradient)
 
     @override
-    def update(self) -> float:
+    def penalty(self) -> float | None:
+        """The last backward had it."""
+        return self._between.penalty
+
+    @override
+    def update(self, step: int) -> float:
+        self._between.keep_gradients()
         self._engine.step()
         self.state.schedule.step()
         self._micro_done = 0
-        return float(self._engine.get_global_grad_norm())
+        norm = float(self._engine.get_global_grad_norm())
+        self._between.after_step(step, clip=min(1.0, self._config.max_grad_norm / (norm + 1e-6)))
+        return norm
 
     @override
     def clear(self) -> None:
@@ -130,6 +146,8 @@ class ZeroEngine(Engine):
             "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
         }
         save_atomically(own, folder / tag / f"worker-{rank()}.pt")
+        if is_first():
+            save_atomically(self.state.strategy.state(self.state.model), folder / tag / STRATEGY)
         wait_for_all()
         if is_first():
             complete = {"step": step, "workers": num_workers(), "monitor": monitor}
@@ -157,6 +175,10 @@ class ZeroEngine(Engine):
         made.load_state_dict(own["schedule"])
         for group, rate in zip(optimizer.param_groups, made.get_last_lr(), strict=True):
             group["lr"] = rate
+        kept = torch.load(
+            folder / tag / STRATEGY, map_location=self._engine.device, weights_only=True
+        )
+        self.state.strategy.load_state(self.state.model, kept)
         torch.set_rng_state(own["rng"])
         if own["cuda_rng"] is not None:
             torch.cuda.set_rng_state(own["cuda_rng"])

@@ -145,6 +145,22 @@ class TestStrategy:
         for parameter_name, parameter in base.model.named_parameters():
             assert torch.equal(parameter, shared[parameter_name]), parameter_name
 
+    def test_names_what_it_uses_between_steps(self, name, base) -> None:
+        """All else of a model that DeepSpeed holds in parts is not there then."""
+        model, strategy = applied(base, name)
+        used = strategy.used_between_steps(model)
+        acts = any(
+            getattr(type(strategy), hook) is not getattr(Strategy, hook)
+            for hook in ("penalty", "after_step")
+        )
+        assert bool(used) == acts
+        assert all(parameter.requires_grad for parameter in used)
+        penalty = strategy.penalty(model)
+        if penalty is not None:
+            penalty.backward()
+        touched = {n for n, p in model.named_parameters() if p.grad is not None}
+        assert touched <= {n for n, p in model.named_parameters() if any(p is u for u in used)}
+
     def test_saved_weights_give_the_same_logits(self, name, base, scenes, tmp_path) -> None:
         (model, strategy), inputs = applied(base, name), batch(base, scenes)
         step(model, strategy, inputs)

@@ -75,13 +75,6 @@ CASES: dict[str, tuple[dict, list[str]]] = {
             "with `train.deepspeed`"
         ],
     ),
-    "a strategy that DeepSpeed would undo": (
-        {"train": {"deepspeed": "zero1"}, "search.strategy": ["adalora", "full"]},
-        [
-            "`strategy` 'adalora' does not work with DeepSpeed, which `train.deepspeed` asks for: "
-            "it changes weights between steps; run it in one worker, without"
-        ],
-    ),
     "a misspelt strategy": (
         {"search.strategy": ["layer_norm"]},
         [

@@ -15,7 +15,7 @@ from lnt_core.data.batches import FeatureStore
 from lnt_core.evaluation.captioning import CaptioningTask
 from lnt_core.models.build import load_base
 from lnt_core.seeding import seed_everything
-from lnt_core.strategies import STRATEGIES
+from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.strategies.weights import load_connector, load_weights
 from lnt_core.training.zero import slice_of
 from tests.conftest import model_config
@@ -31,15 +31,24 @@ TRAIN = {
 }
 STAGES = ("zero1", "zero2", "zero3")
 OFFLOAD = {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}
-NAMES = [name for name, strategy in STRATEGIES.items() if strategy.allows_sharding]
+NAMES = list(STRATEGIES)
 REL = 1e-5
 """Workers sum the same gradients in another order, in float32: 6e-8 of a sum. AdamW's division by
 the root of a small second moment lets it grow over 20 steps; 1e-7 was seen. A worker that sees
 the wrong samples, or a wrong divisor, errs by 1e-3 in the first step."""
 
-OFFLOAD_REL = 2e-2
-"""On the CPU the step is DeepSpeed's own, with other rounding. An adapter's first gradients are
-rounding alone, and Adam makes whole steps of them: 5e-3 was seen there, 1e-5 elsewhere."""
+OFFLOAD_NORM_REL = {"adapter_parallel": 2e-2}
+"""Of norms, where the step is DeepSpeed's own on the CPU, with other rounding: 5e-3 was seen for
+this one, at most 5e-6 for the eleven others. In step 5 one token stands at the kink of one unit's
+ReLU, and rounding decides: the gradients of that unit differ by 1e-4, of all others in its layer by
+1e-8, and it grows from there. With SiLU in place of ReLU 4e-6 was seen. Losses keep ``REL``: 5e-6
+was seen for this one, at most 5e-7 for the others."""
+
+OPTIONS = {"adalora": {"init_rank": 11}}
+"""An odd rank: ZeRO-3 pads the parts that two workers have of a tensor of 11 numbers."""
+CLIP = {"adalora": 0.03}
+"""``max_grad_norm``; AdaLoRA's norms are from 0.02 to 0.06 here. So its first steps are not clipped
+and the later ones are, which moves the importance that its ranks follow."""
 
 
 def torchrun(workers: int) -> list[str]:
@@ -80,7 +89,9 @@ def plain(launch) -> dict[str, dict]:
 
 
 def case(name: str, deepspeed=None, *, train=None, **more) -> dict:
-    return {"strategy": name, "train": TRAIN | {"deepspeed": deepspeed} | (train or {})} | more
+    own = {"deepspeed": deepspeed, "max_grad_norm": CLIP.get(name, 1.0)}
+    options = OPTIONS.get(name, {})
+    return {"strategy": name, "options": options, "train": TRAIN | own | (train or {})} | more
 
 
 @pytest.mark.slow
@@ -88,16 +99,34 @@ def case(name: str, deepspeed=None, *, train=None, **more) -> dict:
 @pytest.mark.parametrize("stage", [*STAGES, "offload"])
 def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
     deepspeed = OFFLOAD if stage == "offload" else stage
-    seen = launch([case(name, deepspeed) for name in NAMES], workers=2)
-    for name, sharded in zip(NAMES, seen, strict=True):
-        rel = OFFLOAD_REL if stage == "offload" else REL
-        assert sharded["losses"] == pytest.approx(plain[name]["losses"], rel=rel), name
-        assert sharded["norms"] == pytest.approx(plain[name]["norms"], rel=10 * rel), name
+    trials = launch([case(name, deepspeed) for name in NAMES], workers=2)
+    for name, sharded in zip(NAMES, trials, strict=True):
+        wide = OFFLOAD_NORM_REL if stage == "offload" else {}
+        for seen in ("losses", "penalties"):
+            assert sharded[seen] == pytest.approx(plain[name][seen], rel=REL), (name, seen)
+        for seen in ("norms", "gradients"):
+            expected = pytest.approx(plain[name][seen], rel=wide.get(name, 10 * REL))
+            assert sharded[seen] == expected, (name, seen)
+        assert sharded["ranks"] == plain[name]["ranks"]
         assert len(set(sharded["losses"])) == STEPS
         for held in sharded["bytes"]:
             assert held["frozen_gradients"] == 0
             # Two moments in float32 of half of what trains, padded to equal parts; nothing frozen.
             assert held["optimizer"] == pytest.approx(held["trainable"], abs=512)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_adaloras_ranks_fall_within_these_steps_some_of_them_clipped(plain) -> None:
+    """Else the comparison would say nothing of its allocator."""
+    strategy = get_strategy("adalora").Config(**OPTIONS["adalora"])
+    seen = plain["adalora"]
+    layers = len(seen["ranks"][-1])
+    kept = [None if ranks is None else sum(map(sum, ranks.values())) for ranks in seen["ranks"]]
+    assert kept[:2] == [None, None]
+    assert strategy.init_rank * layers > kept[2] > kept[5] > kept[-1]
+    assert kept[-1] == strategy.target_rank * layers
+    assert min(seen["norms"]) < CLIP["adalora"] < max(seen["norms"])
 
 
 @pytest.mark.slow
@@ -145,7 +174,8 @@ def test_the_global_batch_is_exact_whatever_the_number_of_workers(
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
-    chosen = [(stage, name) for stage in STAGES for name in ("layernorm", "lora", "full")]
+    names = ("layernorm", "lora", "full", "adalora")
+    chosen = [(stage, name) for stage in STAGES for name in names]
     whole = launch([case(name, stage) for stage, name in chosen], workers=2)
     kept = [{"checkpoint": str(tmp_path / f"{s}-{n}" / "checkpoint.pt")} for s, n in chosen]
     cut = [case(n, s, stop_at=8, **k) for (s, n), k in zip(chosen, kept, strict=True)]
@@ -153,7 +183,8 @@ def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
     rest = launch([case(n, s, **k) for (s, n), k in zip(chosen, kept, strict=True)], workers=2)
     for uncut, start, end in zip(whole, first, rest, strict=True):
         assert len(start["losses"]) == 7
-        assert end["losses"] == uncut["losses"][7:]
+        for seen in ("losses", "norms", "ranks"):
+            assert end[seen] == uncut[seen][7:]
     (stage, name), here = chosen[0], kept[0]
     said = launch([case(name, stage, **here)], workers=3, fails=True)
     assert "was written by 2 workers, and this trial has 3" in said
@@ -161,7 +192,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("name", ["layernorm", "full"])
+@pytest.mark.parametrize("name", ["layernorm", "full", "adalora"])
 def test_weights_are_those_of_one_process_and_caption_the_same(
     name, trial_config, tmp_path
 ) -> None:
@@ -180,17 +211,24 @@ def test_weights_are_those_of_one_process_and_caption_the_same(
         assert json.loads(done.stdout.splitlines()[-1])["status"] == "finished"
     plain, sharded = outs[None], outs["zero3"]
     captions = (plain / "captions_select.jsonl").read_text()
-    saved = "adapter_model.safetensors" if name == "layernorm" else "delta.safetensors"
+    saved = "delta.safetensors" if name == "full" else "adapter_model.safetensors"
     expected = load_file(plain / "weights" / saved)
     for out in (outs["zero2"], sharded):
         assert (out / "captions_select.jsonl").read_text() == captions
         assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in plain.iterdir())
+        assert ranks(out) == ranks(plain)
         seen = load_file(out / "weights" / saved)
         assert seen.keys() == expected.keys()
         for key, tensor in expected.items():
             assert seen[key].numpy() == pytest.approx(tensor.numpy(), abs=1e-5)
     told = [json.loads(line)["caption"] for line in captions.splitlines()]
     assert_captions(config, sharded, told)
+
+
+def ranks(out: Path) -> dict | None:
+    """Which of AdaLoRA's triplets are left, by layer."""
+    config = out / "weights" / "adapter_config.json"
+    return json.loads(config.read_text()).get("rank_pattern") if config.exists() else None
 
 
 def assert_captions(config: TrialConfig, out: Path, expected: list[str]) -> None:
@@ -226,8 +264,3 @@ def test_shares_cover_the_batch_once() -> None:
 def test_what_deepspeed_cannot_be_is_refused(value, said) -> None:
     with pytest.raises(ValueError, match=said):
         TuneConfig(deepspeed=value)
-
-
-def test_a_strategy_that_cannot_be_sharded_is_refused(trial_config) -> None:
-    with pytest.raises(ValueError, match="'adalora' does not work with DeepSpeed"):
-        trial_config(strategy={"name": "adalora"}, train=TRAIN | {"deepspeed": "zero1"})

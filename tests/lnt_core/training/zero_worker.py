@@ -5,6 +5,7 @@ what rank 0 saw as JSON. Without torchrun it is the one worker to compare with.
 """
 
 import contextlib
+import copy
 import json
 import sys
 from pathlib import Path
@@ -43,18 +44,22 @@ def run(asked: dict, case: dict) -> dict:
     torch.manual_seed(0)
     model = base.trial_copy()
     with open_to_strategies(model, train_config.deepspeed):
-        model = strategy.apply(model, base.roles, strategy.Config())
+        model = strategy.apply(model, base.roles, strategy.Config(**case["options"]))
     own_trainable(model)
-    losses, norms, engines = [], [], []
+    losses, penalties, norms, gradients, ranks, engines = [], [], [], [], [], []
 
     def watch(step: int, gradient) -> None:
         engines[:] = [gradient.__self__]
+        trained = [p for p in model.parameters() if p.requires_grad]
+        gradients.append(sum(gradient(p).square().sum().item() for p in trained) ** 0.5)
 
     def report(step: int, metrics: dict[str, float]) -> None:
         if step == case.get("stop_at"):
             raise StoppedError
         losses.append(metrics["train/loss"])
+        penalties.append(metrics.get("train/penalty", 0.0))
         norms.append(metrics["train/grad_norm"])
+        ranks.append(copy.deepcopy(strategy.state(model).get("rank_pattern")))
 
     with contextlib.suppress(StoppedError):
         train(
@@ -69,7 +74,14 @@ def run(asked: dict, case: dict) -> dict:
             hooks=Hooks(report, after_backward=watch),
             checkpoint=Path(case["checkpoint"]) if "checkpoint" in case else None,
         )
-    return {"losses": losses, "norms": norms, "bytes": gather(held_bytes(model, engines[0]))}
+    return {
+        "losses": losses,
+        "penalties": penalties,
+        "norms": norms,
+        "gradients": gradients,
+        "ranks": ranks,
+        "bytes": gather(held_bytes(model, engines[0])),
+    }
 
 
 def held_bytes(model, engine) -> dict[str, int]:

@@ -6,6 +6,7 @@ also ``torchrun --nproc-per-node N -m lnt_core.trial ...``, N workers for the on
 """
 
 import json
+import logging
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -14,7 +15,8 @@ from pathlib import Path
 from torch import nn
 
 from lnt_core.accounting.measured import MemoryMeter
-from lnt_core.accounting.trial_costs import cost_metrics, predict_trial
+from lnt_core.accounting.micro_batch import settle
+from lnt_core.accounting.trial_costs import TrialSteps, cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
@@ -46,7 +48,14 @@ class TrialResult:
     """``select/cider`` and what else was measured at the end, by the names of MLflow."""
 
 
-def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker) -> TrialResult:
+def run_trial(
+    config: TrialConfig,
+    *,
+    out: Path,
+    report: Report,
+    worker: Worker,
+    memory_gib: float | None = None,
+) -> TrialResult:
     """Run one trial from its config, or go on from the checkpoint in ``out``.
 
     Where several workers run it, each calls this; the first reports and writes.
@@ -56,6 +65,8 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         out: The trial's own folder, which all workers see: checkpoint, captions and weights.
         report: Called with the step and its metrics, each step once and in order.
         worker: Keeps the base model and data between trials.
+        memory_gib: All that this process may take of its GPU or host; bounds the micro batch that
+            is found for `auto`. Left out: what is free.
 
     Raises:
         LntError: This trial cannot be run; says why.
@@ -71,7 +82,9 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     model = strategy.apply(prepared.base.trial_copy(), prepared.base.roles, config.strategy)
     own_trainable(model)
     gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
-    prediction = predict_trial(model, strategy, prepared, config, worker)
+    steps = TrialSteps(model, strategy, config.strategy, prepared, worker.predictions)
+    config = settle(config, steps, out, report=report, memory_gib=memory_gib)
+    prediction = predict_trial(steps, config.train)
     if stage_of(config.train.deepspeed) == 3:
         worker.release_base()
     prepare_s = time.perf_counter() - started
@@ -103,6 +116,7 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         metrics |= analyse(model, prepared, out, bf16=bf16, gradients=gradients)
     metrics |= {
         "train/final_loss": trained.final_loss,
+        "train/micro_batch_size": config.train.micro_batch,
         "time/prepare_s": prepare_s,
         "time/train_s": trained.train_s,
         "time/evaluate_s": time.perf_counter() - started,
@@ -178,7 +192,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("trial-out"))
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "lnt")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--memory-gib", type=float, help="GiB a process may take; bounds micro_batch_size: auto"
+    )
     args = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lnt_core").setLevel(logging.INFO)
     config = TrialConfig.model_validate(yaml.safe_load(args.config.read_text()))
     device = own_device(args.device)
     if config.train.deepspeed is not None or torchrun():
@@ -187,7 +206,13 @@ def main() -> None:
     def show(step: int, metrics: dict[str, float]) -> None:
         print(step, " ".join(f"{name}={value:.4g}" for name, value in metrics.items()), flush=True)  # noqa: T201
 
-    result = run_trial(config, out=args.out, report=show, worker=Worker(args.cache, device=device))
+    result = run_trial(
+        config,
+        out=args.out,
+        report=show,
+        worker=Worker(args.cache, device=device),
+        memory_gib=args.memory_gib,
+    )
     if is_first():
         print(json.dumps(asdict(result)))  # noqa: T201
     leave()

@@ -112,6 +112,7 @@ def _work(given: dict[str, Any]) -> None:
 
     from lnt_core.distributed import is_first
     from lnt_core.trial import run_trial
+    from sweeps.memory_share import memory_share_gib
     from sweeps.trainable import worker_for
 
     out, resources = given["out"], given["resources"]
@@ -122,6 +123,7 @@ def _work(given: dict[str, Any]) -> None:
         out=out,
         report=events.write if events is not None else _say_nothing,
         worker=worker,
+        memory_gib=memory_share_gib(resources),
     )
     if events is not None:
         events.close()

@@ -33,7 +33,7 @@ def deepspeed(config: TrialConfig) -> dict[str, Any]:
     """
     train = config.train
     return {
-        "train_micro_batch_size_per_gpu": train.micro_batch_size,
+        "train_micro_batch_size_per_gpu": train.micro_batch,
         "gradient_accumulation_steps": _accumulation(config),
         "gradient_clipping": train.max_grad_norm,
         "bf16": {"enabled": train.precision == "bf16"},
@@ -86,7 +86,7 @@ def training_arguments(config: TrialConfig, *, on_gpu: bool) -> dict[str, Any]:
     checkpointing = train.gradient_checkpointing
     return {
         "learning_rate": config.learning_rate,
-        "per_device_train_batch_size": train.micro_batch_size,
+        "per_device_train_batch_size": train.micro_batch,
         "gradient_accumulation_steps": _accumulation(config),
         **length,
         "lr_scheduler_type": "cosine",
@@ -113,4 +113,4 @@ def training_arguments(config: TrialConfig, *, on_gpu: bool) -> dict[str, Any]:
 
 
 def _accumulation(config: TrialConfig) -> int:
-    return config.train.batch_size // config.train.micro_batch_size
+    return config.train.batch_size // config.train.micro_batch

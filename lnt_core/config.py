@@ -1,8 +1,9 @@
 """The typed, frozen config of ONE trial: model, data, strategy, learning rate, training, seed."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
@@ -154,6 +155,24 @@ class ModelConfig(Frozen):
         return self
 
 
+def _number_or_auto(value: Any) -> str:
+    """Which of the two is meant, so that problems are worded for that one alone."""
+    return "auto" if isinstance(value, str) and not value.isdecimal() else "number"
+
+
+def _auto(value: Any) -> Any:
+    if value != "auto":
+        raise PydanticCustomError("auto", "must be `auto` or a whole number from 1 on")
+    return value
+
+
+MicroBatchSize = Annotated[
+    Annotated[int, Field(ge=1), Tag("number")]
+    | Annotated[Literal["auto"], BeforeValidator(_auto), Tag("auto")],
+    Discriminator(_number_or_auto),
+]
+
+
 class TrainConfig(Frozen):
     """AdamW with linear warm-up and cosine to zero, as in the paper."""
 
@@ -163,8 +182,9 @@ class TrainConfig(Frozen):
     """Optimiser steps, in place of `epochs`."""
     batch_size: int = Field(default=128, ge=1)
     """Samples of one optimiser step, over all micro-batches."""
-    micro_batch_size: int = Field(default=16, ge=1)
-    """Samples of one forward and backward pass."""
+    micro_batch_size: MicroBatchSize = 16
+    """Samples of one forward and backward pass. `auto`, for stage 2: each trial takes the largest
+    whose predicted step fits its device (``lnt_core.accounting.micro_batch``)."""
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -180,12 +200,23 @@ class TrainConfig(Frozen):
     def _consistent(self) -> Self:
         if self.epochs is not None and self.max_steps is not None:
             raise ValueError("give `epochs` or `max_steps`, not both")
-        if self.batch_size % self.micro_batch_size:
+        if self.micro_batch_size != "auto" and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"`batch_size` ({self.batch_size}) must be a multiple of "
                 f"`micro_batch_size` ({self.micro_batch_size})"
             )
         return self
+
+    @property
+    def micro_batch(self) -> int:
+        """`micro_batch_size` where it is a number, as in all that trains.
+
+        Raises:
+            ValueError: It is still `auto`; a trial puts a number there before it trains.
+        """
+        if self.micro_batch_size == "auto":
+            raise ValueError("`micro_batch_size` is still 'auto': no number was found for it yet")
+        return self.micro_batch_size
 
 
 class TuneConfig(TrainConfig):
@@ -209,6 +240,15 @@ class AlignConfig(TrainConfig):
     learning_rate: float = Field(default=2e-3, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     """Its own, so that trials with other seeds still share one stage 1."""
+
+    @field_validator("micro_batch_size")
+    @classmethod
+    def _one_for_all_trials(cls, value: MicroBatchSize) -> MicroBatchSize:
+        if value == "auto":
+            raise PydanticCustomError(
+                "auto", "must be a whole number: `auto` is for stage 2 (`train`) alone"
+            )
+        return value
 
 
 class StartedFrom(Frozen):
@@ -241,6 +281,11 @@ class TrialConfig(Frozen):
     def seed_of_training(self) -> int:
         """`train_seed`, or `seed` where it is left out."""
         return self.seed if self.train_seed is None else self.train_seed
+
+    def with_micro_batch(self, size: int) -> Self:
+        """The same with another micro batch; ``size`` divides the batch."""
+        train = self.train.model_copy(update={"micro_batch_size": size})
+        return self.model_copy(update={"train": train})
 
     @model_validator(mode="after")
     def _strategy_allows(self) -> Self:

@@ -6,6 +6,7 @@ also ``torchrun --nproc-per-node N -m lnt_core.trial ...``, N workers for the on
 """
 
 import json
+import logging
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -15,19 +16,20 @@ import torch
 from torch import nn
 
 from lnt_core.accounting.measured import MemoryMeter
-from lnt_core.accounting.trial_costs import cost_metrics, predict_trial
+from lnt_core.accounting.micro_batch import settle
+from lnt_core.accounting.trial_costs import TrialSteps, cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
 from lnt_core.distributed import is_first, join, leave, own_device, rank, torchrun
 from lnt_core.errors import TrialError
-from lnt_core.models.vlm import own_trainable
 from lnt_core.seeding import seed_everything
 from lnt_core.strategies import get_strategy
+from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.strategies.weights import save_connector, save_weights
 from lnt_core.training.engine import engine_for
 from lnt_core.training.loop import Hooks, Report, train
-from lnt_core.training.sharded import is_sharded, open_to_strategies, shards
+from lnt_core.training.sharded import is_sharded, shards
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -46,7 +48,14 @@ class TrialResult:
     """``select/cider`` and what else was measured at the end, by the names of MLflow."""
 
 
-def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker) -> TrialResult:
+def run_trial(
+    config: TrialConfig,
+    *,
+    out: Path,
+    report: Report,
+    worker: Worker,
+    memory_gib: float | None = None,
+) -> TrialResult:
     """Run one trial from its config, or go on from the checkpoint in ``out``.
 
     Where several workers run it, each calls this; the first reports and writes.
@@ -56,6 +65,8 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         out: The trial's own folder, which all workers see: checkpoint, captions and weights.
         report: Called with the step and its metrics, each step once and in order.
         worker: Keeps the base model and data between trials.
+        memory_gib: All that this process may take of its GPU or host; bounds the micro batch that
+            is found for `auto`. Left out: what is free.
 
     Raises:
         LntError: This trial cannot be run; says why.
@@ -68,12 +79,11 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
     seed_everything(config.seed_of_training)
     strategy = get_strategy(config.strategy.name)
     meter = MemoryMeter.start()
-    model = prepared.base.trial_copy()
-    with open_to_strategies(model, config.train.deepspeed):
-        model = strategy.apply(model, prepared.base.roles, config.strategy)
-    own_trainable(model)
+    model = tuned_copy(prepared.base, strategy, config.strategy, config.train.deepspeed)
     gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
-    prediction = predict_trial(model, strategy, prepared, config, worker)
+    steps = TrialSteps(model, strategy, config.strategy, prepared, worker.predictions)
+    config = settle(config, steps, out, report=report, memory_gib=memory_gib)
+    prediction = predict_trial(steps, config.train)
     if is_sharded(model):
         worker.release_base()
     prepare_s = time.perf_counter() - started
@@ -105,6 +115,7 @@ def run_trial(config: TrialConfig, *, out: Path, report: Report, worker: Worker)
         metrics |= analyse(model, prepared, out, bf16=bf16, gradients=gradients)
     metrics |= {
         "train/final_loss": trained.final_loss,
+        "train/micro_batch_size": config.train.micro_batch,
         "time/prepare_s": prepare_s,
         "time/train_s": trained.train_s,
         "time/evaluate_s": time.perf_counter() - started,
@@ -181,9 +192,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "lnt")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--threads", type=int, help="of each worker; left out, torch's own choice")
+    parser.add_argument(
+        "--memory-gib", type=float, help="GiB a process may take; bounds micro_batch_size: auto"
+    )
     args = parser.parse_args()
     if args.threads is not None:
         torch.set_num_threads(args.threads)
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("lnt_core").setLevel(logging.INFO)
     config = TrialConfig.model_validate(yaml.safe_load(args.config.read_text()))
     device = own_device(args.device)
     if config.train.deepspeed is not None or torchrun():
@@ -192,7 +208,13 @@ def main() -> None:
     def show(step: int, metrics: dict[str, float]) -> None:
         print(step, " ".join(f"{name}={value:.4g}" for name, value in metrics.items()), flush=True)  # noqa: T201
 
-    result = run_trial(config, out=args.out, report=show, worker=Worker(args.cache, device=device))
+    result = run_trial(
+        config,
+        out=args.out,
+        report=show,
+        worker=Worker(args.cache, device=device),
+        memory_gib=args.memory_gib,
+    )
     if is_first():
         print(json.dumps(asdict(result)))  # noqa: T201
     leave()

@@ -2,29 +2,27 @@
 
 import copy
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lnt_core.accounting.fit import sharded, what_would_fit
-from lnt_core.accounting.generation import predict_generation_gib
-from lnt_core.accounting.lengths import TOKENS_PER_WORD, Lengths, estimated_lengths
+from lnt_core.accounting.lengths import Lengths, estimated_lengths
+from lnt_core.accounting.micro_batch import MicroBatch, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
-from lnt_core.accounting.predicted import StepCost, StepShape, feature_channels, predict_step
-from lnt_core.config import DataConfig, SelectConfig, TrainConfig
+from lnt_core.accounting.predicted import StepCost
+from lnt_core.config import TrainConfig
 from lnt_core.data.batches import num_steps
 from lnt_core.errors import ConfigError
 from lnt_core.models.build import build_on_meta
-from lnt_core.models.roles import Roles, find_roles
+from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from lnt_core.training.zero_config import stage_of
 from sweeps.config import SweepConfig
+from sweeps.tuned import Tuned
 
 if TYPE_CHECKING:
     from torch import nn
-
-WORDS_OF_EXAMPLE = 12
-"""Of the answer of a text-only example: a caption's."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +32,14 @@ class Cost:
     trainable_parameters: int
     trainable_share: float
     trainable_by_role: dict[str, int]
+    micro_batch_size: int | None
+    """Given, or found for the stated GPU memory. None if it is found on the device: the numbers
+    are of one sample then."""
     step: StepCost
     """Memory of one optimiser step as configured, at the longest conversations."""
     alone: StepCost
-    """The same in one process; each worker of a trial that has several takes ``step``."""
+    """The same in one process, for `auto` at micro batch 1; each worker of a trial that has several
+    takes ``step``."""
     evaluation_gib: float
     """Weights and what captioning adds to them."""
     activations_gib: dict[str, float | None]
@@ -47,7 +49,7 @@ class Cost:
     gpu_hours: float | None
     """Of training, at the stated share of the stated peak."""
     too_big: str
-    """If it does not fit the stated GPU memory, what would; else empty."""
+    """If it does not fit the stated GPU memory, what would; or that it hardly does; else empty."""
 
     @property
     def memory_gib(self) -> float:
@@ -106,17 +108,23 @@ class Costs:
             ConfigError: The model lacks what the strategy tunes.
         """
         tuned = self._tuned(sweep, strategy)
-        train = sweep.train
+        is_auto, found = sweep.train.micro_batch_size == "auto", None
+        if is_auto:
+            found = _found(sweep, strategy, tuned, lengths)
+            size = {"micro_batch_size": found.size if found else 1}
+            tuned = replace(tuned, train=tuned.train.model_copy(update=size))
+        train = tuned.train
         whole = tuned.predict(checkpointing=False, lengths=lengths)
         checkpointed = None
         if tuned.method.allows_checkpointing:
             checkpointed = tuned.predict(checkpointing=True, lengths=lengths)
         step = checkpointed if checkpointed and train.gradient_checkpointing else whole
         alone = step
-        if sweep.resources.may_use_deepspeed(strategy.name):
-            workers = sweep.resources.workers_of(strategy.name)
-            step = sharded(step, stage=stage_of(train.deepspeed), num_gpus=workers)
-        flops_per_token = whole.flops / (train.micro_batch_size * lengths.longest)
+        if is_auto:
+            on = train.gradient_checkpointing
+            alone = tuned.predict(checkpointing=on, lengths=lengths, micro_batch_size=1)
+        step = _shared(step, sweep, strategy)
+        flops_per_token = whole.flops / (train.micro_batch * lengths.longest)
         flops = flops_per_token * lengths.mean * _num_processed(train, lengths)
         count = count_parameters(tuned.model)
         evaluation_gib = step.weights_gib + tuned.generation_gib(sweep.trial_data)
@@ -124,6 +132,7 @@ class Costs:
             trainable_parameters=count.trainable,
             trainable_share=count.share,
             trainable_by_role=count_by_role(tuned.model, self._roles),
+            micro_batch_size=None if is_auto and found is None else train.micro_batch,
             step=step,
             alone=alone,
             evaluation_gib=evaluation_gib,
@@ -133,10 +142,12 @@ class Costs:
             },
             train_pflop=flops / 1e15,
             gpu_hours=_gpu_hours(sweep, flops),
-            too_big=_too_big(sweep, tuned, step, lengths) or _too_long(sweep, evaluation_gib),
+            too_big=_too_big(sweep, tuned, step, lengths)
+            or _too_long(sweep, evaluation_gib)
+            or ("" if found is None or found.fits else f"micro_batch_size {found}"),
         )
 
-    def _tuned(self, sweep: SweepConfig, strategy: StrategyConfig) -> "_Tuned":
+    def _tuned(self, sweep: SweepConfig, strategy: StrategyConfig) -> Tuned:
         import torch
 
         model = copy.deepcopy(self._skeleton)
@@ -145,62 +156,13 @@ class Costs:
         tuned, method = self._apply(model, strategy)
         own_trainable(tuned)
         on_gpu = sweep.resources.gpus_per_trial > 0
-        return _Tuned(tuned, method, self._roles, sweep.train, self._image_tokens, on_gpu)
+        return Tuned(tuned, method, self._roles, sweep.train, self._image_tokens, on_gpu)
 
     def _apply(self, model: "nn.Module", strategy: StrategyConfig) -> tuple["nn.Module", Strategy]:  # type: ignore[type-arg]
         method = get_strategy(strategy.name)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return method.apply(model, self._roles, strategy), method
-
-
-@dataclass(frozen=True)
-class _Tuned:
-    """A skeleton to which a strategy was applied."""
-
-    model: "nn.Module"
-    method: Strategy  # type: ignore[type-arg]
-    roles: Roles
-    train: TrainConfig
-    image_tokens: int
-    on_gpu: bool
-
-    def predict(
-        self, *, checkpointing: bool, lengths: Lengths, micro_batch_size: int | None = None
-    ) -> StepCost:
-        micro = micro_batch_size or self.train.micro_batch_size
-        changes = {"gradient_checkpointing": checkpointing, "micro_batch_size": micro}
-        shape = StepShape(
-            batch=micro,
-            tokens=lengths.longest,
-            image_tokens=self.image_tokens,
-            feature_channels=feature_channels(self.model, self.roles),
-            answer_tokens=lengths.longest_answer,
-        )
-        train = self.train.model_copy(update=changes)
-        return predict_step(self.model, self.method, self.roles, train, shape, on_gpu=self.on_gpu)
-
-    def generation_gib(self, data: DataConfig) -> float:
-        """Of captioning; drawn scenes are captioned as `scenes_data` says."""
-        select = data.select or SelectConfig(
-            task="scenes", annotations="", images="", max_new_tokens=24, batch_size=200
-        )
-        words = len(select.prompt.split()) * (1 + select.text_examples)
-        answers = WORDS_OF_EXAMPLE * select.text_examples
-        shape = StepShape(
-            batch=select.batch_size,
-            tokens=self.image_tokens + round(TOKENS_PER_WORD * (words + answers)),
-            image_tokens=self.image_tokens,
-            feature_channels=feature_channels(self.model, self.roles),
-            answer_tokens=0,
-        )
-        return predict_generation_gib(
-            self.model,
-            self.roles,
-            shape,
-            max_new_tokens=select.max_new_tokens,
-            bf16=self.train.precision == "bf16",
-        )
 
 
 def _num_processed(train: TrainConfig, lengths: Lengths) -> int:
@@ -216,8 +178,33 @@ def _num_processed(train: TrainConfig, lengths: Lengths) -> int:
 
 def _memory_gib(sweep: SweepConfig) -> float | None:
     """Of the GPU, as far as it is one trial's: trials that share a GPU share its memory."""
-    memory, gpus = sweep.resources.gpu_memory_gib, sweep.resources.gpus_per_trial
-    return None if memory is None else memory * (gpus if 0 < gpus < 1 else 1)
+    memory = sweep.resources.gpu_memory_gib
+    return None if memory is None else memory * sweep.resources.gpu_share
+
+
+def _shared(step: StepCost, sweep: SweepConfig, strategy: StrategyConfig) -> StepCost:
+    """What each worker takes of a step."""
+    if not sweep.resources.may_use_deepspeed(strategy.name):
+        return step
+    workers = sweep.resources.workers_of(strategy.name)
+    return sharded(step, stage=stage_of(sweep.train.deepspeed), num_gpus=workers)
+
+
+def _found(
+    sweep: SweepConfig, strategy: StrategyConfig, tuned: Tuned, lengths: Lengths
+) -> MicroBatch | None:
+    """The micro batch that `auto` is on a GPU of the stated memory; None without one."""
+    train, room_gib = sweep.train, _memory_gib(sweep)
+    if room_gib is None or not sweep.resources.gpus_per_trial:
+        return None
+
+    def predict(size: int) -> StepCost:
+        on = train.gradient_checkpointing
+        step = tuned.predict(checkpointing=on, lengths=lengths, micro_batch_size=size)
+        return _shared(step, sweep, strategy)
+
+    workers = sweep.resources.workers_of(strategy.name)
+    return choose(predict, train, room_gib=room_gib, workers=workers)
 
 
 def _too_long(sweep: SweepConfig, evaluation_gib: float) -> str:
@@ -230,7 +217,7 @@ def _too_long(sweep: SweepConfig, evaluation_gib: float) -> str:
     )
 
 
-def _too_big(sweep: SweepConfig, tuned: _Tuned, step: StepCost, lengths: Lengths) -> str:
+def _too_big(sweep: SweepConfig, tuned: Tuned, step: StepCost, lengths: Lengths) -> str:
     memory_gib = _memory_gib(sweep)
     if memory_gib is None or step.peak_gib <= memory_gib:
         return ""
@@ -239,7 +226,7 @@ def _too_big(sweep: SweepConfig, tuned: _Tuned, step: StepCost, lengths: Lengths
         lambda micro: tuned.predict(
             checkpointing=checkpointing, lengths=lengths, micro_batch_size=micro
         ),
-        sweep.train,
+        tuned.train,
         memory_gib=memory_gib,
     )
     return f"{step.peak_gib:.1f} GiB do not fit {memory_gib:g} GiB; {fit}"

@@ -4,6 +4,7 @@ The first worker writes the trial's events, as a trial of one process does; the 
 waits and passes on what stands there.
 """
 
+import functools
 import shutil
 import threading
 import time
@@ -155,14 +156,22 @@ def _train(given: dict[str, Any]) -> dict[str, Any]:
     """Of each worker."""
     from lnt_core.distributed import is_first
     from lnt_core.trial import run_trial
+    from sweeps.memory_share import memory_share_gib
 
-    config, out, worker = given["config"], given["out"], _own_worker(given)
+    config, out, resources = given["config"], given["out"], given["resources"]
+    run = functools.partial(
+        run_trial,
+        config,
+        out=out,
+        worker=_own_worker(given),
+        memory_gib=memory_share_gib(resources),
+    )
     if not is_first():
-        return asdict(run_trial(config, out=out, report=_say_nothing, worker=worker))
+        return asdict(run(report=_say_nothing))
     events = EventLog(out / EVENTS)
     try:
         with SystemMetrics(events, given["sample_every_s"]):
-            return asdict(run_trial(config, out=out, report=events.write, worker=worker))
+            return asdict(run(report=events.write))
     finally:
         events.close()
 

@@ -34,7 +34,8 @@ TRACKED = "tracked.json"
 KILLS = "killed_for_memory"
 """How often Ray's memory monitor killed the trial."""
 RAN = "ran.yaml"
-"""Beside it, if the trial ran with another micro batch than it asks for: what ran."""
+"""Beside it, if the trial ran with another micro batch than it asks for, or asked for `auto`: what
+ran."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def write_launch_files(
 
     Where they cannot share the batch evenly, as these trainers must, for one.
     """
-    if config.train.batch_size % (config.train.micro_batch_size * num_workers):
+    if config.train.batch_size % (config.train.micro_batch * num_workers):
         num_workers = 1
     for name, content in (
         (DEEPSPEED, deepspeed(config, num_workers=num_workers)),
@@ -43,7 +43,7 @@ def deepspeed(config: TrialConfig, *, num_workers: int = 1) -> dict[str, Any]:
     train = config.train
     usual = {"stage": ZERO_STAGE, "overlap_comm": True, "contiguous_gradients": True}
     return {
-        "train_micro_batch_size_per_gpu": train.micro_batch_size,
+        "train_micro_batch_size_per_gpu": train.micro_batch,
         "gradient_accumulation_steps": _accumulation(config, num_workers),
         "gradient_clipping": train.max_grad_norm,
         "bf16": {"enabled": train.precision == "bf16"},
@@ -95,7 +95,7 @@ def training_arguments(
     checkpointing = train.gradient_checkpointing
     return {
         "learning_rate": config.learning_rate,
-        "per_device_train_batch_size": train.micro_batch_size,
+        "per_device_train_batch_size": train.micro_batch,
         "gradient_accumulation_steps": _accumulation(config, num_workers),
         **length,
         "lr_scheduler_type": "cosine",
@@ -122,4 +122,4 @@ def training_arguments(
 
 
 def _accumulation(config: TrialConfig, num_workers: int) -> int:
-    return config.train.batch_size // (config.train.micro_batch_size * num_workers)
+    return config.train.batch_size // (config.train.micro_batch * num_workers)

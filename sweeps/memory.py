@@ -23,7 +23,11 @@ HOST_MESSAGES = ("not enough memory: you tried to allocate", "can't allocate mem
 
 
 def run_in_memory(
-    config: TrialConfig, run: Callable[[TrialConfig], Done], *, num_kills: int = 0
+    config: TrialConfig,
+    run: Callable[[TrialConfig], Done],
+    *,
+    num_kills: int = 0,
+    begun: Callable[[TrialConfig], TrialConfig] = lambda config: config,
 ) -> tuple[Done, TrialConfig, str]:
     """Run a trial; out of memory, once more with half the micro batch and twice the accumulation.
 
@@ -34,6 +38,7 @@ def run_in_memory(
         config: The trial.
         run: Runs it.
         num_kills: So often its process was killed for memory already.
+        begun: Gives the config with the micro batch that was found for `auto`, once it was.
 
     Returns:
         What ``run`` gave, the config that it ran with, and what to tell of it; empty if nothing.
@@ -41,20 +46,24 @@ def run_in_memory(
     Raises:
         TrialError: It was killed for memory, and there is nothing more to halve.
     """
-    smaller = halved(config)
-    if num_kills > 1 or (num_kills and smaller is None):
+    first = begun(config)
+    to_find = first.train.micro_batch_size == "auto"  # if killed, then before it was found
+    if num_kills > 1 or (num_kills and not to_find and halved(first) is None):
         raise TrialError(TOO_LITTLE_MEMORY)
-    if not num_kills:
+    if not num_kills or to_find:
         try:
-            return run(config), config, ""
+            done = run(config)
+            return done, begun(config), ""
         except Exception as error:
-            if smaller is None or not is_out_of_memory(error):
+            first = begun(config)
+            if halved(first) is None or not is_out_of_memory(error):
                 raise
         _free()
+    smaller = halved(first)
     assert smaller is not None
     note = (
-        f"out of memory at micro_batch_size {config.train.micro_batch_size}; "
-        f"run again with {smaller.train.micro_batch_size}"
+        f"out of memory at micro_batch_size {first.train.micro_batch}; "
+        f"run again with {smaller.train.micro_batch}"
     )
     return run(smaller), smaller, note
 
@@ -70,12 +79,15 @@ def num_kills(folder: Path) -> int:
 
 
 def halved(config: TrialConfig) -> TrialConfig | None:
-    """With half the micro batch and the same batch; None if that cannot be."""
-    half = config.train.micro_batch_size // 2
-    if half == 0 or config.train.batch_size % half:
+    """With half the micro batch, or the next smaller one that divides the batch.
+
+    None if there is none, or if the micro batch is still to be found.
+    """
+    if config.train.micro_batch_size == "auto":
         return None
-    train = config.train.model_copy(update={"micro_batch_size": half})
-    return config.model_copy(update={"train": train})
+    half = config.train.micro_batch // 2
+    smaller = [size for size in range(1, half + 1) if config.train.batch_size % size == 0]
+    return config.with_micro_batch(smaller[-1]) if smaller else None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

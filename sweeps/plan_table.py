@@ -30,6 +30,7 @@ def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
         _total(sweep, planned),
         *_may_grow(sweep),
         *_assumed(sweep),
+        *_found_on_the_device(planned),
         *(spans.lines(sweep) if (spans := makespans(sweep, planned)) else ()),
         *(f"(!) {line}" for line in too_big(planned)),
     ]:
@@ -63,7 +64,8 @@ def _trials(planned: list[PlannedTrial]) -> Table:
 
 def _strategies(planned: list[PlannedTrial]) -> Table:
     memory = ("weights", "gradients", "optimiser", "activations")
-    table = _table(("one trial, GiB",), (*memory, "checkpointed", "whole", "captioning", "PFLOP"))
+    right = ("micro batch", *memory, "checkpointed", "whole", "captioning", "PFLOP")
+    table = _table(("one trial, GiB",), right)
     for trial in planned:
         cost, step = trial.cost, trial.cost.step
         sizes = (
@@ -73,6 +75,7 @@ def _strategies(planned: list[PlannedTrial]) -> Table:
         )
         table.add_row(
             f"{trial.strategy} {trial.options}".strip(),
+            str(cost.micro_batch_size or "auto"),
             *("-" if size is None else f"{size:.3g}" for size in sizes),
             f"{cost.train_pflop:.3g}",
         )
@@ -124,6 +127,15 @@ def _assumed(sweep: SweepConfig) -> list[str]:
     return lines
 
 
+def _found_on_the_device(planned: list[PlannedTrial]) -> list[str]:
+    if all(trial.cost.micro_batch_size is not None for trial in planned):
+        return []
+    return [
+        "train.micro_batch_size: auto is found by each trial on its device; the memory printed is "
+        "that of micro batch 1. With resources.gpu_memory_gib it is found here, for trials on GPUs."
+    ]
+
+
 def too_big(planned: list[PlannedTrial]) -> list[str]:
     """A line for each strategy that does not fit the stated GPU memory, and what would."""
     lines = [
@@ -149,6 +161,7 @@ def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]
                 "trainable_parameters": trial.cost.trainable_parameters,
                 "trainable_share": trial.cost.trainable_share,
                 "trainable_by_role": trial.cost.trainable_by_role,
+                "micro_batch_size": trial.cost.micro_batch_size,
                 "memory_gib": trial.cost.memory_gib,
                 "evaluation_gib": trial.cost.evaluation_gib,
                 "memory": asdict(trial.cost.step),

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from lnt_core.errors import ConfigError, nearest
 
 MERGE = "tag:yaml.org,2002:merge"
+MEMBERS = {"bool", "paper", "list", "range", "number", "auto"}
+"""Types and tags of union members, which stand in pydantic's paths and in no file."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -118,7 +120,7 @@ def _path(loc: Iterable[int | str], model: type[BaseModel]) -> str:
 def _is_union_member(part: int | str) -> bool:
     """Pydantic adds the tried member to the path of a union: a class's name, a type's or a tag."""
     text = str(part)
-    return text[:1].isupper() or "[" in text or text in {"bool", "paper", "list", "range"}
+    return text[:1].isupper() or "[" in text or text in MEMBERS
 
 
 def _keys_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> set[str]:

@@ -30,7 +30,8 @@ class ResourcesConfig(Frozen):
     scaling_efficiency: float = Field(default=0.9, gt=0, le=1)
     """Speed of N GPUs on one trial, as a share of N times that of one; an assumption."""
     gpu_memory_gib: float | None = Field(default=None, gt=0)
-    """Of one GPU. Where it is given, `lnt plan` says which trials do not fit."""
+    """Of one GPU. Where it is given, `lnt plan` says which trials do not fit, and
+    `train.micro_batch_size: auto` stays within it."""
     gpu_peak_tflops: float | None = Field(default=None, gt=0)
     """Dense peak of one GPU at `train.precision`, as its data sheet says: an A100 does 156 in
     TF32 and 312 in bf16. Where it is given, `lnt plan` predicts GPU-hours."""
@@ -51,6 +52,11 @@ class ResourcesConfig(Frozen):
                     "such"
                 )
         return value
+
+    @property
+    def gpu_share(self) -> float:
+        """Of each GPU's memory that is one trial's: trials that share a GPU share its memory."""
+        return self.gpus_per_trial if 0 < self.gpus_per_trial < 1 else 1.0
 
     @property
     def most_workers(self) -> int:

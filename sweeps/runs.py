@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lnt_core.accounting.micro_batch import kept_choice
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
 from sweeps.dashboard import NOTE
@@ -115,6 +116,8 @@ class TrialRuns:
             self._client.log_text(state.run_id, result.error, "error.txt")
         tags = {"lnt.retried": result.note, "lnt.node": result.node, "lnt.status": result.status}
         tags["lnt.stopped_by"] = result.stopped_by
+        found = kept_choice(trial.config, folder)
+        tags["lnt.micro_batch"] = "" if found is None else str(found)
         self.set_tags(state.run_id, {key: value for key, value in tags.items() if value})
         self._client.set_terminated(state.run_id, RUN_STATUS.get(result.status, "FAILED"))
         self._closed(trial.trial_id)

@@ -143,8 +143,10 @@ def _ask_budget(budget: Any, name: str, strategy: str) -> str:
 
 def _run(config: TrialConfig, name: str, context: Context) -> Result:
     """Run a trial; whatever goes wrong inside it becomes its result, and the sweep goes on."""
+    from lnt_core.accounting.micro_batch import as_begun
     from lnt_core.trial import TrialResult, run_trial
     from sweeps.distributed import run_distributed
+    from sweeps.memory_share import memory_share_gib
 
     out = context.execution.trial(name)
     out.mkdir(parents=True, exist_ok=True)
@@ -167,12 +169,15 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
                 sample_every_s=every_s,
             )
         worker = worker_for(resources, context.cache)
-        return run_trial(chosen, out=out, report=progress, worker=worker)
+        memory_gib = memory_share_gib(resources)
+        return run_trial(chosen, out=out, report=progress, worker=worker, memory_gib=memory_gib)
 
     try:
         with SystemMetrics(events, every_s if here else 0.0):
-            done, ran, note = run_in_memory(config, run, num_kills=num_kills(out))
-        if note:
+            done, ran, note = run_in_memory(
+                config, run, num_kills=num_kills(out), begun=lambda given: as_begun(given, out)
+            )
+        if ran != config:
             _write_config(ran, out / RAN)
         against_peak = utilisation(done.metrics, resources, num_workers=num_workers)
         if against_peak:

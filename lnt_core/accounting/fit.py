@@ -1,6 +1,6 @@
 """Does a step fit the GPU, and if not, what would?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from lnt_core.accounting.predicted import StepCost
@@ -43,25 +43,46 @@ def what_would_fit(
         Rajbhandari et al., ZeRO, arXiv:1910.02054: stage 1 shards the optimiser's state over the
         GPUs, stage 2 the gradients too, stage 3 the weights too.
     """
-    least = predict(1)
-    if least.peak_gib <= memory_gib:
-        sizes = [m for m in range(2, train.micro_batch_size) if train.batch_size % m == 0]
-        low, high = -1, len(sizes)  # the peak rises with the micro batch
-        best = least
-        while high - low > 1:
-            middle = (low + high) // 2
-            cost = predict(sizes[middle])
-            if cost.peak_gib <= memory_gib:
-                low, best = middle, cost
-            else:
-                high = middle
-        return Fit(micro_batch_size=1 if low < 0 else sizes[low], peak_gib=best.peak_gib)
+    sizes = [m for m in range(1, train.micro_batch) if train.batch_size % m == 0]
+    size, cost = largest_that_fits(predict, sizes or [1], memory_gib=memory_gib)
+    if cost.peak_gib <= memory_gib:
+        return Fit(micro_batch_size=size, peak_gib=cost.peak_gib)
     for num_gpus in NUM_GPUS:
         for stage in ZERO_STAGES:
-            peak = sharded_gib(least, stage=stage, num_gpus=num_gpus)
+            peak = sharded_gib(cost, stage=stage, num_gpus=num_gpus)
             if peak <= memory_gib:
                 return Fit(1, stage, num_gpus, peak)
     return Fit()
+
+
+def largest_that_fits(
+    predict: Callable[[int], StepCost], sizes: Sequence[int], *, memory_gib: float
+) -> tuple[int, StepCost]:
+    """The largest micro batch that fits, with its cost; if none does, the smallest.
+
+    The peak rises with the micro batch, but at the last it may fall: a batch that is not split has
+    no gradients waiting while the forward pass runs. So that one is asked for first.
+
+    Args:
+        predict: The cost at a micro batch.
+        sizes: Rising, at least one.
+        memory_gib: What may be filled.
+    """
+    low, high = 0, len(sizes) - 1
+    last = predict(sizes[high])
+    if last.peak_gib <= memory_gib or high == 0:
+        return sizes[high], last
+    best = predict(sizes[low])
+    if best.peak_gib > memory_gib:
+        return sizes[low], best
+    while high - low > 1:
+        middle = (low + high) // 2
+        cost = predict(sizes[middle])
+        if cost.peak_gib <= memory_gib:
+            low, best = middle, cost
+        else:
+            high = middle
+    return sizes[low], best
 
 
 def sharded_gib(cost: StepCost, *, stage: int, num_gpus: int) -> float:

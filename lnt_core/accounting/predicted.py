@@ -104,7 +104,7 @@ def predict_step(
             optimizer.step()  # it keeps its state from its first step on
             gradients = trainable
             state = ledger.live_bytes - weights - gradients
-            if train.batch_size == train.micro_batch_size:
+            if train.batch_size == train.micro_batch:
                 optimizer.zero_grad(set_to_none=True)
             ledger.peak_bytes, ledger.flops = ledger.live_bytes, 0
             _forward_backward(twin, strategy, roles, shape, bf16=train.precision == "bf16")

@@ -1,21 +1,22 @@
 """What one trial took, beside what was predicted for it: the metrics of MLflow."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import nn
 
 from lnt_core.accounting.fit import sharded
 from lnt_core.accounting.ledger import GIB
-from lnt_core.accounting.lengths import encoded_lengths
+from lnt_core.accounting.lengths import Lengths, encoded_lengths
 from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost, StepShape, feature_channels, predict_step
-from lnt_core.config import TrialConfig, TuneConfig
+from lnt_core.config import TuneConfig
 from lnt_core.distributed import num_workers
-from lnt_core.strategies import Strategy
+from lnt_core.strategies import Strategy, StrategyConfig
 from lnt_core.training.loop import Trained
 from lnt_core.training.zero_config import stage_of
-from lnt_core.worker import Prepared, Worker
+from lnt_core.worker import Prepared
 
 
 @dataclass(frozen=True)
@@ -28,49 +29,60 @@ class Prediction:
     """Forward and backward, without recomputation."""
 
 
-def predict_trial(
-    model: nn.Module,
-    strategy: Strategy,  # type: ignore[type-arg]
-    prepared: Prepared,
-    config: TrialConfig,
-    worker: Worker,
-) -> Prediction:
-    """Predict once per strategy and training config; trials at other rates are given the same."""
-    key = f"{config.strategy.model_dump_json()} {config.train.model_dump_json()}"
-    if key not in worker.predictions:
-        worker.predictions[key] = _predict(model, strategy, prepared, config.train)
-    prediction: Prediction = worker.predictions[key]
-    return prediction
+@dataclass(frozen=True)
+class TrialSteps:
+    """Predicts steps of a trial's model, at the longest conversations.
 
+    A step is predicted once per strategy and training config; trials at other rates on the same
+    worker are given the same.
+    """
 
-def _predict(
-    model: nn.Module,
-    strategy: Strategy,  # type: ignore[type-arg]
-    prepared: Prepared,
-    train: TuneConfig,
-) -> Prediction:
-    base, lengths = prepared.base, encoded_lengths(prepared.samples)
-    shape = StepShape(
-        batch=train.micro_batch_size,
-        tokens=lengths.longest,
-        image_tokens=base.conversations.num_image_tokens,
-        feature_channels=feature_channels(model, base.roles),
-        answer_tokens=lengths.longest_answer,
-    )
-    tower = sum(p.numel() * p.element_size() for p in base.tower.parameters())
+    model: nn.Module
+    strategy: Strategy  # type: ignore[type-arg]
+    options: StrategyConfig
+    prepared: Prepared
+    known: dict[str, StepCost]
+    """Of the worker: what was predicted before."""
 
-    def step(*, checkpointing: bool) -> StepCost:
-        changed = train.model_copy(update={"gradient_checkpointing": checkpointing})
-        on_gpu = base.device.type == "cuda"
-        cost = predict_step(
-            model, strategy, base.roles, changed, shape, on_gpu=on_gpu, tower_gib=tower / GIB
+    @cached_property
+    def lengths(self) -> Lengths:
+        """Of the tune data."""
+        return encoded_lengths(self.prepared.samples)
+
+    def of(self, train: TuneConfig) -> StepCost:
+        """Of each worker; ``train`` has a number for its micro batch."""
+        key = f"{self.options.model_dump_json()} {train.model_dump_json()}"
+        if key not in self.known:
+            self.known[key] = self._predict(train)
+        return sharded(self.known[key], stage=stage_of(train.deepspeed), num_gpus=num_workers())
+
+    def _predict(self, train: TuneConfig) -> StepCost:
+        base = self.prepared.base
+        shape = StepShape(
+            batch=train.micro_batch,
+            tokens=self.lengths.longest,
+            image_tokens=base.conversations.num_image_tokens,
+            feature_channels=feature_channels(self.model, base.roles),
+            answer_tokens=self.lengths.longest_answer,
         )
-        return sharded(cost, stage=stage_of(train.deepspeed), num_gpus=num_workers())
+        tower = sum(p.numel() * p.element_size() for p in base.tower.parameters())
+        return predict_step(
+            self.model,
+            self.strategy,
+            base.roles,
+            train,
+            shape,
+            on_gpu=base.device.type == "cuda",
+            tower_gib=tower / GIB,
+        )
 
-    whole = step(checkpointing=False)
+
+def predict_trial(steps: TrialSteps, train: TuneConfig) -> Prediction:
+    """Of a trial as it will be trained."""
+    whole = steps.of(train.model_copy(update={"gradient_checkpointing": False}))
     return Prediction(
-        step=step(checkpointing=True) if train.gradient_checkpointing else whole,
-        flops_per_token=whole.flops / (shape.batch * shape.tokens),
+        step=steps.of(train) if train.gradient_checkpointing else whole,
+        flops_per_token=whole.flops / (train.micro_batch * steps.lengths.longest),
     )
 
 

@@ -9,12 +9,13 @@ from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
 from lnt_core.distributed import gather, is_first, num_workers
 from lnt_core.errors import TrialError
-from lnt_core.models.vlm import VisionLanguageModel, own_trainable
+from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import cpu_threads
 from lnt_core.strategies import get_strategy
+from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.training.checkpoints import save_atomically
 from lnt_core.training.loop import Hooks, train
-from lnt_core.training.sharded import open_to_strategies, whole
+from lnt_core.training.sharded import whole
 from lnt_core.training.zero_config import Deepspeed, stage_of
 
 Weights = dict[str, torch.Tensor]
@@ -72,10 +73,7 @@ def _train(
     store: FeatureStore,
 ) -> Weights:
     strategy = get_strategy("connector")
-    model = base.trial_copy()
-    with open_to_strategies(model, stage.deepspeed):
-        model = strategy.apply(model, base.roles, strategy.Config())  # type: ignore[call-arg]
-    own_trainable(model)
+    model = tuned_copy(base, strategy, strategy.Config(), stage.deepspeed)  # type: ignore[call-arg]
     encode = base.conversations.encode
     samples = load_samples(data, seed=config.seed)
     pad_id = base.conversations.tokenizer.pad_token_id

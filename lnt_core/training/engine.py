@@ -104,7 +104,7 @@ class PlainEngine(Engine):
 
     @override
     def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-        return micro_batches(chosen, self._config.micro_batch_size)
+        return micro_batches(chosen, self._config.micro_batch)
 
     @override
     def backward(self, loss: Tensor) -> None:

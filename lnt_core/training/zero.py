@@ -67,7 +67,7 @@ class ZeroEngine(Engine):
         strategy.begin(model, total)
         made = schedule(optimizer, config, total)
         largest_share = math.ceil(config.batch_size / num_workers())
-        self._num_micro = math.ceil(largest_share / config.micro_batch_size)
+        self._num_micro = math.ceil(largest_share / config.micro_batch)
         self._engine, *_ = deepspeed.initialize(
             model=model,
             optimizer=optimizer,
@@ -88,7 +88,7 @@ class ZeroEngine(Engine):
     @override
     def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
         own = slice_of(chosen, rank(), num_workers())
-        parts = micro_batches(own, self._config.micro_batch_size)
+        parts = micro_batches(own, self._config.micro_batch)
         return parts + [chosen[:0]] * (self._num_micro - len(parts))
 
     @override
@@ -200,7 +200,7 @@ def slice_of(samples: Sequence[Encoded], index: int, count: int) -> Sequence[Enc
 def _deepspeed_config(config: TuneConfig, *, num_micro: int) -> dict[str, Any]:
     given = config.deepspeed if isinstance(config.deepspeed, dict) else {}
     own: dict[str, Any] = {
-        "train_micro_batch_size_per_gpu": config.micro_batch_size,
+        "train_micro_batch_size_per_gpu": config.micro_batch,
         "gradient_accumulation_steps": num_micro,
         "gradient_clipping": config.max_grad_norm,
         "zero_allow_untested_optimizer": True,

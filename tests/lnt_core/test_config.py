@@ -6,7 +6,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from lnt_core.config import ModelConfig, SelectConfig, TrainConfig
+from lnt_core.config import AlignConfig, ModelConfig, SelectConfig, TrainConfig, TuneConfig
 
 FILES = {"task": "flickr30k", "annotations": "a.json", "images": "i"}
 
@@ -24,6 +24,31 @@ FILES = {"task": "flickr30k", "annotations": "a.json", "images": "i"}
 def test_training_refuses(values, told) -> None:
     with pytest.raises(ValidationError, match=told):
         TrainConfig.model_validate(values)
+
+
+class TestAMicroBatchThatIsToBeFound:
+    def test_is_a_word_in_the_file_and_no_number_until_it_is_found(self, trial_config) -> None:
+        train = TuneConfig(micro_batch_size="auto")
+        assert train.model_dump(mode="json")["micro_batch_size"] == "auto"
+        with pytest.raises(ValueError, match="still 'auto'"):
+            train.micro_batch  # noqa: B018  reading it is what raises
+        config = trial_config(train=train.model_dump())
+        assert config.with_micro_batch(8).train.micro_batch == 8
+        assert TuneConfig(micro_batch_size="16").micro_batch == 16
+
+    @pytest.mark.parametrize(
+        ("stage", "value", "told"),
+        [
+            (TuneConfig, "atuo", "must be `auto` or a whole number from 1 on"),
+            (TuneConfig, 0, "greater than or equal to 1"),
+            (TuneConfig, None, "valid integer"),
+            (AlignConfig, "auto", r"must be a whole number: `auto` is for stage 2 \(`train`\)"),
+            (AlignConfig, 0, "greater than or equal to 1"),
+        ],
+    )
+    def test_is_called_auto_and_is_of_stage_2(self, stage, value, told) -> None:
+        with pytest.raises(ValidationError, match=told):
+            stage(micro_batch_size=value)
 
 
 @pytest.mark.parametrize(

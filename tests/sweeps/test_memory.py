@@ -10,6 +10,7 @@ import torch
 
 from lnt_core.errors import TrialError
 from sweeps.memory import count_kill, halved, is_out_of_memory, num_kills, run_in_memory
+from tests.conftest import TRAIN
 
 HUNGRY = """
 import json, resource, sys, torch
@@ -69,6 +70,15 @@ def test_a_micro_batch_of_one_cannot_be_halved(trial_config) -> None:
     assert halved(once) is None
 
 
+def test_of_an_odd_micro_batch_the_next_that_divides_the_batch_is_taken(trial_config) -> None:
+    config = trial_config(train=TRAIN | {"batch_size": 15, "micro_batch_size": 15})
+    sizes = []
+    while config is not None:
+        sizes.append(config.train.micro_batch)
+        config = halved(config)
+    assert sizes == [15, 5, 1]
+
+
 def test_what_torch_really_raises_on_a_host_without_memory_is_known() -> None:
     limit = 8 * 2**30
     assert resource.getrlimit(resource.RLIMIT_AS)[1] in (resource.RLIM_INFINITY, limit)
@@ -82,41 +92,88 @@ def test_a_bug_is_no_lack_of_memory() -> None:
     assert is_out_of_memory(MemoryError())
 
 
+@pytest.mark.parametrize(
+    ("micro", "ran_as", "fails_at", "last"),
+    [(2, 1, 4, 5), ("auto", 2, 2, 7)],  # two micro-batches a step, or one: 4 is found
+)
 def test_a_trial_tried_again_ends_with_the_losses_of_one_that_had_memory(
-    trial_config, tmp_path, monkeypatch
+    micro, ran_as, fails_at, last, trial_config, tmp_path, monkeypatch
 ) -> None:
     """It goes on from the checkpoint of its first attempt, which ran out in the third step."""
+    from lnt_core.accounting.micro_batch import as_begun
     from lnt_core.training import loop
     from lnt_core.trial import run_trial
     from lnt_core.worker import Worker
 
-    train = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "checkpoint_every_steps": 1}
-    config = trial_config(train=train | {"gradient_checkpointing": False})
+    config = trial_config(train=TRAIN | {"micro_batch_size": micro, "checkpoint_every_steps": 1})
     worker = Worker(tmp_path / "cache")
 
-    def losses(name: str) -> list[float]:
+    def losses(name: str) -> tuple[list[float], int]:
         heard: dict[int, float] = {}
 
         def report(step: int, metrics: dict[str, float]) -> None:
-            heard[step] = metrics.get("train/loss", heard.get(step, 0.0))
+            if "train/loss" in metrics:
+                heard[step] = metrics["train/loss"]
 
-        run_in_memory(
-            config, lambda c: run_trial(c, out=tmp_path / name, report=report, worker=worker)
+        out = tmp_path / name
+        _, ran, _ = run_in_memory(
+            config,
+            lambda c: run_trial(c, out=out, report=report, worker=worker),
+            begun=lambda c: as_begun(c, out),
         )
-        return [heard[step] for step in sorted(heard)]
+        return [heard[step] for step in sorted(heard)], ran.train.micro_batch
 
-    undisturbed = losses("undisturbed")
+    undisturbed, _ = losses("undisturbed")
     calls = iter(range(1000))
     real = loop.answer_loss
 
     def hungry(model, batch, **options):
-        if len(batch.input_ids) > 1 and next(calls) == 4:
+        if len(batch.input_ids) > 1 and next(calls) == fails_at:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(model, batch, **options)
 
     monkeypatch.setattr(loop, "answer_loss", hungry)
-    assert losses("hungry") == pytest.approx(undisturbed, rel=1e-4)
-    assert next(calls) == 5
+    assert losses("hungry") == (pytest.approx(undisturbed, rel=1e-4), ran_as)
+    assert next(calls) == last
+
+
+class TestFoundAutomatically:
+    """The file says `auto`; the trial found 4 when it began."""
+
+    @pytest.fixture
+    def config(self, trial_config):
+        return trial_config(train=TRAIN | {"micro_batch_size": "auto"})
+
+    def begun(self, config):
+        return config.with_micro_batch(4)
+
+    def test_with_memory_enough_it_is_told_what_ran(self, config) -> None:
+        done, ran, note = run_in_memory(config, lambda given: given, begun=self.begun)
+        assert (done, ran, note) == (config, self.begun(config), "")
+
+    def test_out_of_memory_the_found_one_is_halved(self, config) -> None:
+        given = []
+
+        def run(chosen):
+            given.append(chosen.train.micro_batch_size)
+            if given[-1] == "auto":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        _, ran, note = run_in_memory(config, run, begun=self.begun)
+        assert given == ["auto", 2]
+        assert ran == config.with_micro_batch(2)
+        assert note == "out of memory at micro_batch_size 4; run again with 2"
+
+    def test_killed_it_begins_with_half_of_the_found_one(self, config) -> None:
+        run, sizes = fails_above(9, RuntimeError())
+        run_in_memory(config, run, num_kills=1, begun=self.begun)
+        assert sizes == [2]
+
+    def test_killed_before_it_was_found_it_is_found_now(self, config) -> None:
+        done, _, note = run_in_memory(config, lambda given: given, num_kills=1)
+        assert (done, note) == (config, "")
+        with pytest.raises(TrialError, match="memory monitor killed"):
+            run_in_memory(config, lambda given: given, num_kills=2)
 
 
 class TestKilledByTheMemoryMonitor:

@@ -10,6 +10,7 @@ from sweeps.cli import EXIT_DONE, EXIT_REFUSED, main
 from sweeps.config import SweepConfig
 from sweeps.costs import Costs
 from sweeps.plan import plan
+from sweeps.plan_table import print_plan
 from sweeps.space import strategies
 from tests.conftest import VISION
 
@@ -43,6 +44,63 @@ def test_a_trial_that_does_not_fit_is_told_with_what_would(capsys) -> None:
     assert "do not fit 40 GiB" in shared["too_big"]
 
 
+PARTS = ("weights_gib", "gradients_gib", "optimizer_gib", "activations_gib")
+
+
+def test_a_micro_batch_to_be_found_is_that_of_the_stated_gpu(capsys) -> None:
+    (found,) = planned(capsys, "train.micro_batch_size=auto", "resources.gpu_memory_gib=48")
+    size = found["micro_batch_size"]
+    (same,) = planned(capsys, f"train.micro_batch_size={size}", "resources.gpu_memory_gib=48")
+    (twice,) = planned(capsys, f"train.micro_batch_size={2 * size}")
+    changed = {key for key in found if found[key] != same[key]}
+    assert changed == {"id"}  # it is a trial of its own: what is asked for names it
+    peaks = [sum(trial["memory"][part] for part in PARTS) for trial in (found, twice)]
+    assert peaks[0] <= 0.9 * 48 < peaks[1]
+
+
+def test_what_fits_only_without_a_reserve_is_flagged(capsys) -> None:
+    attn_mlp = "search.strategy=[attn_mlp]"
+    (tight,) = planned(capsys, "train.micro_batch_size=auto", attn_mlp)  # the preset's 80 GiB
+    assert 0.9 * 80 < tight["memory_gib"] < 80
+    assert tight["micro_batch_size"] == 1
+    assert tight["too_big"].startswith("micro_batch_size 1, found automatically: ")
+    assert "so it may run out" in tight["too_big"]
+
+
+@pytest.mark.parametrize(
+    ("resources", "size"),
+    [
+        ({}, None),
+        ({"gpu_memory_gib": 80}, None),  # of a GPU that no trial has
+        ({"gpus_per_trial": 1}, None),
+        ({"gpus_per_trial": 1, "gpu_memory_gib": 80}, 16),
+        ({"gpus_per_trial": 0.5, "gpu_memory_gib": 0.06}, 8),
+        ({"gpus_per_trial": 0.25, "gpu_memory_gib": 0.06}, 1),
+    ],
+)
+def test_a_micro_batch_is_found_here_for_a_stated_gpu_or_said_to_be_found_there(
+    resources, size, capsys
+) -> None:
+    content = {
+        "name": "s",
+        "model": {"tiny": True},
+        "search": {"strategy": ["full"], "learning_rate": [1e-3]},
+        "train": {"batch_size": 16, "micro_batch_size": "auto", "max_steps": 10},
+        "resources": resources | {"gpu_peak_tflops": 100},
+    }
+    sweep = SweepConfig.model_validate(content)
+    (trial,) = planned_trials = plan(sweep)
+    assert trial.cost.micro_batch_size == size
+    assert trial.cost.gpu_hours > 0
+    print_plan(sweep, planned_trials)
+    told = "is found by each trial on its device; the memory printed is that of micro batch 1"
+    assert (told in capsys.readouterr().out) == (size is None)
+    if size is None:
+        one = content | {"train": content["train"] | {"micro_batch_size": 1}}
+        (of_one,) = plan(SweepConfig.model_validate(one))
+        assert trial.cost.step == of_one.cost.step
+
+
 def test_the_tables_for_people_show_it(capsys) -> None:
     argv = ["plan", "paper-7b", "--no-files", "--set", "search.strategy=[layernorm]"]
     assert main([*argv, "--set", "resources.gpu_memory_gib=36"]) == EXIT_DONE
@@ -56,8 +114,7 @@ def test_checkpointing_is_told_both_ways(capsys) -> None:
     (trial,) = planned(capsys)
     memory, activations = trial["memory"], trial["activations_gib"]
     assert activations["checkpointed"] == memory["activations_gib"] < activations["whole"]
-    parts = ("weights_gib", "gradients_gib", "optimizer_gib", "activations_gib")
-    assert trial["memory_gib"] == pytest.approx(sum(memory[part] for part in parts))
+    assert trial["memory_gib"] == pytest.approx(sum(memory[part] for part in PARTS))
     assert sum(trial["trainable_by_role"].values()) == trial["trainable_parameters"]
 
 

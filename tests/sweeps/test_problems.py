@@ -75,6 +75,14 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
         FULL + "data: {tune: {annotations: a, images: b}}",
         ["data: missing `select`"],
     ),
+    "a micro batch that is no number": (
+        FULL + "train: {micro_batch_size: atuo}\nalign: {micro_batch_size: auto}",
+        [
+            "align.micro_batch_size is 'auto', but must be a whole number: `auto` is for stage 2 "
+            "(`train`) alone",
+            "train.micro_batch_size is 'atuo', but must be `auto` or a whole number from 1 on",
+        ],
+    ),
     "batches that do not divide": (
         FULL + "train: {batch_size: 10, micro_batch_size: 4}",
         ["train: `batch_size` (10) must be a multiple of `micro_batch_size` (4)"],

@@ -18,10 +18,9 @@ from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
 from lnt_core.distributed import gather, is_first, join, leave
 from lnt_core.models.build import load_base
-from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
+from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.training.loop import Hooks, train
-from lnt_core.training.sharded import open_to_strategies
 
 
 class StoppedError(Exception):
@@ -42,10 +41,8 @@ def run(asked: dict, case: dict) -> dict:
     samples = [base.conversations.encode(s) for s in load_samples(data.tune, seed=0)]
     strategy = get_strategy(case["strategy"])
     torch.manual_seed(0)
-    model = base.trial_copy()
-    with open_to_strategies(model, train_config.deepspeed):
-        model = strategy.apply(model, base.roles, strategy.Config(**case["options"]))
-    own_trainable(model)
+    options = strategy.Config(**case["options"])
+    model = tuned_copy(base, strategy, options, train_config.deepspeed)
     losses, penalties, norms, gradients, ranks, engines = [], [], [], [], [], []
 
     def watch(step: int, gradient) -> None:

@@ -1,0 +1,43 @@
+"""How much of a GPU's or a node's memory a trial's process may take; asked for where it runs."""
+
+from lnt_core.accounting.ledger import GIB
+from sweeps.resources import ResourcesConfig
+from sweeps.room import num_places, worker_room
+
+
+def memory_share_gib(resources: ResourcesConfig) -> float | None:
+    """Of this process, GiB; None where nobody says how much there is.
+
+    Of a GPU its share of the GPU, of which there is no more than `gpu_memory_gib` where that is
+    stated. Of a node what Ray counts as its memory, divided by the processes that it holds at once:
+    unlike what is free just now, this is the same for every trial of a sweep.
+    """
+    if resources.gpus_per_trial:
+        import torch
+
+        total = torch.cuda.mem_get_info()[1] / GIB
+        return min(total, resources.gpu_memory_gib or total) * resources.gpu_share
+    import ray
+
+    if not ray.is_initialized():
+        return None
+    here = ray.get_runtime_context().get_node_id()
+    node = next(node for node in ray.nodes() if node["NodeID"] == here)
+    memory = node["Resources"].get("memory")
+    return None if memory is None else memory / GIB / processes_at_once(resources, node)
+
+
+def processes_at_once(resources: ResourcesConfig, node: dict[str, object]) -> int:
+    """How many that train a node holds, as far as the sweep lets so many run.
+
+    Example:
+        >>> node = {"Alive": True, "Resources": {"CPU": 8.0}}
+        >>> processes_at_once(ResourcesConfig(cpus_per_trial=2), node)
+        4
+        >>> processes_at_once(ResourcesConfig(max_concurrent_trials=1), node)
+        1
+    """
+    places = max(1, num_places(worker_room(resources), [node]))
+    if resources.max_concurrent_trials is None:
+        return places
+    return min(places, resources.max_concurrent_trials * resources.most_workers)

@@ -1,0 +1,59 @@
+"""A sweep whose trials find their micro batch: what ran is in MLflow, the export and the folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import STAGE, kill
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+NUM_STEPS = 40
+SMALL = {
+    "search": {"strategy": ["layernorm", "full"], "learning_rate": [1e-3]},
+    "train": STAGE | {"max_steps": NUM_STEPS, "micro_batch_size": "auto"},
+}
+
+
+def test_metric_tag_and_export_have_the_number_that_ran(sweep_with, tmp_path) -> None:
+    sweep = sweep_with(**SMALL)
+    sweep.lnt("run", "sweep.yaml")
+    sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
+    client, runs = sweep.runs()
+    for run in runs:
+        if run.data.tags["lnt.kind"] != "trial":
+            continue
+        assert run.data.params["train.micro_batch_size"] == "auto"
+        assert run.data.metrics["train/micro_batch_size"] == 8  # the batch: the model is tiny
+        assert run.data.tags["lnt.micro_batch"].startswith("8, found automatically: a predicted")
+        assert "lnt.retried" not in run.data.tags
+        ran = Path(client.download_artifacts(run.info.run_id, "ran.yaml"))
+        assert yaml.safe_load(ran.read_text())["train"]["micro_batch_size"] == 8
+    out = tmp_path / "out"
+    sweep.lnt("export", "small", "-o", str(out))
+    best = yaml.safe_load((out / "best.yaml").read_text())
+    assert best["trial"]["train"]["micro_batch_size"] == 8
+    deepspeed = json.loads((out / "deepspeed.json").read_text())
+    assert deepspeed["train_micro_batch_size_per_gpu"] == 8
+    assert deepspeed["gradient_accumulation_steps"] == 1
+    printed = sweep.lnt("train", str(out / "best.yaml"), "-o", str(tmp_path / "again"))
+    assert f"CIDEr {best['score']!r} (exported: {best['score']!r})" in printed
+
+
+def test_resumed_after_a_kill_a_trial_goes_on_with_its_number(sweep_with) -> None:
+    search = {"strategy": ["layernorm"], "learning_rate": [1e-3]}
+    train = SMALL["train"] | {"max_steps": 300, "checkpoint_every_steps": 5}
+    sweep = sweep_with(search=search, train=train)
+    driver = sweep.start("run", "sweep.yaml")
+    sweep.wait_until(lambda: bool(sweep.files("checkpoint.pt")))
+    kill(driver)
+    assert not sweep.files("result.json")
+    (path,) = sweep.files("micro_batch.json")
+    found = json.loads(path.read_text())
+    assert found["size"] == 8
+    path.write_text(json.dumps(found | {"size": 2}))  # as if there had been little memory then
+    sweep.lnt("run", "sweep.yaml", "--resume")
+    sweep.assert_tracked_once(num_trials=1, num_steps=300)
+    (ran,) = sweep.files("ran.yaml")
+    assert yaml.safe_load(ran.read_text())["train"]["micro_batch_size"] == 2

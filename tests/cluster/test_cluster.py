@@ -7,6 +7,7 @@ import pytest
 from tests.cluster.conftest import running
 from tests.cluster.raylets import Cluster
 from tests.cluster.sweeps import NUM_TRIALS, SMALL, SubmittedSweep
+from tests.e2e.conftest import STAGE, Sweep
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -21,6 +22,32 @@ def test_a_submitted_sweep_ends_with_the_winners_of_a_local_one(
     assert len(sweep.files("result.json")) == NUM_TRIALS
     assert set(sweep.nodes()) == {"127.0.0.3", "127.0.0.4"}
     sweep.assert_whole(database)
+
+
+def test_a_trial_of_two_nodes_scores_as_one_of_a_process(
+    three_nodes, tracking, database, cache, tmp_path
+) -> None:
+    """Each node has room for one worker; base, stage 1 and trials lie in parts on the two."""
+    changes = {
+        "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3]},
+        "align": {"max_steps": 11, **STAGE},  # nobody has trained this stage 1 yet
+    }
+    resources = {"workers_per_trial": 2, "cpus_per_trial": 1}
+    train = SMALL["train"] | {"deepspeed": "zero3"}
+    sweep = SubmittedSweep(
+        tmp_path / "parts",
+        three_nodes,
+        tracking,
+        cache,
+        resources=resources,
+        train=train,
+        **changes,
+    )
+    assert three_nodes.wait_for_job(sweep.submit(), timeout_s=600).startswith("SUCCEEDED")
+    sweep.assert_whole(database)
+    one = Sweep(tmp_path / "one", cache, **SMALL | changes)
+    one.lnt("run", "sweep.yaml")
+    assert sweep.scores() == one.scores()
 
 
 def test_sweeps_at_once_do_not_mix(three_nodes, tracking, database, cache, local, tmp_path) -> None:

@@ -77,7 +77,7 @@ def run_distributed(
 def prepare_base_distributed(
     config: TrialConfig, cache: Path, out: Path, *, resources: ResourcesConfig, num_workers: int
 ) -> dict[str, float]:
-    """As :func:`sweeps.trainable.prepare_base`, by workers that each hold a part of the base.
+    """As :func:`sweeps.base.prepare_base`, by workers that each hold a part of the base.
 
     Raises:
         WorkerDiedError: A worker's process is gone.

@@ -9,7 +9,7 @@ from lnt_core.config import AlignConfig
 from lnt_core.data.batches import FeatureStore
 from lnt_core.errors import TrialError
 from lnt_core.models.build import load_base
-from lnt_core.training.align import align
+from lnt_core.training.align import kept_connector, train_connector
 from tests.conftest import TRAIN, model_config
 
 CONFIG = AlignConfig.model_validate(TRAIN | {"learning_rate": 1e-2})
@@ -21,12 +21,17 @@ def fresh(parts, tmp_path):
     return load_base(model_config(parts), cache=tmp_path)
 
 
-def test_it_changes_the_connector_and_nothing_else(fresh, scenes, tmp_path) -> None:
+def test_it_trains_a_connector_and_leaves_the_base_as_it_is(fresh, scenes, tmp_path) -> None:
     before = {name: p.clone() for name, p in fresh.model.named_parameters()}
-    store = FeatureStore(fresh, max_bytes=2**20)
-    align(fresh, scenes.tune, CONFIG, store=store, saved=tmp_path / "a.pt")
-    moved = {n for n, p in fresh.model.named_parameters() if not torch.equal(p, before[n])}
-    assert moved == {f"{fresh.roles.connector}.weight", f"{fresh.roles.connector}.bias"}
+    store, saved = FeatureStore(fresh, max_bytes=2**20), tmp_path / "a.pt"
+    assert kept_connector(saved) is None
+    trained = train_connector(fresh, scenes.tune, CONFIG, store=store, saved=saved)
+    assert all(torch.equal(p, before[n]) for n, p in fresh.model.named_parameters())
+    own = fresh.connector.state_dict()
+    assert trained.keys() == own.keys() == {"weight", "bias"}
+    assert not any(torch.equal(trained[name], own[name]) for name in own)
+    kept = kept_connector(saved)
+    assert all(torch.equal(kept[name], trained[name]) for name in own)
 
 
 def test_one_that_diverges_says_what_to_change(fresh, scenes, tmp_path) -> None:
@@ -34,7 +39,7 @@ def test_one_that_diverges_says_what_to_change(fresh, scenes, tmp_path) -> None:
     torch.nn.init.constant_(connector.weight, math.nan)
     store = FeatureStore(fresh, max_bytes=2**20)
     with pytest.raises(TrialError) as failure:
-        align(fresh, scenes.tune, CONFIG, store=store, saved=tmp_path / "a.pt")
+        train_connector(fresh, scenes.tune, CONFIG, store=store, saved=tmp_path / "a.pt")
     assert str(failure.value) == (
         "stage 1 diverged at step 1 with align.learning_rate 0.01; choose a smaller one"
     )

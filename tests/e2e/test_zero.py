@@ -64,15 +64,20 @@ def assert_node_was_sampled(sweep) -> None:
 
 
 def test_a_winner_of_several_workers_is_trained_again_by_as_many(sweep_with) -> None:
+    """And with the micro batch that was found for it."""
     sweep = sweep_with(
         search={"strategy": ["layernorm"], "learning_rate": [1e-3]},
-        train=TRAIN | {"deepspeed": "zero3", "max_steps": 6},
+        train=TRAIN | {"deepspeed": "zero3", "max_steps": 6, "micro_batch_size": "auto"},
         resources={"workers_per_trial": 2},
     )
     sweep.lnt("run", "sweep.yaml")
     sweep.lnt("export", "small", "-o", "out")
     out = sweep.folder / "out"
-    assert yaml.safe_load((out / "best.yaml").read_text())["resources"]["workers_per_trial"] == 2
+    best = yaml.safe_load((out / "best.yaml").read_text())
+    assert best["resources"]["workers_per_trial"] == 2
+    assert (
+        best["trial"]["train"]["micro_batch_size"] == 4
+    )  # a worker's whole share of 8: it is tiny
     ours = json.loads((out / "deepspeed.json").read_text())
     assert ours["zero_optimization"]["stage"] == 3
     assert ours["gradient_accumulation_steps"] * ours["train_micro_batch_size_per_gpu"] * 2 == 8

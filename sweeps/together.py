@@ -47,7 +47,8 @@ def train_together(best: "BestConfig", out: Path, cache: Path) -> TrialResult:
             said.seek(0)
             last = said.read()[-2000:]
             raise TrialError(f"one of {num_workers} workers failed:\n{last}")
-    return TrialResult(**json.loads(lines[-1]))
+    result = next(line for line in reversed(lines) if line.startswith("{"))  # libraries print too
+    return TrialResult(**json.loads(result))
 
 
 def _followed(training: "subprocess.Popen[str]") -> list[str]:

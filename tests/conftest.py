@@ -1,5 +1,6 @@
 """Shared fixtures: a random two-layer vision-language model and a few drawn images, in seconds."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,10 @@ def trial_config(parts, scenes):
         return TrialConfig.model_validate(content | changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory) -> Path:
+    """Where the tiny model is trained once for all tests of whole sweeps."""
+    given = os.environ.get("LNT_TEST_CACHE")
+    return Path(given) if given else tmp_path_factory.mktemp("cache")

@@ -7,7 +7,7 @@ import pytest
 
 from tests.cluster.raylets import Cluster
 from tests.cluster.sweeps import SMALL
-from tests.e2e.conftest import Sweep, cache  # noqa: F401  a fixture
+from tests.e2e.conftest import Sweep
 from tests.servers import mlflow_server, postgres
 
 
@@ -38,7 +38,7 @@ def three_nodes(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory, cache) -> list[tuple[str, float, str]]:  # noqa: F811
+def local(tmp_path_factory, cache) -> list[tuple[str, float, str]]:
     """The winners of the small sweep, run here and undisturbed."""
     sweep = Sweep(tmp_path_factory.mktemp("local") / "sweep", cache, **SMALL)
     sweep.lnt("run", "sweep.yaml")

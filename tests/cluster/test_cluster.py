@@ -20,6 +20,7 @@ def test_a_submitted_sweep_ends_with_the_winners_of_a_local_one(
     assert three_nodes.wait_for_job(job).startswith("SUCCEEDED")
     assert sweep.scores() == local
     assert len(sweep.files("result.json")) == NUM_TRIALS
+    assert job in three_nodes.lnt("jobs").stdout
     assert set(sweep.nodes()) == {"127.0.0.3", "127.0.0.4"}
     sweep.assert_whole(database)
 

@@ -1,12 +1,10 @@
 """Jobs on a real Ray head behind its token."""
 
-import json
 import time
 import urllib.error
 import urllib.request
 
 import pytest
-import yaml
 
 from cluster.errors import UnknownJobError
 from cluster.jobs import Jobs
@@ -141,27 +139,3 @@ def test_a_driver_with_the_token_runs_there(head, tmp_path, cache) -> None:
     sweep.environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     sweep.lnt("run", "sweep.yaml", "--address", head.gcs)
     assert len(sweep.files("result.json")) == 1
-
-
-def test_a_submitted_sweep_ends_with_the_winners_of_a_local_one(head, tmp_path, cache) -> None:
-    short = {"max_steps": 20, "batch_size": 8, "micro_batch_size": 8}
-    changes = {
-        "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-4]},
-        "train": short | {"gradient_checkpointing": False},
-    }
-    local = Sweep(tmp_path / "local", cache, **changes)
-    local.lnt("run", "sweep.yaml")
-    shared = tmp_path / "shared"
-    tracking = {"uri": f"sqlite:///{shared}/mlflow.db", "storage": str(shared / "runs")}
-    shared.mkdir()
-    (tmp_path / "s.yaml").write_text(yaml.safe_dump(SWEEP | changes | {"tracking": tracking}))
-    submitted = head.lnt("submit", str(tmp_path / "s.yaml"))
-    assert submitted.returncode == 0, submitted.stderr
-    job = submitted.stdout.strip()
-    followed = head.lnt("logs", job, "--follow")
-    assert head.lnt("status", job).stdout.startswith("SUCCEEDED"), followed.stdout
-    uri = tracking["uri"]
-    remote = json.loads(local.lnt("best", "small", "--json", "--tracking-uri", uri))
-    found = [(w["strategy"], w["learning_rate"], repr(w["score"])) for w in remote["winners"]]
-    assert found == local.scores()
-    assert "small" in head.lnt("jobs").stdout

@@ -102,13 +102,6 @@ class Sweep:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory) -> Path:
-    """Where the tiny model is trained once for all of these tests."""
-    given = os.environ.get("LNT_TEST_CACHE")
-    return Path(given) if given else tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="session")
 def finished(tmp_path_factory, cache) -> Sweep:
     """The sweep, run to its end undisturbed."""
     sweep = Sweep(tmp_path_factory.mktemp("finished") / "sweep", cache)

@@ -30,7 +30,7 @@ def test_a_trial_of_two_nodes_scores_as_one_of_a_process(
 ) -> None:
     """Each node has room for one worker; base, stage 1 and trials lie in parts on the two."""
     changes = {
-        "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3]},
+        "search": {"strategy": ["layernorm"], "learning_rate": [2e-3]},
         "align": {"max_steps": 11, **STAGE},  # nobody has trained this stage 1 yet
     }
     resources = {"workers_per_trial": 2, "cpus_per_trial": 1}

@@ -23,7 +23,7 @@ SWEEP = {
     "data": {"scenes": {"num_train": 120, "num_val": 16, "num_test": 16}},
     "align": {"max_steps": 10, **STAGE},
     "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-3, 1e-4]},
-    "train": {"max_steps": 150, "checkpoint_every_steps": 5, **STAGE},
+    "train": {"max_steps": 100, "checkpoint_every_steps": 5, **STAGE},
 }
 
 
@@ -79,7 +79,7 @@ class Sweep:
         """One trial has ended; another has a checkpoint, and its end is seconds away."""
         ended = {path.parent for path in self.files("result.json")}
         running = {path.parent for path in self.files("checkpoint.pt")} - ended
-        young = [p for p in running if len((p / "events.jsonl").read_bytes().splitlines()) < 60]
+        young = [p for p in running if len((p / "events.jsonl").read_bytes().splitlines()) < 50]
         return bool(ended) and bool(young)
 
     def runs(self):

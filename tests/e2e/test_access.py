@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import PASSWORD, USER, mlflow_server
+from tests.servers import USER, mlflow_server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 LNT = str(Path(sys.executable).parent / "lnt")
@@ -61,18 +61,3 @@ def test_a_sweep_with_a_wrong_password_starts_nothing(server, tmp_path, cache) -
     done = lnt("run", "demo", *overrides, user="admin", password="wrong")
     assert done.returncode == 4
     assert not storage.exists()
-
-
-def test_with_the_password_a_sweep_is_tracked_there(server, sweep_with) -> None:
-    from tests.e2e.test_strategies import SHORT
-
-    sweep = sweep_with(
-        search={"strategy": ["layernorm"], "learning_rate": [1e-3]},
-        train=SHORT,
-        tracking={"uri": server, "storage": "lnt_runs"},
-    )
-    given = dict(zip(NAMES, ("admin", PASSWORD), strict=True))
-    sweep.environment |= given
-    sweep.lnt("run", "sweep.yaml")
-    best = sweep.lnt("best", "small", "--tracking-uri", server, "--json")
-    assert '"strategy": "layernorm"' in best

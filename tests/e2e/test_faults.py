@@ -2,36 +2,12 @@
 
 import os
 import signal
-import time
 
 import psutil
 import pytest
 
-from tests.e2e.conftest import kill
-
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-NUM_TRIALS, NUM_STEPS = 6, 150
-
-
-def test_the_same_sweep_gives_the_same_digits(finished, sweep) -> None:
-    sweep.lnt("run", "sweep.yaml")
-    assert sweep.scores() == finished.scores()
-    finished.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
-
-
-def test_a_killed_driver_resumes_where_it_was(finished, sweep) -> None:
-    driver = sweep.start("run", "sweep.yaml")
-    sweep.wait_until(sweep.is_midway)
-    kill(driver)
-    time.sleep(5)  # its Ray goes down
-    done = {path: path.stat().st_mtime_ns for path in sweep.files("result.json")}
-    checkpoints = sweep.files("checkpoint.pt")
-    assert done
-    assert checkpoints
-    sweep.lnt("run", "sweep.yaml", "--resume")
-    assert {path: path.stat().st_mtime_ns for path in done} == done
-    sweep.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
-    assert sweep.scores() == finished.scores()
+NUM_TRIALS, NUM_STEPS = 6, 100
 
 
 def test_a_killed_worker_costs_nothing_but_time(finished, sweep) -> None:
@@ -45,19 +21,6 @@ def test_a_killed_worker_costs_nothing_but_time(finished, sweep) -> None:
     assert workers
     os.kill(workers[0].pid, signal.SIGKILL)
     assert driver.wait(timeout=300) == 0
-    sweep.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
-    assert sweep.scores() == finished.scores()
-
-
-def test_ctrl_c_stops_and_resume_finishes(finished, sweep) -> None:
-    driver = sweep.start("run", "sweep.yaml")
-    sweep.wait_until(sweep.is_midway)
-    os.kill(driver.pid, signal.SIGINT)
-    assert driver.wait(timeout=120) == 130
-    _, runs = sweep.runs()
-    assert {run.info.status for run in runs} <= {"KILLED", "FINISHED"}
-    assert "KILLED" in {run.info.status for run in runs}
-    sweep.lnt("run", "sweep.yaml", "--resume")
     sweep.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
     assert sweep.scores() == finished.scores()
 

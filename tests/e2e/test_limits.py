@@ -134,6 +134,10 @@ class TestCtrlC:
         sweep.wait_until(lambda: all(b"]" in p.read_bytes() for p in sweep.files("events.jsonl")))
         os.kill(driver.pid, signal.SIGINT)
         assert driver.wait(timeout=120) == 130
+        _, runs = sweep.runs()
+        statuses = {run.info.status for run in runs}
+        assert "KILLED" in statuses
+        assert statuses <= {"KILLED", "FINISHED"}
         kept = {path.parent for path in sweep.files("checkpoint.pt")}
         assert len(kept | {path.parent for path in sweep.files("result.json")}) == 2
         sweep.lnt("run", "sweep.yaml", "--resume")

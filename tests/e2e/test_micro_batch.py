@@ -11,7 +11,7 @@ from tests.e2e.conftest import STAGE, kill
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 NUM_STEPS = 40
 SMALL = {
-    "search": {"strategy": ["layernorm", "full"], "learning_rate": [1e-3]},
+    "search": {"strategy": ["layernorm"], "learning_rate": [1e-3]},
     "train": STAGE | {"max_steps": NUM_STEPS, "micro_batch_size": "auto"},
 }
 
@@ -19,7 +19,7 @@ SMALL = {
 def test_metric_tag_and_export_have_the_number_that_ran(sweep_with, tmp_path) -> None:
     sweep = sweep_with(**SMALL)
     sweep.lnt("run", "sweep.yaml")
-    sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
+    sweep.assert_tracked_once(num_trials=1, num_steps=NUM_STEPS)
     client, runs = sweep.runs()
     for run in runs:
         if run.data.tags["lnt.kind"] != "trial":
@@ -42,9 +42,8 @@ def test_metric_tag_and_export_have_the_number_that_ran(sweep_with, tmp_path) ->
 
 
 def test_resumed_after_a_kill_a_trial_goes_on_with_its_number(sweep_with) -> None:
-    search = {"strategy": ["layernorm"], "learning_rate": [1e-3]}
-    train = SMALL["train"] | {"max_steps": 300, "checkpoint_every_steps": 5}
-    sweep = sweep_with(search=search, train=train)
+    train = SMALL["train"] | {"max_steps": 150, "checkpoint_every_steps": 5}
+    sweep = sweep_with(**SMALL | {"train": train})
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(lambda: bool(sweep.files("checkpoint.pt")))
     kill(driver)
@@ -54,6 +53,6 @@ def test_resumed_after_a_kill_a_trial_goes_on_with_its_number(sweep_with) -> Non
     assert found["size"] == 8
     path.write_text(json.dumps(found | {"size": 2}))  # as if there had been little memory then
     sweep.lnt("run", "sweep.yaml", "--resume")
-    sweep.assert_tracked_once(num_trials=1, num_steps=300)
+    sweep.assert_tracked_once(num_trials=1, num_steps=150)
     (ran,) = sweep.files("ran.yaml")
     assert yaml.safe_load(ran.read_text())["train"]["micro_batch_size"] == 2

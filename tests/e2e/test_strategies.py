@@ -47,7 +47,7 @@ def test_each_has_a_winner_with_its_costs_and_its_figures(everyone) -> None:
         assert by_role == metrics["params/trainable"]
 
 
-@pytest.mark.parametrize("strategy", ["adapter_serial", "adalora", "prefix", "prompt"])
+@pytest.mark.parametrize("strategy", ["adapter_serial", "adalora"])
 def test_it_is_exported_and_trains_again_to_the_same_score(strategy, everyone, tmp_path) -> None:
     out = tmp_path / "out"
     everyone.lnt("export", "small", "--strategy", strategy, "-o", str(out))

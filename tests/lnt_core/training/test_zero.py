@@ -37,6 +37,8 @@ REL = 1e-5
 the root of a small second moment lets it grow over 20 steps; 1e-7 was seen. A worker that sees
 the wrong samples, or a wrong divisor, errs by 1e-3 in the first step."""
 
+OFFLOADED = ("layernorm", "lora", "full", "adalora", "adapter_parallel")
+"""Of all twelve the differences are in docs/LOG.md; these have each way to be trained."""
 OFFLOAD_NORM_REL = {"adapter_parallel": 2e-2}
 """Of norms, where the step is DeepSpeed's own on the CPU, with other rounding: 5e-3 was seen for
 this one, at most 5e-6 for the eleven others. In step 5 one token stands at the kink of one unit's
@@ -98,9 +100,9 @@ def case(name: str, deepspeed=None, *, train=None, **more) -> dict:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("stage", [*STAGES, "offload"])
 def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
-    deepspeed = OFFLOAD if stage == "offload" else stage
-    trials = launch([case(name, deepspeed) for name in NAMES], workers=2)
-    for name, sharded in zip(NAMES, trials, strict=True):
+    deepspeed, names = (OFFLOAD, OFFLOADED) if stage == "offload" else (stage, NAMES)
+    trials = launch([case(name, deepspeed) for name in names], workers=2)
+    for name, sharded in zip(names, trials, strict=True):
         wide = OFFLOAD_NORM_REL if stage == "offload" else {}
         for seen in ("losses", "penalties"):
             assert sharded[seen] == pytest.approx(plain[name][seen], rel=REL), (name, seen)
@@ -159,25 +161,22 @@ def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("batch", "micro", "workers"),
-    [(6, 3, 4), (7, 1, 3), (2, 2, 3)],  # uneven; with more pieces here than there; an empty share
-)
-def test_the_global_batch_is_exact_whatever_the_number_of_workers(
-    batch, micro, workers, launch
-) -> None:
-    sizes = {"batch_size": batch, "micro_batch_size": 1, "max_steps": 6}
-    (one,) = launch([case("layernorm", train=sizes)], workers=1)
-    split = case("layernorm", "zero2", train=sizes | {"micro_batch_size": micro})
-    (several,) = launch([split], workers=workers)
-    assert several["losses"] == pytest.approx(one["losses"], rel=1e-4)
+def test_the_global_batch_is_exact_whatever_the_number_of_workers(launch) -> None:
+    """Uneven; with more pieces here than there; an empty share."""
+    splits = ((6, 3, 4), (7, 1, 3), (2, 2, 3))  # batch, micro batch, workers
+    sizes = [{"batch_size": batch, "max_steps": 6} for batch, _, _ in splits]
+    whole = launch([case("layernorm", train=s | {"micro_batch_size": 1}) for s in sizes], workers=1)
+    for (_, micro, workers), size, one in zip(splits, sizes, whole, strict=True):
+        split = case("layernorm", "zero2", train=size | {"micro_batch_size": micro})
+        (several,) = launch([split], workers=workers)
+        assert several["losses"] == pytest.approx(one["losses"], rel=1e-4)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
-    names = ("layernorm", "lora", "full", "adalora")
-    chosen = [(stage, name) for stage in STAGES for name in names]
+    names = ("layernorm", "full", "adalora")
+    chosen = [(stage, name) for stage in ("zero2", "zero3") for name in names]
     whole = launch([case(name, stage) for stage, name in chosen], workers=2)
     kept = [{"checkpoint": str(tmp_path / f"{s}-{n}" / "checkpoint.pt")} for s, n in chosen]
     cut = [case(n, s, stop_at=8, **k) for (s, n), k in zip(chosen, kept, strict=True)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.training.zero_config import stage_of
+from sweeps.died import WorkerDiedError
 from sweeps.execution import BASE
 from sweeps.room import SUPERVISOR, worker_room
 from sweeps.space import strategies
@@ -40,7 +41,8 @@ def base_scores(context: Context) -> dict[str, float]:
     if not num_workers:
         wanted = worker_room(resources)
         room = {"num_cpus": wanted.get("CPU", 0), "num_gpus": wanted.get("GPU", 0)}
-    task = ray.remote(prepare_base).options(**room)
+    again: Any = [WorkerDiedError]  # as Ray does where its own task's process dies
+    task = ray.remote(prepare_base).options(**room, retry_exceptions=again)
     try:
         scores: dict[str, float] = ray.get(task.remote(context, config, num_workers))
     except ray.exceptions.RayTaskError as error:

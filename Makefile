@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test test-slow check bench bench-gpu clean
+.PHONY: sweep test test-slow slow-trials slow-sweeps check bench bench-gpu clean
 
 sweep: .venv/.done
 	$(BIN)/lnt run demo
@@ -11,8 +11,14 @@ test: .venv/.done check
 	$(BIN)/pytest
 
 # Whole sweeps, faults and the browser (needs Chromium; .ci/run installs it).
-test-slow: .venv/.done
-	$(BIN)/pytest -m slow
+# The two halves may run at once (`make -j2 test-slow`): one computes, the other mostly waits.
+test-slow: slow-trials slow-sweeps
+
+slow-trials: .venv/.done
+	$(BIN)/pytest -m slow tests/lnt_core tests/benchmarks
+
+slow-sweeps: .venv/.done
+	$(BIN)/pytest -m slow --ignore=tests/lnt_core --ignore=tests/benchmarks
 
 check: .venv/.done
 	$(BIN)/ruff format --check .

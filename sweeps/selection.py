@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 METRIC = "select/cider"
 
 
+Rank = tuple[float, int, float, str]
+"""Of a trial: minus its score, parameters, rate, id."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """One trial of a sweep, as MLflow knows it."""
@@ -80,9 +84,9 @@ class Repeated:
         return SeedStats(n, self.mean, statistics.stdev(self.scores)) if n > 1 else None
 
     @property
-    def rank(self) -> tuple[float, int, float]:
+    def rank(self) -> Rank:
         """Smaller is better."""
-        return (-self.mean, self.trial.trainable_parameters, self.trial.learning_rate)
+        return (-self.mean, *rank(self.trial)[1:])
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,10 @@ class Sweep:
 def winners(trials: Iterable[Trial]) -> list[Winner]:
     """The best finished trial of each strategy, best first.
 
-    Equal scores go to fewer trainable parameters, then to the smaller rate. Once points of a
-    strategy are repeated with further seeds, the highest mean of those with the most seeds wins.
+    Equal scores go to fewer trainable parameters, then to the smaller rate, then by the trial's
+    id, so that the weights that are kept are the winner's in whatever order trials end. Once
+    points of a strategy are repeated with further seeds, the highest mean of those with the most
+    seeds wins.
     """
     by_strategy: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -162,13 +168,13 @@ def edge_advice(found: Sequence[Winner]) -> list[str]:
     return advice
 
 
-def rank(trial: Trial) -> tuple[float, int, float]:
+def rank(trial: Trial) -> Rank:
     """Smaller is better."""
     score = -math.inf if trial.score is None else trial.score
-    return (-score, trial.trainable_parameters, trial.learning_rate)
+    return (-score, trial.trainable_parameters, trial.learning_rate, trial.trial_id)
 
 
-def _winner(trials: list[Trial]) -> tuple[tuple[float, int, float], Winner] | None:
+def _winner(trials: list[Trial]) -> tuple[Rank, Winner] | None:
     """With its rank among those of other strategies."""
     points = repeated_points(trials)
     if not points:

@@ -51,6 +51,27 @@ def test_in_any_order_the_winners_weights_stay_and_no_others(
     assert keep(execution, results, order) == {winner.trial.trial_id for winner in found}
 
 
+@given(st.permutations(range(3)), st.permutations(range(3)))
+def test_of_equal_trials_at_one_rate_it_is_always_the_same_one(
+    tmp_path_factory, ended, read
+) -> None:
+    """They differ in another value; those who ask MLflow are given them in its order."""
+    values = {"train.weight_decay": (0.0, 0.1, 0.2)}
+    search = {"strategy": ["full"], "learning_rate": [1e-3], "values": values}
+    sweep = SweepConfig.model_validate({"name": "s", "model": {"tiny": True}, "search": search})
+    named = list(zip("abc", trials(sweep), strict=True))
+    execution = Execution(tmp_path_factory.mktemp("execution"))
+    keeper = WinnerWeights(execution)
+    for name, config in (named[i] for i in ended):
+        (execution.trial(name) / "weights").mkdir(parents=True)
+        keeper.keep_best(name, config, finished(1.0))
+    (winner,) = winners(
+        Trial("r", n, "full", c.learning_rate, "finished", 1.0, None, 5, 0.5, options=n)
+        for n, c in (named[i] for i in read)
+    )
+    assert (execution.trial(winner.trial.trial_id) / "weights").is_dir()
+
+
 @pytest.mark.parametrize("status", ["failed", "diverged", "stopped"])
 def test_a_trial_without_a_score_never_costs_another_its_weights(status, tmp_path) -> None:
     results = [Result(status)] * 2 + [finished(0.0), finished(1.0)] + [Result(status)] * 2

@@ -41,9 +41,8 @@ def test_no_worker_ever_holds_the_whole(parts, tmp_path) -> None:
     assert shared["logits"] == pytest.approx(whole["logits"], abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("kind", "precision"), [("parts", "bf16"), ("tied_parts", "fp32"), ("checkpoint", "fp32")]
-)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("kind", ["parts", "tied_parts", "checkpoint"])
 def test_a_base_in_parts_answers_as_a_whole_one(kind, precision, request, tmp_path) -> None:
     made = request.getfixturevalue(kind)
     config = ModelConfig(checkpoint=made) if kind == "checkpoint" else model_config(made)

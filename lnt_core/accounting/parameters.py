@@ -8,6 +8,7 @@ from lnt_core.errors import TrialError
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import in_base
 from lnt_core.strategies.bottleneck import CHILD
+from lnt_core.training.sharded import shape_of
 
 ADDED = ("lora_", "prompt_encoder", CHILD)
 """In the names of parameters that the base model has not."""
@@ -49,7 +50,7 @@ def count_parameters(model: nn.Module, *, left_out: int = 0) -> ParameterCount:
 
 def num_elements(parameter: nn.Parameter) -> int:
     """Of the whole parameter, also where ZeRO-3 keeps but a part of it here."""
-    return int(getattr(parameter, "ds_numel", parameter.numel()))
+    return shape_of(parameter).numel()
 
 
 def _shadowed(model: nn.Module) -> set[int]:

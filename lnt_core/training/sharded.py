@@ -1,7 +1,6 @@
 """Weights and checkpoints that several workers hold in parts; deepspeed, where it is wanted."""
 
 import contextlib
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -160,7 +159,6 @@ def deepspeed_quietly() -> Any:
     Raises:
         TrialError: It is not installed.
     """
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
     try:
         import deepspeed
     except ModuleNotFoundError as error:
@@ -171,5 +169,5 @@ def deepspeed_quietly() -> Any:
     import deepspeed.ops.adam
     from deepspeed.utils import logger
 
-    logger.setLevel(logging.ERROR)
+    logger.setLevel("ERROR")
     return deepspeed

@@ -1,4 +1,7 @@
-"""An MLflow server behind a password: who has it gets in, who has not is told in one sentence."""
+"""An MLflow server behind a password: who has it not is told in one sentence.
+
+Who has it is tracked there in tests/cluster, where every sweep is.
+"""
 
 import os
 import subprocess

@@ -7,8 +7,9 @@ BIN := .venv/bin
 sweep: .venv/.done
 	$(BIN)/lnt run demo
 
+# Two processes: a test file is one's or the other's.
 test: .venv/.done check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 # Whole sweeps, faults and the browser (needs Chromium; .ci/run installs it).
 # The two halves may run at once (`make -j2 test-slow`): one computes, the other mostly waits.

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -31,6 +32,8 @@ LANGUAGE = {
     "num_attention_heads": 2,
     "max_position_embeddings": 512,
 }
+hypothesis.settings.register_profile("lnt", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("lnt")
 TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_checkpointing": False}
 
 
@@ -38,9 +41,15 @@ TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_check
 def _quiet():
     import transformers
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)  # two test processes share two cores
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """What a test draws does not depend on which ran before it."""
+    torch.manual_seed(0)
 
 
 def save_parts(folder: Path, text_config) -> tuple[str, str]:

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from lnt_core.accounting.ledger import GIB, Ledger, fake_twin
+from lnt_core.accounting.depth import at_full_depth
+from lnt_core.accounting.ledger import GIB, Ledger
 from lnt_core.accounting.predicted import StepShape, embed
 from lnt_core.models.roles import Roles
 
@@ -21,14 +22,15 @@ def predict_generation_gib(
         max_new_tokens: Per image.
         bf16: Run under bfloat16 autocast.
     """
-    with torch.random.fork_rng(devices=[]), FakeTensorMode(), torch.no_grad():
-        twin = fake_twin(model).eval()
+    depth = len(roles.blocks)
+
+    def measure(twin: nn.Module) -> list[int]:
         ledger = Ledger()
         with ledger, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             for tensor in (*twin.parameters(), *twin.buffers()):
                 ledger.add(tensor)
             weights = ledger.live_bytes
-            outputs = twin(
+            outputs = twin.eval()(
                 inputs_embeds=embed(twin, roles, shape),
                 attention_mask=torch.ones(shape.batch, shape.tokens, dtype=torch.long),
                 logits_to_keep=1,
@@ -38,7 +40,12 @@ def predict_generation_gib(
                 tensor.numel() * tensor.element_size()
                 for layer in outputs.past_key_values.layers
                 for tensor in (layer.keys, layer.values)
+                if tensor is not None
             )
+        return [cache, ledger.peak_bytes - weights]
+
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(), torch.no_grad():
+        cache, prompts = at_full_depth(model, roles, measure)
     grown = cache * (shape.tokens + max_new_tokens) / shape.tokens
-    longest_layer = grown / len(outputs.past_key_values.layers)  # is copied when a token is added
-    return max(ledger.peak_bytes - weights, grown + longest_layer) / GIB
+    longest_layer = grown / depth  # is copied when a token is added
+    return max(prompts, grown + longest_layer) / GIB

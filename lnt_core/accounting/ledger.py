@@ -2,6 +2,7 @@
 
 import copy
 import weakref
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,8 +23,19 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.live_bytes = 0
         self.peak_bytes = 0
+        self.peaks: list[int] = []
+        """Of the parts that :meth:`end_part` has ended."""
         self.flops = 0
         self._known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
+
+    def restart(self) -> None:
+        """Forget FLOPs and peaks; what is alive stays counted."""
+        self.peak_bytes, self.peaks, self.flops = self.live_bytes, [], 0
+
+    def end_part(self) -> None:
+        """Note the peak since the last part's end."""
+        self.peaks.append(self.peak_bytes)
+        self.peak_bytes = self.live_bytes
 
     def add(self, tensor: Tensor) -> None:
         """Count a tensor's storage once, until it is freed."""
@@ -63,10 +75,18 @@ def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
     return int(formula(*args, **kwargs, out_val=result)) if formula is not None else 0
 
 
-def fake_twin(model: nn.Module) -> nn.Module:
-    """A copy of which every tensor has a shape and no content; for under a ``FakeTensorMode``."""
-    memo: dict[int, Any] = {}
+def fake_twin(model: nn.Module, *, without: Sequence[nn.Module] = ()) -> nn.Module:
+    """A copy of which every tensor has a shape and no content; for under a ``FakeTensorMode``.
+
+    Args:
+        model: Nothing of it changes.
+        without: Modules of it that the copy has an ``nn.Identity`` in place of.
+    """
+    memo: dict[int, Any] = {id(module): nn.Identity() for module in without}
+    left_out = {id(module) for whole in without for module in whole.modules()}
     for module in model.modules():
+        if id(module) in left_out:
+            continue
         own = dict(vars(module), _modules=None)  # not parameters alone: PEFT has tensors in dicts
         for tensor in tree_iter(own):
             if isinstance(tensor, Tensor) and id(tensor) not in memo:

@@ -4,13 +4,16 @@ The step is the real one (the model's own code, autograd, checkpointing, AdamW),
 layer does not save for its backward pass is not counted either. That is where strategies differ.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from lnt_core.accounting.ledger import GIB, Ledger, fake_twin
+from lnt_core.accounting.depth import at_full_depth, base_of
+from lnt_core.accounting.ledger import GIB, Ledger
 from lnt_core.config import TrainConfig
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import Strategy
@@ -61,7 +64,7 @@ def feature_channels(model: nn.Module, roles: Roles) -> int:
     """Channels of the vision tower's output: what the connector takes; 0 without a connector."""
     if roles.connector is None:
         return 0
-    base: nn.Module = getattr(model, "get_base_model", lambda: model)()
+    base = base_of(model)
     connector = base.get_submodule(roles.connector)
     return next(m.in_features for m in connector.modules() if isinstance(m, nn.Linear))
 
@@ -87,39 +90,56 @@ def predict_step(
         on_gpu: Where the step will run; its optimiser is another there.
         tower_gib: Of the vision tower, where ``model`` lacks it (a trial's copy does).
     """
+
+    def measure(twin: nn.Module) -> list[int]:
+        set_checkpointing(twin.train(), on=train.gradient_checkpointing)
+        return _step(twin, strategy, roles, train, shape, on_gpu=on_gpu)
+
     with torch.random.fork_rng(devices=[]), FakeTensorMode():
-        twin = fake_twin(model)
-        twin.train()
-        set_checkpointing(twin, on=train.gradient_checkpointing)
-        parameters = [p for p in twin.parameters() if p.requires_grad]
-        ledger = Ledger()
-        with ledger:
-            for tensor in (*twin.parameters(), *twin.buffers()):
-                ledger.add(tensor)
-            weights = ledger.live_bytes
-            trainable = sum(p.numel() * p.element_size() for p in parameters)
-            optimizer = adamw(parameters, train, on_gpu=on_gpu)
-            for parameter in parameters:
-                parameter.grad = torch.empty_like(parameter)
-            optimizer.step()  # it keeps its state from its first step on
-            gradients = trainable
-            state = ledger.live_bytes - weights - gradients
-            if train.batch_size == train.micro_batch:
-                optimizer.zero_grad(set_to_none=True)
-            ledger.peak_bytes, ledger.flops = ledger.live_bytes, 0
-            _forward_backward(twin, strategy, roles, shape, bf16=train.precision == "bf16")
-            torch.nn.utils.clip_grad_norm_(parameters, train.max_grad_norm)
-            flops = ledger.flops
-            optimizer.step()
-            peak = ledger.peak_bytes
+        weights, gradients, state, flops, *peaks = at_full_depth(model, roles, measure)
     return StepCost(
         weights_gib=weights / GIB + tower_gib,
-        frozen_gib=(weights - trainable) / GIB + tower_gib,
+        frozen_gib=(weights - gradients) / GIB + tower_gib,
         gradients_gib=gradients / GIB,
         optimizer_gib=state / GIB,
-        activations_gib=max(0, peak - weights - gradients - state) / GIB,
+        activations_gib=max(0, max(peaks) - weights - gradients - state) / GIB,
         flops=float(flops),
     )
+
+
+def _step(
+    twin: nn.Module,
+    strategy: Strategy,  # type: ignore[type-arg]
+    roles: Roles,
+    train: TrainConfig,
+    shape: StepShape,
+    *,
+    on_gpu: bool,
+) -> list[int]:
+    """Bytes of weights, gradients and optimiser state, FLOPs, and the peaks of the step's parts."""
+    parameters = [p for p in twin.parameters() if p.requires_grad]
+    ledger = Ledger()
+    with ledger:
+        for tensor in (*twin.parameters(), *twin.buffers()):
+            ledger.add(tensor)
+        weights = ledger.live_bytes
+        gradients = sum(p.numel() * p.element_size() for p in parameters)
+        optimizer = adamw(parameters, train, on_gpu=on_gpu)
+        for parameter in parameters:
+            parameter.grad = torch.empty_like(parameter)
+        optimizer.step()  # it keeps its state from its first step on
+        state = ledger.live_bytes - weights - gradients
+        if train.batch_size == train.micro_batch:
+            optimizer.zero_grad(set_to_none=True)
+        ledger.restart()
+        _when_backward_reaches(twin, roles.blocks[0], ledger.end_part)
+        _forward_backward(twin, strategy, roles, shape, bf16=train.precision == "bf16")
+        ledger.end_part()
+        torch.nn.utils.clip_grad_norm_(parameters, train.max_grad_norm)
+        flops = ledger.flops
+        optimizer.step()
+        ledger.end_part()
+    return [weights, gradients, state, flops, *ledger.peaks]
 
 
 def _forward_backward(
@@ -151,9 +171,24 @@ def _forward_backward(
         torch.autograd.backward(penalty)
 
 
+def _when_backward_reaches(twin: nn.Module, block: str, do: Callable[[], None]) -> None:
+    """Have it told when all blocks but this one are done.
+
+    From the last block's backward pass to the first one's, activations make room for gradients; the
+    peak is at one end or the other, which depends on the depth.
+    """
+
+    def on_output(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        hidden = output[0] if isinstance(output, tuple) else output
+        if hidden.requires_grad:
+            hidden.register_hook(lambda _gradient: do())
+
+    base_of(twin).get_submodule(block).register_forward_hook(on_output)
+
+
 def embed(model: nn.Module, roles: Roles, shape: StepShape) -> Tensor:
     """(batch, tokens, hidden_size): the connector's output, then the words'."""
-    base: nn.Module = getattr(model, "get_base_model", lambda: model)()
+    base = base_of(model)
     text = torch.zeros(shape.batch, shape.tokens - shape.image_tokens, dtype=torch.long)
     embedded: Tensor = base.get_submodule(roles.embedding)(text)
     if roles.connector is None or not shape.image_tokens:

@@ -23,7 +23,7 @@ def content(path: Path) -> list[tuple[int, dict[str, float]]]:
     return [(event.step, event.metrics) for event, _ in read_events(path)]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_torn_at_any_byte_and_resumed_at_any_step_the_events_are_whole(data) -> None:
     with tempfile.TemporaryDirectory() as folder:

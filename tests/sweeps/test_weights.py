@@ -35,7 +35,7 @@ def keep(execution: Execution, results: list[Result], order=range(6)) -> set[str
     return {name for name, _ in NAMED if (execution.trial(name) / "weights").is_dir()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.sampled_from([0.0, 1.0, 2.5]), min_size=6, max_size=6), st.permutations(range(6))
 )

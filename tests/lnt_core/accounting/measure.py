@@ -68,7 +68,7 @@ def measure(name: str, *, checkpointing: bool) -> None:
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     for case in sys.argv[1:]:
         strategy_name, _, activations = case.partition(":")

@@ -6,7 +6,13 @@ from torch import nn
 
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.lengths import TOKENS_PER_WORD, Lengths
-from lnt_core.accounting.predicted import StepCost, StepShape, feature_channels, predict_step
+from lnt_core.accounting.predicted import (
+    StepCost,
+    feature_channels,
+    longest_batch,
+    predict_step,
+)
+from lnt_core.accounting.step import StepShape
 from lnt_core.config import DataConfig, SelectConfig, TrainConfig
 from lnt_core.models.roles import Roles
 from lnt_core.strategies import Strategy
@@ -32,12 +38,8 @@ class Tuned:
         """One step in one process, at the longest conversations; left out, its own micro batch."""
         micro = micro_batch_size or self.train.micro_batch
         changes = {"gradient_checkpointing": checkpointing, "micro_batch_size": micro}
-        shape = StepShape(
-            batch=micro,
-            tokens=lengths.longest,
-            image_tokens=self.image_tokens,
-            feature_channels=feature_channels(self.model, self.roles),
-            answer_tokens=lengths.longest_answer,
+        shape = longest_batch(
+            self.model, self.roles, lengths, batch=micro, image_tokens=self.image_tokens
         )
         train = self.train.model_copy(update=changes)
         return predict_step(self.model, self.method, self.roles, train, shape, on_gpu=self.on_gpu)

@@ -37,6 +37,13 @@ hypothesis.settings.load_profile("lnt")
 TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_checkpointing": False}
 
 
+def pytest_collection_modifyitems(items) -> None:
+    """A whole sweep may take longer than the other tests; what takes so long hangs."""
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(1800))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _quiet():
     import transformers

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+HANG_S = 600
+"""What takes longer has stopped for ever, on however busy a machine."""
 PASSWORD = "a password of 12 letters"
 USER = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
 SECRETS = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32, "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
@@ -35,7 +37,7 @@ def free_ports(count: int) -> list[int]:
 
 def wait_for(url: str, log: Path, *, headers: dict[str, str] | None = None) -> None:
     """Until it answers at all."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + HANG_S
     while True:
         try:
             urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=2)

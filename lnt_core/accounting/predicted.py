@@ -4,34 +4,20 @@ The step is the real one (the model's own code, autograd, checkpointing, AdamW),
 layer does not save for its backward pass is not counted either. That is where strategies differ.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lnt_core.accounting.depth import at_full_depth, base_of
-from lnt_core.accounting.ledger import GIB, Ledger
+from lnt_core.accounting.ledger import GIB
+from lnt_core.accounting.lengths import Lengths
+from lnt_core.accounting.step import StepShape, run_step
 from lnt_core.config import TrainConfig
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import Strategy
-from lnt_core.training.optimizer import adamw, set_checkpointing
-
-
-@dataclass(frozen=True)
-class StepShape:
-    """One micro-batch: B conversations of T tokens, one image each."""
-
-    batch: int
-    tokens: int
-    """With the image's."""
-    image_tokens: int
-    feature_channels: int
-    """Of the vision tower's output."""
-    answer_tokens: int
-    """From the first answer to the end; the head computes no others."""
+from lnt_core.training.optimizer import set_checkpointing
 
 
 @dataclass(frozen=True)
@@ -69,6 +55,19 @@ def feature_channels(model: nn.Module, roles: Roles) -> int:
     return next(m.in_features for m in connector.modules() if isinstance(m, nn.Linear))
 
 
+def longest_batch(
+    model: nn.Module, roles: Roles, lengths: Lengths, *, batch: int, image_tokens: int
+) -> StepShape:
+    """A micro-batch of the data's longest conversations."""
+    return StepShape(
+        batch=batch,
+        tokens=lengths.longest,
+        image_tokens=image_tokens,
+        feature_channels=feature_channels(model, roles),
+        answer_tokens=lengths.longest_answer,
+    )
+
+
 def predict_step(
     model: nn.Module,
     strategy: Strategy,  # type: ignore[type-arg]
@@ -93,7 +92,7 @@ def predict_step(
 
     def measure(twin: nn.Module) -> list[int]:
         set_checkpointing(twin.train(), on=train.gradient_checkpointing)
-        return _step(twin, strategy, roles, train, shape, on_gpu=on_gpu)
+        return run_step(twin, strategy, roles, train, shape, on_gpu=on_gpu)
 
     with torch.random.fork_rng(devices=[]), FakeTensorMode():
         weights, gradients, state, flops, *peaks = at_full_depth(model, roles, measure)
@@ -105,99 +104,3 @@ def predict_step(
         activations_gib=max(0, max(peaks) - weights - gradients - state) / GIB,
         flops=float(flops),
     )
-
-
-def _step(
-    twin: nn.Module,
-    strategy: Strategy,  # type: ignore[type-arg]
-    roles: Roles,
-    train: TrainConfig,
-    shape: StepShape,
-    *,
-    on_gpu: bool,
-) -> list[int]:
-    """Bytes of weights, gradients and optimiser state, FLOPs, and the peaks of the step's parts."""
-    parameters = [p for p in twin.parameters() if p.requires_grad]
-    ledger = Ledger()
-    with ledger:
-        for tensor in (*twin.parameters(), *twin.buffers()):
-            ledger.add(tensor)
-        weights = ledger.live_bytes
-        gradients = sum(p.numel() * p.element_size() for p in parameters)
-        optimizer = adamw(parameters, train, on_gpu=on_gpu)
-        for parameter in parameters:
-            parameter.grad = torch.empty_like(parameter)
-        optimizer.step()  # it keeps its state from its first step on
-        state = ledger.live_bytes - weights - gradients
-        if train.batch_size == train.micro_batch:
-            optimizer.zero_grad(set_to_none=True)
-        ledger.restart()
-        _when_backward_reaches(twin, roles.blocks[0], ledger.end_part)
-        _forward_backward(twin, strategy, roles, shape, bf16=train.precision == "bf16")
-        ledger.end_part()
-        torch.nn.utils.clip_grad_norm_(parameters, train.max_grad_norm)
-        flops = ledger.flops
-        optimizer.step()
-        ledger.end_part()
-    return [weights, gradients, state, flops, *ledger.peaks]
-
-
-def _forward_backward(
-    model: nn.Module,
-    strategy: Strategy,  # type: ignore[type-arg]
-    roles: Roles,
-    shape: StepShape,
-    *,
-    bf16: bool,
-) -> None:
-    """The loop's own arithmetic, but images are put before the text: where they stand is data."""
-    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        embedded = embed(model, roles, shape)
-        logits = model(
-            inputs_embeds=embedded,
-            attention_mask=torch.ones(shape.batch, shape.tokens, dtype=torch.long),
-            logits_to_keep=min(shape.answer_tokens + 1, shape.tokens),
-            use_cache=False,
-        ).logits
-    del embedded
-    labels = torch.zeros(logits.shape[0] * (logits.shape[1] - 1), dtype=torch.long)
-    loss = nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), labels, reduction="sum"
-    )
-    del logits
-    torch.autograd.backward(loss)
-    penalty = strategy.penalty(model)
-    if penalty is not None:
-        torch.autograd.backward(penalty)
-
-
-def _when_backward_reaches(twin: nn.Module, block: str, do: Callable[[], None]) -> None:
-    """Have it told when all blocks but this one are done.
-
-    From the last block's backward pass to the first one's, activations make room for gradients; the
-    peak is at one end or the other, which depends on the depth.
-    """
-
-    def on_output(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        hidden = output[0] if isinstance(output, tuple) else output
-        if hidden.requires_grad:
-            hidden.register_hook(lambda _gradient: do())
-
-    base_of(twin).get_submodule(block).register_forward_hook(on_output)
-
-
-def embed(model: nn.Module, roles: Roles, shape: StepShape) -> Tensor:
-    """(batch, tokens, hidden_size): the connector's output, then the words'."""
-    base = base_of(model)
-    text = torch.zeros(shape.batch, shape.tokens - shape.image_tokens, dtype=torch.long)
-    embedded: Tensor = base.get_submodule(roles.embedding)(text)
-    if roles.connector is None or not shape.image_tokens:
-        return embedded
-    connector = base.get_submodule(roles.connector)
-    features = torch.empty(
-        shape.batch,
-        shape.image_tokens,
-        shape.feature_channels,
-        dtype=next(connector.parameters()).dtype,
-    )
-    return torch.cat([connector(features).to(embedded.dtype), embedded], dim=1)

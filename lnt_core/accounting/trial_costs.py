@@ -10,7 +10,7 @@ from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.lengths import Lengths, encoded_lengths
 from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.parameters import count_by_role, count_parameters
-from lnt_core.accounting.predicted import StepCost, StepShape, feature_channels, predict_step
+from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
 from lnt_core.config import TuneConfig
 from lnt_core.distributed import num_workers
 from lnt_core.strategies import Strategy, StrategyConfig
@@ -58,12 +58,12 @@ class TrialSteps:
 
     def _predict(self, train: TuneConfig) -> StepCost:
         base = self.prepared.base
-        shape = StepShape(
+        shape = longest_batch(
+            self.model,
+            base.roles,
+            self.lengths,
             batch=train.micro_batch,
-            tokens=self.lengths.longest,
             image_tokens=base.conversations.num_image_tokens,
-            feature_channels=feature_channels(self.model, base.roles),
-            answer_tokens=self.lengths.longest_answer,
         )
         tower = sum(p.numel() * p.element_size() for p in base.tower.parameters())
         return predict_step(

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from lnt_core.accounting.ledger import GIB
-from lnt_core.accounting.predicted import StepShape, predict_step
+from lnt_core.accounting.predicted import predict_step
+from lnt_core.accounting.step import StepShape
 from lnt_core.config import ModelConfig, TrainConfig
 from lnt_core.data.batches import Batch
 from lnt_core.data.conversation import IGNORE, Encoded

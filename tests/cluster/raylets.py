@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-from tests.servers import free_ports, wait_for
+from tests.servers import HANG_S, free_ports, wait_for
 
 RAY = str(Path(sys.executable).parent / "ray")
 LNT = str(Path(sys.executable).parent / "lnt")
@@ -73,7 +73,7 @@ class Cluster:
         """kill -9 of the raylet alone: what it had started must notice by itself."""
         (raylet,) = [p for p in self._processes(ip) if p.name() == "raylet"]
         raylet.kill()
-        self._nodes.pop(ip).wait(timeout=60)
+        self._nodes.pop(ip).wait(timeout=HANG_S)
 
     def kill_node(self, ip: str) -> None:
         """kill -9 of everything there at once, as when a machine loses its power."""
@@ -120,9 +120,9 @@ class Cluster:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    def wait_for_job(self, job: str, *, timeout_s: float = 300) -> str:
+    def wait_for_job(self, job: str) -> str:
         """Until it ends; returns how."""
-        until = time.monotonic() + timeout_s
+        until = time.monotonic() + HANG_S
         while True:
             said = self.lnt("status", job)
             if said.stdout.split()[:1] not in (["PENDING"], ["RUNNING"]):

@@ -13,7 +13,7 @@ import yaml
 
 from tests.cluster.raylets import LNT, Cluster
 from tests.e2e.conftest import STAGE, SWEEP
-from tests.servers import USER, MlflowServer
+from tests.servers import HANG_S, USER, MlflowServer
 
 NUM_TRIALS, NUM_STEPS = 4, 40
 SMALL = SWEEP | {
@@ -54,8 +54,8 @@ class SubmittedSweep:
         """Steps that the trials have written so far."""
         return sum(path.read_bytes().count(b"\n") for path in self.files("events.jsonl"))
 
-    def wait_until(self, ready: Callable[[], bool], job: str, *, timeout_s: float = 180) -> None:
-        until = time.monotonic() + timeout_s
+    def wait_until(self, ready: Callable[[], bool], job: str) -> None:
+        until = time.monotonic() + HANG_S
         while not ready():
             assert time.monotonic() < until, self._cluster.lnt("logs", job).stdout[-5000:]
             time.sleep(0.05)

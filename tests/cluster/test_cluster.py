@@ -9,7 +9,7 @@ from tests.cluster.raylets import Cluster
 from tests.cluster.sweeps import NUM_TRIALS, SMALL, SubmittedSweep
 from tests.e2e.conftest import STAGE, Sweep
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 
 def test_a_submitted_sweep_ends_with_the_winners_of_a_local_one(
@@ -44,7 +44,7 @@ def test_a_trial_of_two_nodes_scores_as_one_of_a_process(
         train=train,
         **changes,
     )
-    assert three_nodes.wait_for_job(sweep.submit(), timeout_s=600).startswith("SUCCEEDED")
+    assert three_nodes.wait_for_job(sweep.submit()).startswith("SUCCEEDED")
     sweep.assert_whole(database)
     one = Sweep(tmp_path / "one", cache, **SMALL | changes)
     one.lnt("run", "sweep.yaml")

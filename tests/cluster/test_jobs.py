@@ -11,8 +11,9 @@ from cluster.jobs import Jobs
 from tests.cluster.conftest import running
 from tests.cluster.raylets import TOKEN, Cluster
 from tests.e2e.conftest import SWEEP, Sweep
+from tests.servers import HANG_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 TALK = "import time\nfor n in range(4):\n    print('line', n, flush=True)\n    time.sleep(0.5)\n"
 
 
@@ -118,7 +119,7 @@ def test_a_driver_without_the_token_is_refused_and_leaves_nothing(
     if token:
         sweep.environment["RAY_AUTH_TOKEN"] = token
     driver = sweep.start("run", "sweep.yaml", "--address", head.gcs)
-    assert driver.wait(timeout=120) == 4
+    assert driver.wait(timeout=HANG_S) == 4
     said = (sweep.folder / "driver.log").read_text()
     assert f"lnt: the Ray cluster at {head.gcs} wants a token, or refuses this one" in said
     assert "Traceback" not in said
@@ -128,7 +129,7 @@ def test_a_driver_without_the_token_is_refused_and_leaves_nothing(
 def test_a_driver_whose_cluster_is_not_there_is_refused(tmp_path, cache) -> None:
     sweep = Sweep(tmp_path / "nowhere", cache)
     driver = sweep.start("run", "sweep.yaml", "--address", "127.0.0.1:9")
-    assert driver.wait(timeout=120) == 2
+    assert driver.wait(timeout=HANG_S) == 2
     assert "lnt: nobody listens at 127.0.0.1:9" in (sweep.folder / "driver.log").read_text()
 
 

@@ -13,7 +13,7 @@ from tests.cluster.conftest import running
 from tests.cluster.raylets import Cluster, kill
 from tests.cluster.sweeps import NUM_STEPS, NUM_TRIALS, SubmittedSweep
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 ROUNDS = range(int(os.environ.get("LNT_KILL_ROUNDS", "1")))
 WORKERS = ("127.0.0.3", "127.0.0.4")
 

@@ -13,11 +13,10 @@ import pytest
 import yaml
 
 from tests.cluster.sweeps import NUM_TRIALS, SMALL
-from tests.servers import free_ports
+from tests.servers import HANG_S, free_ports
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(
         os.getuid() != 0 or shutil.which("slurmctld") is None,
         reason="wants Slurm and root (.ci/run installs it)",
@@ -95,7 +94,7 @@ def slurm(tmp_path_factory):
     yield Slurm(folder)
     for daemon in reversed(daemons):
         daemon.send_signal(signal.SIGTERM)
-        daemon.wait(timeout=60)
+        daemon.wait(timeout=HANG_S)
 
 
 def test_a_sweep_is_cut_short_at_the_limit_and_goes_on(slurm, tmp_path, cache) -> None:
@@ -107,7 +106,7 @@ def test_a_sweep_is_cut_short_at_the_limit_and_goes_on(slurm, tmp_path, cache) -
     command = ["sbatch", "--parsable", "--nodes=1", "--cpus-per-task=2"]
     command += [f"--output={tmp_path}/%j.log", str(SCRIPT)]
     job = slurm(*command, **environment).strip()
-    until = time.monotonic() + 120
+    until = time.monotonic() + HANG_S
     while not list(tmp_path.glob("runs/s/*/trials/*/events.jsonl")):
         assert time.monotonic() < until, list(tmp_path.glob("*.log"))
         time.sleep(0.1)

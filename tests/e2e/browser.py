@@ -3,6 +3,8 @@
 import json
 import shutil
 
+from tests.servers import HANG_S
+
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
     "--headless=new",
@@ -33,7 +35,7 @@ def page(browser, url: str, *texts: str) -> str:
 
     browser.get("about:blank")  # else a change of the part behind # loads nothing anew
     browser.get(url)
-    wait = WebDriverWait(browser, timeout=120)
+    wait = WebDriverWait(browser, timeout=HANG_S)
     missing = list(texts)
 
     def whole(driver) -> bool:

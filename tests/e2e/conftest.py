@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.e2e.browser import start_chromium
-from tests.servers import free_ports, wait_for
+from tests.servers import HANG_S, free_ports, wait_for
 
 LNT = str(Path(sys.executable).parent / "lnt")
 STAGE = {"batch_size": 8, "micro_batch_size": 8, "gradient_checkpointing": False}
@@ -69,8 +69,8 @@ class Sweep:
     def files(self, pattern: str) -> list[Path]:
         return sorted(self.folder.glob(f"lnt_runs/small/*/trials/*/{pattern}"))
 
-    def wait_until(self, ready: Callable[[], bool], *, timeout_s: float = 120) -> None:
-        until = time.monotonic() + timeout_s
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        until = time.monotonic() + HANG_S
         while not ready():
             assert time.monotonic() < until, (self.folder / "driver.log").read_text()
             time.sleep(0.05)
@@ -121,7 +121,7 @@ def dashboard(finished):
     wait_for(f"{url}/health", log)
     yield url
     server.terminate()
-    server.wait(timeout=30)
+    server.wait(timeout=HANG_S)
 
 
 @pytest.fixture(scope="session")

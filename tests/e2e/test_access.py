@@ -14,7 +14,7 @@ import pytest
 
 from tests.servers import USER, mlflow_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 LNT = str(Path(sys.executable).parent / "lnt")
 NAMES = tuple(USER)
 

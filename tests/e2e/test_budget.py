@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def test_what_the_budget_leaves_out_is_said_and_can_be_run_later(sweep_with) -> None:

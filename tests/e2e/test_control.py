@@ -9,8 +9,9 @@ import pytest
 
 from sweeps.requests import ASKED, Request
 from tests.e2e.conftest import LNT, STAGE, kill
+from tests.servers import HANG_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 LONG = {"max_steps": 4000, "checkpoint_every_steps": 5, **STAGE}
 SHORT = {"max_steps": 20, "checkpoint_every_steps": 5, **STAGE}
 WARM_STEPS = 800
@@ -64,10 +65,10 @@ def test_stop_and_clone_while_others_run_and_watch_to_the_end(running) -> None:
     sweep.lnt("trial", "clone", "small", FIRST, "learning_rate=3e-4", *short, expect=2)
     assert sweep.lnt("trial", "stop", "small", FIRST).startswith("stopped at step ")
     sweep.lnt("trial", "stop", "small", FIRST, expect=2)
-    sweep.wait_until(lambda: len(trials_of(sweep)) >= 4, timeout_s=300)
+    sweep.wait_until(lambda: len(trials_of(sweep)) >= 4)
     sweep.lnt("trial", "stop", "small", "layernorm lr=5e-5")
-    assert driver.wait(timeout=300) == 0
-    printed, _ = watch.communicate(timeout=60)
+    assert driver.wait(timeout=HANG_S) == 0
+    printed, _ = watch.communicate(timeout=HANG_S)
     assert watch.returncode == 0
     assert f"{FIRST}: stopped at " in printed
     assert "small (FINISHED): 4 trials: 2 finished, 2 stopped" in printed

@@ -7,8 +7,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from sweeps.dashboard import view_key
 from tests.e2e.browser import CHROMIUM, page
+from tests.servers import HANG_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ class TestDashboard:
         drawn = (
             "return document.querySelectorAll('svg .plot path, .js-plotly-plot svg path').length"
         )
-        WebDriverWait(browser, timeout=60).until(lambda b: b.execute_script(drawn) > 10)
+        WebDriverWait(browser, timeout=HANG_S).until(lambda b: b.execute_script(drawn) > 10)
 
     def test_a_sweep_says_what_it_found_and_links_to_it(self, dashboard, parent, browser) -> None:
         where = f"{dashboard}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
@@ -79,4 +80,4 @@ class TestDashboard:
         where = f"experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}/artifacts"
         page(browser, f"{dashboard}/#/{where}/curve.png", "best.yaml", "sweep.yaml", "<img")
         largest = "return Math.max(...[...document.images].map(image => image.naturalWidth))"
-        WebDriverWait(browser, timeout=60).until(lambda b: b.execute_script(largest) == 960)
+        WebDriverWait(browser, timeout=HANG_S).until(lambda b: b.execute_script(largest) == 960)

@@ -6,7 +6,9 @@ import signal
 import psutil
 import pytest
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+from tests.servers import HANG_S
+
+pytestmark = pytest.mark.slow
 NUM_TRIALS, NUM_STEPS = 6, 100
 
 
@@ -20,7 +22,7 @@ def test_a_killed_worker_costs_nothing_but_time(finished, sweep) -> None:
     ]
     assert workers
     os.kill(workers[0].pid, signal.SIGKILL)
-    assert driver.wait(timeout=300) == 0
+    assert driver.wait(timeout=HANG_S) == 0
     sweep.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
     assert sweep.scores() == finished.scores()
 

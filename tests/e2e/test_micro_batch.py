@@ -8,7 +8,7 @@ import yaml
 
 from tests.e2e.conftest import STAGE, kill
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 NUM_STEPS = 40
 SMALL = {
     "search": {"strategy": ["layernorm"], "learning_rate": [1e-3]},

@@ -9,7 +9,6 @@ from tests.e2e.conftest import LNT
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; .ci/run installs it"),
 ]
 SHAPES = """return [...document.querySelectorAll("svg")].map(svg => {

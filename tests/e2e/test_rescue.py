@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import STAGE, Sweep, kill
+from tests.servers import HANG_S
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 NUM_TRIALS, NUM_STEPS = 4, 60
 SMALL = {
     "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-4]},
@@ -83,7 +84,7 @@ def test_a_broken_checkpoint_fails_its_trial_alone_until_it_is_gone(undisturbed,
     driver = small.start("run", "sweep.yaml")
     small.wait_until(is_underway(small, num_ended=1))
     driver.send_signal(signal.SIGINT)
-    assert driver.wait(timeout=120) == 130
+    assert driver.wait(timeout=HANG_S) == 130
     (checkpoint,) = small.files("checkpoint.pt")
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     printed = small.lnt("run", "sweep.yaml", "--resume", expect=1)
@@ -150,7 +151,7 @@ def test_an_interrupted_asha_sweep_finishes_and_stops_some(sweep_with) -> None:
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(is_underway(sweep, num_ended=1))
     driver.send_signal(signal.SIGINT)
-    assert driver.wait(timeout=120) == 130
+    assert driver.wait(timeout=HANG_S) == 130
     sweep.lnt("run", "sweep.yaml", "--resume")
     _, runs = sweep.runs()
     assert {run.info.status for run in runs} == {"FINISHED"}

@@ -8,7 +8,7 @@ import pytest
 from lnt_core.strategies import STRATEGIES
 from tests.e2e.conftest import STAGE
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 SHORT = {"max_steps": 12, **STAGE}
 KINDS = {
     "conversation": ["What is on the left?", "And on the right?"],

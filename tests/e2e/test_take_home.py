@@ -15,7 +15,7 @@ from sweeps.best import load_best
 from sweeps.problems import load_yaml
 from tests.servers import USER, mlflow_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 
 PLAIN = """
 import json, sys

@@ -12,7 +12,8 @@ import transformers
 from torch import nn
 
 from lnt_core.accounting.measured import MemoryMeter
-from lnt_core.accounting.predicted import StepShape, predict_step
+from lnt_core.accounting.predicted import predict_step
+from lnt_core.accounting.step import StepShape
 from lnt_core.config import ModelConfig, TrainConfig
 from lnt_core.data.batches import Batch
 from lnt_core.data.conversation import IGNORE, Encoded

@@ -4,7 +4,8 @@ import pytest
 
 from lnt_core.accounting import depth
 from lnt_core.accounting.generation import predict_generation_gib
-from lnt_core.accounting.predicted import StepCost, StepShape, predict_step
+from lnt_core.accounting.predicted import StepCost, predict_step
+from lnt_core.accounting.step import StepShape
 from lnt_core.config import ModelConfig, TrainConfig
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles

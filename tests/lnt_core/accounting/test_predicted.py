@@ -13,7 +13,8 @@ from lnt_core.accounting.fit import Fit, sharded_gib, what_would_fit
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.ledger import GIB, Ledger
 from lnt_core.accounting.parameters import count_by_role, count_parameters
-from lnt_core.accounting.predicted import StepCost, StepShape, predict_step
+from lnt_core.accounting.predicted import StepCost, predict_step
+from lnt_core.accounting.step import StepShape
 from lnt_core.config import TrainConfig
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy

@@ -11,7 +11,7 @@ from tests.conftest import model_config, save_parts, text_config
 from tests.lnt_core.models.test_build import checkpoint  # noqa: F401  a fixture
 from tests.lnt_core.training.test_zero import torchrun
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 WORKERS = 4
 LARGE = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 24}
 MODEL_BYTES = 24 * (4 * 512 * 512 + 3 * 512 * 1408) * 4

@@ -95,7 +95,6 @@ def case(name: str, deepspeed=None, *, train=None, **more) -> dict:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("stage", [*STAGES, "offload"])
 def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
     deepspeed = OFFLOAD if stage == "offload" else stage
@@ -116,7 +115,6 @@ def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_adaloras_ranks_fall_within_these_steps_some_of_them_clipped(plain) -> None:
     """Else the comparison would say nothing of its allocator."""
     strategy = get_strategy("adalora").Config(**OPTIONS["adalora"])
@@ -130,7 +128,6 @@ def test_adaloras_ranks_fall_within_these_steps_some_of_them_clipped(plain) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_losses_in_bfloat16_are_those_of_one_worker(launch) -> None:
     """With gradient checkpointing, as the paper trains."""
     names = ("layernorm", "lora", "full")
@@ -147,7 +144,6 @@ def test_losses_in_bfloat16_are_those_of_one_worker(launch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
     parts = {"stage": 3, "stage3_param_persistence_threshold": 0}
     names = ("layernorm", "lora", "full")
@@ -158,7 +154,6 @@ def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_the_global_batch_is_exact_whatever_the_number_of_workers(launch) -> None:
     """Uneven; with more pieces here than there; an empty share."""
     splits = ((6, 3, 4), (7, 1, 3), (2, 2, 3))  # batch, micro batch, workers
@@ -171,7 +166,6 @@ def test_the_global_batch_is_exact_whatever_the_number_of_workers(launch) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
     names = ("layernorm", "lora", "full", "adalora")
     chosen = [(stage, name) for stage in STAGES for name in names]
@@ -190,7 +184,6 @@ def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["layernorm", "full", "adalora"])
 def test_weights_are_those_of_one_process_and_caption_the_same(
     name, trial_config, tmp_path

@@ -16,10 +16,10 @@ test: .venv/.done check
 test-slow: slow-trials slow-sweeps
 
 slow-trials: .venv/.done
-	$(BIN)/pytest -m slow tests/lnt_core tests/benchmarks
+	$(BIN)/pytest -v -m slow tests/lnt_core tests/benchmarks
 
 slow-sweeps: .venv/.done
-	$(BIN)/pytest -m slow --ignore=tests/lnt_core --ignore=tests/benchmarks
+	$(BIN)/pytest -v -m slow --ignore=tests/lnt_core --ignore=tests/benchmarks
 
 check: .venv/.done
 	$(BIN)/ruff format --check .

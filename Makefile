@@ -15,6 +15,9 @@ test: .venv/.done check
 # The two halves may run at once (`make -j2 test-slow`): one computes, the other mostly waits.
 test-slow: slow-trials slow-sweeps
 
+# More threads than cores: one that waits for another must not keep it from its core.
+slow-trials slow-sweeps: export OMP_WAIT_POLICY = passive
+
 slow-trials: .venv/.done
 	$(BIN)/pytest -v -m slow tests/lnt_core tests/benchmarks
 

@@ -12,7 +12,7 @@ test: .venv/.done check
 	$(BIN)/pytest -n 2 --dist loadfile
 
 # Whole sweeps, faults and the browser (needs Chromium; .ci/run installs it).
-# The two halves may run at once (`make -j2 test-slow`): one computes, the other mostly waits.
+# The two halves may run at once: `make -j2 test-slow`.
 test-slow: slow-trials slow-sweeps
 
 # More threads than cores: one that waits for another must not keep it from its core.

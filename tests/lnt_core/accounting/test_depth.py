@@ -60,6 +60,7 @@ def step_of(model, name: str, *, shape: StepShape = SHAPE, on_gpu: bool = False,
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy(name, monkeypatch) -> None:
+    """Prefix and prompt are run whole either way."""
     shallow, whole = both_ways(monkeypatch, step_of(deep(), name))
     assert shallow == whole
 

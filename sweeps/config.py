@@ -13,6 +13,7 @@ PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
 """11 values from 2e-3 to 1e-7. Zhao et al., arXiv:2312.11420 fixes the ends and the count; the
 values between are our choice."""
 
+
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -236,3 +237,7 @@ def steps_of_halts(search: SearchConfig, total_steps: int) -> tuple[int, ...]:
         halts.append(step)
         step *= search.reduction_factor
     return tuple(halts)
+
+
+MAX_EXTENSIONS = 3
+"""Rates beyond each end of the grid."""

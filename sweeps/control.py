@@ -16,11 +16,11 @@ from lnt_core.trial import CHECKPOINT, GRADIENTS
 from sweeps.added import FOLDER, add, all_added, take_back
 from sweeps.clones import clone
 from sweeps.growth import Growth, named_point
-from sweeps.problems import validation_problems
 from sweeps.queue import PointQueue
 from sweeps.requests import Answer, Request, answer, unanswered
 from sweeps.steps import total_steps
 from sweeps.trainable import Context
+from sweeps.validation import validation_problems
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

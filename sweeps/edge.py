@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from sweeps.config import MAX_EXTENSIONS
 from sweeps.selection import Trial, winners
 
-MAX_EXTENSIONS = 3
-"""Rates beyond each end of the grid."""
 LIMIT = 1.0
 """A rate stays below it."""
 

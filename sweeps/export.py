@@ -14,9 +14,9 @@ from sweeps.best import BEST, best_config, write_best
 from sweeps.execution import RAN, TRIAL
 from sweeps.launch_files import write_launch_files
 from sweeps.model_card import model_card
-from sweeps.problems import load_yaml
 from sweeps.resources import ResourcesConfig
 from sweeps.selection import Sweep, Trial, read_sweep
+from sweeps.validation import load_yaml
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

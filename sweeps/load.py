@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from lnt_core.errors import ConfigError, all_problems, bad_field
 from sweeps.config import SweepConfig
-from sweeps.problems import load_yaml, validation_problems
 from sweeps.space_check import strategy_problems
+from sweeps.validation import load_yaml, validation_problems
 
 PRESETS = Path(__file__).parent / "presets"
 PATHS = ("annotations", "images")

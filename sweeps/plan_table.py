@@ -7,8 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.config import SweepConfig
-from sweeps.edge import MAX_EXTENSIONS
+from sweeps.config import MAX_EXTENSIONS, SweepConfig
 from sweeps.makespan import makespans
 from sweeps.plan import PlannedTrial
 from sweeps.space import short_rate

@@ -10,8 +10,8 @@ from lnt_core.config import TrialConfig
 from lnt_core.errors import bad_field
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, StrategyConfig
 from sweeps.config import SweepConfig
-from sweeps.problems import validation_problems
 from sweeps.space import label, option_combinations, points, strategies, trial_config
+from sweeps.validation import validation_problems
 from sweeps.values import value_combinations, value_problems
 
 _STRATEGY: TypeAdapter[StrategyConfig] = TypeAdapter(AnyStrategyConfig)

@@ -10,7 +10,7 @@ from lnt_core.errors import all_problems
 from sweeps.config import SweepConfig
 from sweeps.load import load_sweep, local_paths, sweep_path
 from sweeps.plan import check_sweep
-from sweeps.problems import load_yaml
+from sweeps.validation import load_yaml
 
 PACKAGES = ("lnt_core", "sweeps", "cluster")
 """Ours, shipped with every job, so that the cluster runs this version of them."""

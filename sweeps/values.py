@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from lnt_core.errors import bad_field
 from sweeps.config import SweepConfig
-from sweeps.problems import validation_problems
+from sweeps.validation import validation_problems
 
 Values = tuple[tuple[str, Any], ...]
 """``(("train.weight_decay", 0.1), ...)``, hashable: lists are tuples."""

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from sweeps.config import SearchConfig
-from sweeps.edge import MAX_EXTENSIONS, beyond_edges, next_rate
+from sweeps.config import MAX_EXTENSIONS, SearchConfig
+from sweeps.edge import beyond_edges, next_rate
 from sweeps.selection import Trial, winners
 
 GRID = (2e-3, 1e-3, 1e-4)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lnt_core.errors import ConfigError
 from sweeps.load import load_sweep
-from sweeps.problems import load_yaml
+from sweeps.validation import load_yaml
 
 HEAD = "name: s\nmodel: {tiny: true}\n"
 FULL = HEAD + "search: {strategy: [full], learning_rate: [1e-3]}\n"

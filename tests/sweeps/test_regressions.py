@@ -17,12 +17,12 @@ from sweeps.execution import TRIAL, Execution, Result, new_execution
 from sweeps.finish import finish
 from sweeps.load import load_sweep
 from sweeps.plan import check_sweep
-from sweeps.problems import load_yaml
 from sweeps.runs import TrialRun, flat
 from sweeps.space import trials
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context
+from sweeps.validation import load_yaml
 from sweeps.weights import WinnerWeights
 from tests.conftest import model_config
 

@@ -8,10 +8,10 @@ from lnt_core.errors import ConfigError
 from sweeps.cli import main
 from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
 from sweeps.load import load_sweep
-from sweeps.problems import load_yaml
 from sweeps.runs import flat
 from sweeps.search import point_of
 from sweeps.space import label, points, trials
+from sweeps.validation import load_yaml
 
 
 def sweep(**search) -> SweepConfig:

@@ -14,6 +14,8 @@ from pydantic import BaseModel, ValidationError
 from lnt_core.errors import ConfigError, nearest
 
 MERGE = "tag:yaml.org,2002:merge"
+
+
 MEMBERS = {"bool", "paper", "list", "range", "number", "auto"}
 """Types and tags of union members, which stand in pydantic's paths and in no file."""
 
@@ -44,6 +46,8 @@ def _as_text(loader: _Loader, node: yaml.ScalarNode) -> str:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
 
 

@@ -16,13 +16,13 @@ from sweeps.values import NONE, Values, value_combinations, with_values
 Point = tuple[StrategyConfig, float, Values]
 """A strategy with its options, a learning rate, and the other values that the sweep varies."""
 
-_STRATEGY: TypeAdapter[StrategyConfig] = TypeAdapter(AnyStrategyConfig)
+ANY_STRATEGY: TypeAdapter[StrategyConfig] = TypeAdapter(AnyStrategyConfig)
 
 
 def strategies(sweep: SweepConfig) -> list[StrategyConfig]:
     """Every strategy with every combination of its options, in the file's order."""
     return [
-        _STRATEGY.validate_python(options)
+        ANY_STRATEGY.validate_python(options)
         for given in sweep.search.strategy
         for options in option_combinations(given)
     ]

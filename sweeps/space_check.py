@@ -4,17 +4,16 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from lnt_core.config import TrialConfig
 from lnt_core.errors import bad_field
-from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, StrategyConfig
+from lnt_core.strategies import STRATEGIES, StrategyConfig
 from sweeps.config import SweepConfig
-from sweeps.space import label, option_combinations, points, strategies, trial_config
+from sweeps.space import ANY_STRATEGY, label, option_combinations, points, strategies, trial_config
 from sweeps.validation import validation_problems
 from sweeps.values import value_combinations, value_problems
 
-_STRATEGY: TypeAdapter[StrategyConfig] = TypeAdapter(AnyStrategyConfig)
 PROBE_RATE = 1e-3
 """Any allowed rate: what is asked does not depend on it."""
 
@@ -40,7 +39,7 @@ def strategy_problems(content: Any) -> list[str]:
         ]
         for options in option_combinations(given):
             try:
-                _STRATEGY.validate_python(options)
+                ANY_STRATEGY.validate_python(options)
             except ValidationError as error:
                 found = _option_problems(error, STRATEGIES[name].Config)
                 problems += [f"{field}{problem}" for problem in found]

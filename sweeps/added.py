@@ -9,7 +9,7 @@ from typing import Any
 from lnt_core.config import TrialConfig
 from lnt_core.identity import trial_id
 from sweeps.execution import Execution, read_json, write_json
-from sweeps.values import NONE, Values
+from sweeps.plan.space import NONE, Values
 
 FOLDER = "added"
 POINT = "added"

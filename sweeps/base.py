@@ -8,8 +8,8 @@ from lnt_core.errors import LntError
 from lnt_core.training.zero_config import stage_of
 from sweeps.died import WorkerDiedError
 from sweeps.execution import BASE
+from sweeps.plan.space import strategies
 from sweeps.room import SUPERVISOR, worker_room
-from sweeps.space import strategies
 from sweeps.trainable import Context, worker_for
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from sweeps.dashboard import NOTE, trial_note
 from sweeps.execution import Result
 from sweeps.live import Board
 from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
+from sweeps.plan.labels import label, options_text, short_rate
 from sweeps.queue import PointQueue
 from sweeps.runs import TrialRun
-from sweeps.space import label, options_text, short_rate
 from sweeps.steps import total_steps
 from sweeps.tracking import Tracker
 from sweeps.trainable import DISK_FULL, LEFT_OUT, Context

@@ -100,7 +100,7 @@ def _num_seeds(text: str) -> int:
 
 
 def _load(args: argparse.Namespace) -> Any:
-    from sweeps.load import load_sweep
+    from sweeps.plan.load import load_sweep
 
     return load_sweep(args.sweep, tuple(args.overrides))
 
@@ -108,7 +108,8 @@ def _load(args: argparse.Namespace) -> Any:
 def _plan(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from sweeps.plan import check_sweep, plan
+    from sweeps.plan.checks import check_sweep
+    from sweeps.plan.planned import plan
     from sweeps.plan_table import plan_json, print_plan
 
     sweep = _load(args)

@@ -10,9 +10,9 @@ from lnt_core.errors import ConfigError, bad_field
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
 from sweeps.added import Added
+from sweeps.plan.space import MAKE_STEPS, Values
 from sweeps.requests import Request
 from sweeps.validation import load_yaml, validation_problems
-from sweeps.values import MAKE_STEPS, Values
 
 RATE = "learning_rate"
 TRAIN = "train."

@@ -12,13 +12,13 @@ from sweeps.datasets import dataset_inputs
 from sweeps.disk import DiskFullError, disk_full, is_disk_full
 from sweeps.execution import BASE, latest_execution, new_execution, read_json, write_json
 from sweeps.finish import Outcome, finish
-from sweeps.plan import check_sweep, plan
-from sweeps.plan_table import too_big
+from sweeps.plan.checks import check_sweep
+from sweeps.plan.planned import plan, too_big
+from sweeps.plan.space import trials
 from sweeps.provenance import provenance_tags
 from sweeps.ray_start import start_ray
 from sweeps.runs import flat
 from sweeps.settings import Settings
-from sweeps.space import trials
 from sweeps.steps import total_steps
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker

@@ -8,10 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.config import MAX_EXTENSIONS, SweepConfig
-from sweeps.makespan import makespans
-from sweeps.plan import PlannedTrial
-from sweeps.space import short_rate
-from sweeps.tables import short_share
+from sweeps.plan.labels import short_rate, short_share
+from sweeps.plan.makespan import makespans
+from sweeps.plan.planned import PlannedTrial, too_big
 
 PIPE_WIDTH = 160
 
@@ -133,16 +132,6 @@ def _found_on_the_device(planned: list[PlannedTrial]) -> list[str]:
         "train.micro_batch_size: auto is found by each trial on its device; the memory printed is "
         "that of micro batch 1. With resources.gpu_memory_gib it is found here, for trials on GPUs."
     ]
-
-
-def too_big(planned: list[PlannedTrial]) -> list[str]:
-    """A line for each strategy that does not fit the stated GPU memory, and what would."""
-    lines = [
-        f"{trial.strategy} {trial.options}".strip() + f": {trial.cost.too_big}"
-        for trial in planned
-        if trial.cost.too_big
-    ]
-    return list(dict.fromkeys(lines))
 
 
 def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]:

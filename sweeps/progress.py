@@ -10,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from sweeps.plan.labels import short_rate
 from sweeps.selection import METRIC, Sweep, read_runs, sweep_of
-from sweeps.space import short_rate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

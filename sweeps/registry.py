@@ -10,9 +10,9 @@ from lnt_core.models.plain import MERGED
 from lnt_core.strategies import STRATEGIES
 from lnt_core.trial import WEIGHTS
 from sweeps.best import BEST, BestConfig, write_best
+from sweeps.plan.labels import short_rate
 from sweeps.selection import Sweep, Trial
 from sweeps.settings import quiet_transformers
-from sweeps.space import short_rate
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

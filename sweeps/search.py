@@ -11,9 +11,8 @@ from lnt_core.config import TrialConfig
 from sweeps.added import all_added
 from sweeps.config import RateRange, SweepConfig
 from sweeps.execution import Execution
-from sweeps.space import strategies, trial_config
+from sweeps.plan.space import strategies, trial_config, value_combinations
 from sweeps.trainable import WORST_SCORE
-from sweeps.values import value_combinations
 
 OBJECTIVE = "objective"
 Point = dict[str, Any]

@@ -8,8 +8,8 @@ from typing import Any
 from cluster.jobs import Jobs
 from lnt_core.errors import all_problems
 from sweeps.config import SweepConfig
-from sweeps.load import load_sweep, local_paths, sweep_path
-from sweeps.plan import check_sweep
+from sweeps.plan.checks import check_sweep
+from sweeps.plan.load import load_sweep, local_paths, sweep_path
 from sweeps.validation import load_yaml
 
 PACKAGES = ("lnt_core", "sweeps", "cluster")

@@ -7,22 +7,11 @@ from rich.console import Console
 from rich.table import Table
 
 from sweeps.comparison import Comparison
+from sweeps.plan.labels import short_rate, short_share
 from sweeps.selection import Sweep, Trial, edge_advice
-from sweeps.space import short_rate
 
 MAX_RATES = 4
 """More rates that tie with a winner are counted, not named."""
-
-
-def short_share(share: float) -> str:
-    """As the paper prints it: two decimals, three where two would leave nothing.
-
-    Example:
-        >>> short_share(0.0378), short_share(0.0000383)
-        ('3.78 %', '0.004 %')
-    """
-    percent = share * 100
-    return f"{percent:.2f} %" if percent >= 0.01 else f"{percent:.3f} %"
 
 
 def print_winners(

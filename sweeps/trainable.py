@@ -22,11 +22,10 @@ from sweeps.disk import is_disk_full
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import RAN, TRIAL, Execution, Result
 from sweeps.memory import num_kills, run_in_memory
+from sweeps.plan.space import Point, strategies, trial_config, value_combinations
 from sweeps.resources import ResourcesConfig
 from sweeps.settings import quiet_transformers
-from sweeps.space import Point, strategies, trial_config
 from sweeps.system_metrics import SystemMetrics
-from sweeps.values import value_combinations
 
 if TYPE_CHECKING:
     from lnt_core.worker import Worker

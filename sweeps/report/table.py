@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 from lnt_core.strategies import STRATEGIES
 from sweeps.comparison import Comparison
+from sweeps.plan.labels import short_rate, short_share
 from sweeps.report.content import Content
 from sweeps.selection import Trial
-from sweeps.space import short_rate
-from sweeps.tables import short_share
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from sweeps.plan.labels import short_rate
 from sweeps.report.content import Content
 from sweeps.report.figures import band_figures, curve_figure, loss_figure, pareto_figures
 from sweeps.report.table import latex, markdown, results_table
 from sweeps.selection import edge_advice
-from sweeps.space import short_rate
 from sweeps.tables import ties
 
 FORMATS = ("html", "md", "latex")

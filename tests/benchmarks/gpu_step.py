@@ -32,7 +32,7 @@ from lnt_core.strategies import get_strategy
 from lnt_core.training.engine import PlainEngine
 from lnt_core.training.loop import Hooks, optimizer_step
 from lnt_core.training.optimizer import set_checkpointing
-from sweeps.load import load_sweep
+from sweeps.plan.load import load_sweep
 
 PAPER_GB = 24.2
 RANK, ALPHA = 64, 128.0

@@ -9,7 +9,7 @@ import pytest
 from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
 from sweeps.execution import latest_execution, new_execution, write_json
-from sweeps.load import load_sweep
+from sweeps.plan.load import load_sweep
 
 
 @pytest.fixture

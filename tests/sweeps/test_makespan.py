@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sweeps.cli import main
-from sweeps.makespan import makespan
+from sweeps.plan.makespan import makespan
 
 STRATEGIES = "search.strategy=[layernorm_simple, full]"
 

@@ -8,10 +8,10 @@ from lnt_core.accounting.lengths import estimated_lengths
 from lnt_core.config import DataConfig, ScenesConfig
 from sweeps.cli import EXIT_DONE, EXIT_REFUSED, main
 from sweeps.config import SweepConfig
-from sweeps.costs import Costs
-from sweeps.plan import plan
+from sweeps.plan.costs import Costs
+from sweeps.plan.planned import plan
+from sweeps.plan.space import strategies
 from sweeps.plan_table import print_plan
-from sweeps.space import strategies
 from tests.conftest import VISION
 
 

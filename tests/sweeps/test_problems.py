@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lnt_core.errors import ConfigError
-from sweeps.load import load_sweep
+from sweeps.plan.load import load_sweep
 from sweeps.validation import load_yaml
 
 HEAD = "name: s\nmodel: {tiny: true}\n"

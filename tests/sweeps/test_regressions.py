@@ -15,10 +15,10 @@ from sweeps.config import SweepConfig
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import TRIAL, Execution, Result, new_execution
 from sweeps.finish import finish
-from sweeps.load import load_sweep
-from sweeps.plan import check_sweep
+from sweeps.plan.checks import check_sweep
+from sweeps.plan.load import load_sweep
+from sweeps.plan.space import trials
 from sweeps.runs import TrialRun, flat
-from sweeps.space import trials
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context

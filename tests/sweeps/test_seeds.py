@@ -13,8 +13,8 @@ from sweeps.best_json import as_json
 from sweeps.config import SweepConfig
 from sweeps.execution import Execution, Result
 from sweeps.pareto import AXES, pareto_front
+from sweeps.plan.space import trials
 from sweeps.selection import Sweep, Trial, winners
-from sweeps.space import trials
 from sweeps.tables import print_winners
 from sweeps.weights import WinnerWeights
 

@@ -7,10 +7,11 @@ import pytest
 from lnt_core.errors import ConfigError
 from sweeps.cli import main
 from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
-from sweeps.load import load_sweep
+from sweeps.plan.labels import label
+from sweeps.plan.load import load_sweep
+from sweeps.plan.space import points, trials
 from sweeps.runs import flat
 from sweeps.search import point_of
-from sweeps.space import label, points, trials
 from sweeps.validation import load_yaml
 
 

@@ -6,9 +6,9 @@ from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
 from sweeps.events import EVENTS, EventLog
 from sweeps.execution import TRACKED, Result, new_execution
+from sweeps.plan.space import trials
 from sweeps.runs import TrialRun
 from sweeps.selection import read_sweep
-from sweeps.space import trials
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker
 

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from sweeps.config import SweepConfig
 from sweeps.execution import Execution, Result
+from sweeps.plan.space import trials
 from sweeps.selection import Trial, winners
-from sweeps.space import trials
 from sweeps.weights import WinnerWeights
 
 SWEEP = SweepConfig.model_validate(

@@ -12,7 +12,7 @@ from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.lora import LoraConfig
-from sweeps.load import PRESETS
+from sweeps.plan.load import PRESETS
 from tests.conftest import VISION, text_config
 
 # Zhao et al., arXiv:2312.11420, re-derived by hand; LoRA is rank 64. Percent of all parameters.

@@ -1,21 +1,50 @@
-"""What is wrong with the points of a sweep: strategies, options, values, and their combinations."""
+"""What is refused before a sweep starts: bad points, values, models and files."""
 
+import contextlib
 import itertools
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from lnt_core.config import TrialConfig
-from lnt_core.errors import bad_field
+from lnt_core.config import DataConfig, ModelConfig, TrialConfig
+from lnt_core.data.check import data_problems
+from lnt_core.errors import all_problems, bad_field
 from lnt_core.strategies import STRATEGIES, StrategyConfig
 from sweeps.config import SweepConfig
-from sweeps.space import ANY_STRATEGY, label, option_combinations, points, strategies, trial_config
+from sweeps.plan.labels import label
+from sweeps.plan.space import (
+    ANY_STRATEGY,
+    MAKE_STEPS,
+    option_combinations,
+    points,
+    strategies,
+    trial_config,
+    value_combinations,
+    with_values,
+)
 from sweeps.validation import validation_problems
-from sweeps.values import value_combinations, value_problems
 
 PROBE_RATE = 1e-3
 """Any allowed rate: what is asked does not depend on it."""
+MAY_VARY = ("train.", "data.tune.")
+"""Only these: under another base model or another selection set scores do not compare."""
+
+
+def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
+    """Raise one ConfigError that names every bad point and every missing or unreadable file."""
+    problems = point_problems(sweep)
+    if files:
+        problems += _model_problems(sweep.model)
+        for data in _datas(sweep):
+            problems += data_problems(sweep.model, data)
+    if files and not problems:
+        from sweeps.plan.costs import Costs  # torch; reading a sweep does without
+
+        problems = Costs(sweep, files=files).problems(strategies(sweep))
+    if problems:
+        raise all_problems(sweep.name, problems)
 
 
 def strategy_problems(content: Any) -> list[str]:
@@ -73,6 +102,33 @@ def point_problems(sweep: SweepConfig) -> list[str]:
     return []
 
 
+def value_problems(sweep: SweepConfig) -> list[str]:
+    """What is wrong with `search.values`; empty if nothing is."""
+    problems = []
+    for key, values in sweep.search.values.items():
+        field = f"search.values.{key}"
+        if not key.startswith(MAY_VARY):
+            allowed = "a key of " + " or ".join(f"`{start.rstrip('.')}`" for start in MAY_VARY)
+            problems.append(f"{field} cannot vary within a sweep, only {allowed} can")
+        elif not values:
+            problems.append(f"{field} is an empty list: give at least one value")
+        elif key.startswith("data.tune.") and (sweep.data is None or sweep.data.tune is None):
+            problems.append(f"{field} needs `data.tune` with files: drawn scenes have no such key")
+        elif sweep.search.scheduler == "asha" and key.startswith(MAKE_STEPS):
+            fix = "take `scheduler: none`"
+            got = sweep.search.scheduler
+            allowed = f"none while {key} varies, because it compares trials at equal steps"
+            problems.append(bad_field("search.scheduler", got, allowed=allowed, fix=fix))
+    if problems:
+        return problems
+    for values in value_combinations(sweep):
+        try:
+            with_values(sweep, values)
+        except ValidationError as error:
+            problems += [f"search.values: {p}" for p in validation_problems(error, SweepConfig)]
+    return list(dict.fromkeys(problems))
+
+
 def trial_problems(sweep: SweepConfig) -> list[str]:
     """Strategies that cannot run with the sweep's other values; empty if all can."""
     problems = []
@@ -95,3 +151,38 @@ def _option_problems(error: ValidationError, config: type[StrategyConfig]) -> li
     """What follows the strategy's place: ``.rank is 0, ...`` or ``: ...`` of the whole."""
     name = str(config.model_fields["name"].default)
     return [problem.removeprefix(name) for problem in validation_problems(error, config)]
+
+
+def _datas(sweep: SweepConfig) -> list[DataConfig]:
+    """What trials read: the sweep's own data, and those of values that are data."""
+    found = [sweep.trial_data]
+    for values in value_combinations(sweep):
+        with contextlib.suppress(ValidationError):  # a problem of the point, named as such
+            found.append(with_values(sweep, values).trial_data)
+    return list(dict.fromkeys(found))
+
+
+def _model_problems(model: ModelConfig) -> list[str]:
+    names = {
+        "model.language_model": model.language_model,
+        "model.vision_tower": model.vision_tower,
+        "model.checkpoint": model.checkpoint,
+    }
+    return [
+        f"{field}: {name} is neither a folder with a config.json nor in the local Hugging Face "
+        f"cache; fetch it with `hf download {name}`"
+        for field, name in names.items()
+        if name is not None and not _is_here(name)
+    ]
+
+
+def _is_here(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if (Path(name) / "config.json").is_file():
+        return True
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        return False

@@ -7,10 +7,10 @@ from pydantic import ValidationError
 
 from lnt_core.errors import ConfigError, all_problems, bad_field
 from sweeps.config import SweepConfig
-from sweeps.space_check import strategy_problems
+from sweeps.plan.checks import strategy_problems
 from sweeps.validation import load_yaml, validation_problems
 
-PRESETS = Path(__file__).parent / "presets"
+PRESETS = Path(__file__).parents[1] / "presets"
 PATHS = ("annotations", "images")
 """Keys of a data set whose values are paths."""
 

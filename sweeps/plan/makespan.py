@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lnt_core.training.zero_config import stage_of
 from sweeps.config import SweepConfig
-from sweeps.plan import PlannedTrial
+from sweeps.plan.planned import PlannedTrial
 
 STAGE = 3
 """Of ZeRO, where the sweep names none: the one that needs the least memory."""

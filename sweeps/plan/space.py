@@ -1,4 +1,4 @@
-"""How a sweep file becomes trials: the grid, random draws, and Optuna's space."""
+"""The points of a sweep: strategies with their options, learning rates, other values."""
 
 import itertools
 import math
@@ -11,11 +11,13 @@ from pydantic import TypeAdapter
 from lnt_core.config import TrialConfig
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, StrategyConfig
 from sweeps.config import RateRange, SweepConfig
-from sweeps.values import NONE, Values, value_combinations, with_values
 
+Values = tuple[tuple[str, Any], ...]
+"""``(("train.weight_decay", 0.1), ...)``, hashable: lists are tuples."""
+NONE: Values = ()
+MAKE_STEPS = ("train.max_steps", "train.epochs", "train.batch_size", "data.tune.")
 Point = tuple[StrategyConfig, float, Values]
 """A strategy with its options, a learning rate, and the other values that the sweep varies."""
-
 ANY_STRATEGY: TypeAdapter[StrategyConfig] = TypeAdapter(AnyStrategyConfig)
 
 
@@ -61,33 +63,29 @@ def trial_config(
     )
 
 
-def label(strategy: StrategyConfig, rate: float, values: Values = NONE) -> str:
-    """``lora rank=8 lr=3e-4``: how a trial is called wherever people read."""
-    options = options_text(strategy, values)
-    return " ".join(filter(None, (strategy.name, options, f"lr={short_rate(rate)}")))
+def value_combinations(sweep: SweepConfig) -> list[Values]:
+    """Every combination of the values, the last varying fastest; one empty one without any."""
+    choices = [[(key, value) for value in values] for key, values in sweep.search.values.items()]
+    return list(itertools.product(*choices))
 
 
-def options_text(strategy: StrategyConfig, values: Values = NONE) -> str:
-    """``rank=8 train.weight_decay=0.1``: what tells trials of one strategy apart but the rate."""
-    options = strategy.model_dump(
-        mode="json", exclude={"name"}, exclude_defaults=True, exclude_none=True
-    )
-    return " ".join(f"{name}={_short(value)}" for name, value in [*options.items(), *values])
+def with_values(sweep: SweepConfig, values: Values) -> SweepConfig:
+    """The sweep with these values in place of its own.
 
-
-def _short(value: Any) -> str:
-    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def short_rate(rate: float) -> str:
-    """``3e-4`` for 0.0003: as papers write it.
-
-    Example:
-        >>> short_rate(0.0003), short_rate(1.25e-05)
-        ('3e-4', '1.25e-5')
+    Raises:
+        ValidationError: They do not fit the config.
     """
-    mantissa, _, exponent = f"{rate:.2e}".partition("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
+    if not values:
+        return sweep
+    content = sweep.model_dump(exclude_unset=True)
+    for key, value in values:
+        *parents, last = key.split(".")
+        inner = content
+        for parent in parents:
+            below = inner.get(parent)
+            inner[parent] = inner = {} if below is None else below
+        inner[last] = value
+    return SweepConfig.model_validate(content)
 
 
 def option_combinations(given: dict[str, Any]) -> list[dict[str, Any]]:

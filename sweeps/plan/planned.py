@@ -1,0 +1,83 @@
+"""What a sweep would run and what each trial would cost, before anything starts."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lnt_core.identity import trial_id
+from lnt_core.strategies import StrategyConfig
+from sweeps.config import SweepConfig
+from sweeps.plan.labels import options_text
+from sweeps.plan.space import (
+    Values,
+    points,
+    strategies,
+    trial_config,
+    value_combinations,
+    with_values,
+)
+
+if TYPE_CHECKING:
+    from sweeps.plan.costs import Cost
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One line of the plan."""
+
+    id: str
+    """Empty for a trial that will be drawn."""
+    strategy: str
+    options: str
+    """What tells it from other trials of its strategy but the rate."""
+    learning_rate: float
+    cost: "Cost"
+
+
+def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
+    """Every trial with its cost, from models without weights; for `tpe` one line a strategy.
+
+    Raises:
+        ConfigError: An unknown architecture, or one that lacks what a strategy tunes.
+    """
+    costs = strategy_costs(sweep, files=files)
+    if sweep.search.algorithm == "tpe":
+        return [
+            PlannedTrial("", s.name, options_text(s, values), float("nan"), cost)
+            for (s, values), cost in costs.items()
+        ]
+    return [
+        PlannedTrial(
+            trial_id(trial_config(sweep, strategy, rate, values)),
+            strategy.name,
+            options_text(strategy, values),
+            rate,
+            costs[strategy, values],
+        )
+        for strategy, rate, values in points(sweep)
+    ]
+
+
+def strategy_costs(
+    sweep: SweepConfig, *, files: bool = True
+) -> dict[tuple[StrategyConfig, Values], "Cost"]:
+    """The cost of each strategy with its options, under each combination of other values."""
+    from sweeps.plan.costs import Costs  # torch; reading a sweep does without
+
+    predictor = Costs(sweep, files=files)
+    found = {}
+    for values in value_combinations(sweep):
+        varied = with_values(sweep, values)
+        lengths = predictor.lengths(varied)
+        for strategy in strategies(sweep):
+            found[strategy, values] = predictor.of(varied, strategy, lengths)
+    return found
+
+
+def too_big(planned: list[PlannedTrial]) -> list[str]:
+    """A line for each strategy that does not fit the stated GPU memory, and what would."""
+    lines = [
+        f"{trial.strategy} {trial.options}".strip() + f": {trial.cost.too_big}"
+        for trial in planned
+        if trial.cost.too_big
+    ]
+    return list(dict.fromkeys(lines))

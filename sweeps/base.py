@@ -7,9 +7,9 @@ from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.training.zero_config import stage_of
 from sweeps.died import WorkerDiedError
-from sweeps.execution import BASE
 from sweeps.plan.space import strategies
 from sweeps.room import SUPERVISOR, worker_room
+from sweeps.storage.execution import BASE
 from sweeps.trainable import Context, worker_for
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, fl
     from lnt_core.distributed import is_first
     from lnt_core.training.sharded import able_to_run, is_sharded
     from lnt_core.trial import evaluate
-    from sweeps.samples import SAMPLES, write_samples
+    from sweeps.storage.samples import SAMPLES, write_samples
 
     prepared = worker.prepare(config)
     model = able_to_run(prepared.base.trial_copy(), config.train.deepspeed)

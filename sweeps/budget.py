@@ -10,7 +10,7 @@ from sweeps.config import BudgetConfig
 from sweeps.resources import ResourcesConfig
 
 if TYPE_CHECKING:
-    from sweeps.execution import Execution
+    from sweeps.storage.execution import Execution
 
 HOUR_S = 3600.0
 

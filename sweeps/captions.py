@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
-from sweeps.execution import Execution
 from sweeps.selection import Trial
+from sweeps.storage.execution import Execution
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -28,8 +28,8 @@ from sweeps.cli_jobs import add_job_commands
 from sweeps.cli_report import add_report_command
 from sweeps.cli_trial import add_trial_commands
 from sweeps.cli_watch import add_watch_command
-from sweeps.disk import DiskFullError
 from sweeps.settings import quiet_libraries, read_settings
+from sweeps.storage.full_disk import DiskFullError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,9 +9,9 @@ from lnt_core.config import StartedFrom, TrialConfig, TuneConfig
 from lnt_core.errors import ConfigError, bad_field
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
-from sweeps.added import Added
 from sweeps.plan.space import MAKE_STEPS, Values
 from sweeps.requests import Request
+from sweeps.storage.extra_trials import Added
 from sweeps.validation import load_yaml, validation_problems
 
 RATE = "learning_rate"

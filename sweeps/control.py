@@ -13,12 +13,12 @@ from lnt_core.config import StartedFrom, TrialConfig
 from lnt_core.identity import trial_id
 from lnt_core.training.checkpoints import step_of
 from lnt_core.trial import CHECKPOINT, GRADIENTS
-from sweeps.added import FOLDER, add, all_added, take_back
 from sweeps.clones import clone
 from sweeps.growth import Growth, named_point
 from sweeps.queue import PointQueue
 from sweeps.requests import Answer, Request, answer, unanswered
 from sweeps.steps import total_steps
+from sweeps.storage.extra_trials import FOLDER, add, all_added, take_back
 from sweeps.trainable import Context
 from sweeps.validation import validation_problems
 

@@ -19,10 +19,10 @@ from lnt_core.errors import LntError
 from lnt_core.training.loop import Report
 from lnt_core.trial import TrialResult
 from sweeps.died import WorkerDiedError
-from sweeps.events import EVENTS, EventLog, read_events
-from sweeps.execution import read_json, write_json
 from sweeps.resources import ResourcesConfig
 from sweeps.room import worker_room
+from sweeps.storage.events import EVENTS, EventLog, read_events
+from sweeps.storage.execution import read_json, write_json
 from sweeps.system_metrics import SystemMetrics
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from lnt_core.models.plain import MERGED
 from lnt_core.strategies.merge import check_mergeable
 from lnt_core.trial import WEIGHTS
 from sweeps.best import BEST, best_config, write_best
-from sweeps.execution import RAN, TRIAL
 from sweeps.launch_files import write_launch_files
 from sweeps.model_card import model_card
 from sweeps.resources import ResourcesConfig
 from sweeps.selection import Sweep, Trial, read_sweep
+from sweeps.storage.execution import RAN, TRIAL
 from sweeps.validation import load_yaml
 
 if TYPE_CHECKING:

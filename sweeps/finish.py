@@ -13,13 +13,13 @@ from sweeps.captions import captions_on_disk
 from sweeps.comparison import Comparison, compare_winners
 from sweeps.curve import draw_curve
 from sweeps.dashboard import NOTE, parent_note
-from sweeps.execution import BASE, Execution, read_json
 from sweeps.layers import Analysis, draw_winners
 from sweeps.pareto_figure import draw_pareto
 from sweeps.registry import entries, make_model
 from sweeps.report.content import gather, in_a_line
 from sweeps.report.write import lead, write_report
 from sweeps.selection import Sweep, read_sweep
+from sweeps.storage.execution import BASE, Execution, read_json
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from lnt_core.config import TrialConfig
 from lnt_core.identity import trial_id
 from lnt_core.trial import WEIGHTS
-from sweeps.added import Added, add, all_added, read_added
 from sweeps.edge import beyond_edges
 from sweeps.plan.labels import options_text
 from sweeps.plan.space import trials
 from sweeps.search import Point, point_of
 from sweeps.selection import Trial, repeated_points, winners
+from sweeps.storage.extra_trials import Added, add, all_added, read_added
 from sweeps.trainable import AGAIN, Context
 
 NUM_REPEATED = 2

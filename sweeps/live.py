@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.execution import Result
+from sweeps.storage.execution import Result
 
 RECENT = 8
 """So many ended trials stand in the live table."""

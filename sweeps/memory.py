@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from lnt_core.config import TrialConfig
 from lnt_core.errors import TrialError
-from sweeps.execution import KILLS
+from sweeps.storage.execution import KILLS
 
 Done = TypeVar("Done")
 TOO_LITTLE_MEMORY = (

@@ -15,9 +15,9 @@ from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
 from sweeps.dashboard import NOTE
 from sweeps.datasets import dataset_inputs
-from sweeps.events import EVENTS, Event, newer, read_events
-from sweeps.execution import TRACKED, Execution, Result, read_json, write_json
 from sweeps.layers import draw_layers
+from sweeps.storage.events import EVENTS, Event, newer, read_events
+from sweeps.storage.execution import TRACKED, Execution, Result, read_json, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

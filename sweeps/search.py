@@ -8,10 +8,10 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from lnt_core.config import TrialConfig
-from sweeps.added import all_added
 from sweeps.config import RateRange, SweepConfig
-from sweeps.execution import Execution
 from sweeps.plan.space import strategies, trial_config, value_combinations
+from sweeps.storage.execution import Execution
+from sweeps.storage.extra_trials import all_added
 from sweeps.trainable import WORST_SCORE
 
 OBJECTIVE = "objective"

@@ -4,7 +4,7 @@ import threading
 from types import TracebackType
 from typing import Any, Self
 
-from sweeps.events import EventLog
+from sweeps.storage.events import EventLog
 
 PREFIX = "system/"
 """What has it stands on a run's page under "System metrics"."""

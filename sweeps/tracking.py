@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from lnt_core.trial import WEIGHTS
 from sweeps.dashboard import NOTE, VIEW, parent_note, trials_view, view_key
-from sweeps.events import Event
-from sweeps.execution import Execution, Result
 from sweeps.outbox import Outbox
 from sweeps.registry import Entry, register
 from sweeps.runs import TrialRun, TrialRuns
+from sweeps.storage.events import Event
+from sweeps.storage.execution import Execution, Result
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -15,16 +15,16 @@ import yaml
 from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.identity import trial_id
-from sweeps.added import POINT, Added, read_added
 from sweeps.config import SweepConfig
 from sweeps.died import WorkerDiedError
-from sweeps.disk import is_disk_full
-from sweeps.events import EVENTS, EventLog
-from sweeps.execution import RAN, TRIAL, Execution, Result
 from sweeps.memory import num_kills, run_in_memory
 from sweeps.plan.space import Point, strategies, trial_config, value_combinations
 from sweeps.resources import ResourcesConfig
 from sweeps.settings import quiet_transformers
+from sweeps.storage.events import EVENTS, EventLog
+from sweeps.storage.execution import RAN, TRIAL, Execution, Result
+from sweeps.storage.extra_trials import POINT, Added, read_added
+from sweeps.storage.full_disk import is_disk_full
 from sweeps.system_metrics import SystemMetrics
 
 if TYPE_CHECKING:

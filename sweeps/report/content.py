@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from sweeps.captions import CAPTIONS, Captions, CaptionsOf, read_artifact, read_captions
 from sweeps.comparison import Comparison, compare_winners, image_scores
 from sweeps.confidence import Interval, mean_interval
-from sweeps.execution import BASE
-from sweeps.samples import SAMPLES, Sample, read_samples
 from sweeps.selection import Sweep, Trial
+from sweeps.storage.execution import BASE
+from sweeps.storage.samples import SAMPLES, Sample, read_samples
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

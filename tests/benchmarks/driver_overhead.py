@@ -131,8 +131,8 @@ def nothing(point: dict[str, Any], context: Any) -> None:
 
     from lnt_core.identity import trial_id
     from lnt_core.trial import WEIGHTS
-    from sweeps.events import EVENTS, EventLog
-    from sweeps.execution import TRIAL, Result
+    from sweeps.storage.events import EVENTS, EventLog
+    from sweeps.storage.execution import TRIAL, Result
     from sweeps.trainable import _write_config
 
     config = context.config(point["point"])

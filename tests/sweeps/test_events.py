@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.events import EventLog, read_events
+from sweeps.storage.events import EventLog, read_events
 
 NUM_STEPS = 6
 

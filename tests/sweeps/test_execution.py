@@ -8,8 +8,8 @@ import pytest
 
 from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
-from sweeps.execution import latest_execution, new_execution, write_json
 from sweeps.plan.load import load_sweep
+from sweeps.storage.execution import latest_execution, new_execution, write_json
 
 
 @pytest.fixture

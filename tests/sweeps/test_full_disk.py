@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from sweeps.disk import is_disk_full
+from sweeps.storage.full_disk import is_disk_full
 
 FULL_DEVICE = "/dev/full"
 pytestmark = pytest.mark.skipif(not os.path.exists(FULL_DEVICE), reason="Linux has it")  # noqa: PTH110

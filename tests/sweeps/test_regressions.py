@@ -12,13 +12,13 @@ from lnt_core.identity import trial_id
 from sweeps.cli import main
 from sweeps.cli_arguments import EXIT_REFUSED
 from sweeps.config import SweepConfig
-from sweeps.events import EVENTS, EventLog
-from sweeps.execution import TRIAL, Execution, Result, new_execution
 from sweeps.finish import finish
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.load import load_sweep
 from sweeps.plan.space import trials
 from sweeps.runs import TrialRun, flat
+from sweeps.storage.events import EVENTS, EventLog
+from sweeps.storage.execution import TRIAL, Execution, Result, new_execution
 from sweeps.store import connect, experiment_id
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context

@@ -4,9 +4,9 @@ import yaml
 
 from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
-from sweeps.execution import TRIAL, Result, new_execution
 from sweeps.plan.space import strategies, trial_config
 from sweeps.search import optuna_search, point_of
+from sweeps.storage.execution import TRIAL, Result, new_execution
 
 
 def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(tmp_path) -> None:

@@ -4,9 +4,9 @@ import yaml
 
 from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
-from sweeps.execution import TRIAL, Result, new_execution
 from sweeps.plan.space import strategies, trial_config
 from sweeps.search import optuna_search
+from sweeps.storage.execution import TRIAL, Result, new_execution
 
 
 def test_a_resumed_study_draws_no_point_again(tmp_path) -> None:

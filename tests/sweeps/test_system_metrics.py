@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from sweeps.events import EventLog, read_events
+from sweeps.storage.events import EventLog, read_events
 from sweeps.system_metrics import KEY, SystemMetrics
 
 

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.config import SweepConfig
-from sweeps.execution import Execution, Result
 from sweeps.plan.space import trials
 from sweeps.selection import Trial, winners
+from sweeps.storage.execution import Execution, Result
 from sweeps.weights import WinnerWeights
 
 SWEEP = SweepConfig.model_validate(

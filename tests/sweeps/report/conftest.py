@@ -11,8 +11,8 @@ from sweeps.captions import Caption
 from sweeps.comparison import Comparison
 from sweeps.confidence import Difference, Interval
 from sweeps.report.content import Content, Failure
-from sweeps.samples import Sample
 from sweeps.selection import Sweep
+from sweeps.storage.samples import Sample
 from tests.sweeps.test_selection import trial
 
 TRIALS = (

@@ -8,8 +8,8 @@ from typing import Any
 
 from lnt_core.config import TrialConfig
 from lnt_core.identity import trial_id
-from sweeps.execution import Execution, read_json, write_json
 from sweeps.plan.space import NONE, Values
+from sweeps.storage.execution import Execution, read_json, write_json
 
 FOLDER = "added"
 POINT = "added"

@@ -12,7 +12,7 @@ from lnt_core.frozen import Frozen
 from lnt_core.trial import TrialResult, run_trial
 from sweeps.provenance import UNKNOWN, read_versions
 from sweeps.resources import ResourcesConfig
-from sweeps.selection import Sweep, Trial
+from sweeps.results.selection import Sweep, Trial
 from sweeps.storage.execution import RAN, TRIAL, Execution
 from sweeps.together import train_together
 from sweeps.validation import load_yaml, validation_problems

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sweeps.comparison import Comparison
-from sweeps.pareto import AXES, pareto_front
-from sweeps.selection import Sweep
+from sweeps.results.comparison import Comparison
+from sweeps.results.pareto import AXES, pareto_front
+from sweeps.results.selection import Sweep
 
 
 def as_json(sweep: Sweep, compared: Mapping[str, Comparison] | None = None) -> dict[str, Any]:

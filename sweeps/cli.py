@@ -185,9 +185,9 @@ def _best(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sweeps.best_json import as_json
-    from sweeps.captions import captions_in_store
-    from sweeps.comparison import compare_winners
-    from sweeps.selection import read_sweep
+    from sweeps.results.captions import captions_in_store
+    from sweeps.results.comparison import compare_winners
+    from sweeps.results.read import read_sweep
     from sweeps.store import connect
     from sweeps.tables import print_winners
 

@@ -24,10 +24,10 @@ def add_report_command(command: Command) -> None:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from sweeps.captions import captions_in_store
-    from sweeps.report.content import gather
-    from sweeps.report.write import write_report
-    from sweeps.selection import read_sweep
+    from sweeps.results.captions import captions_in_store
+    from sweeps.results.read import read_sweep
+    from sweeps.results.report.content import gather
+    from sweeps.results.report.write import write_report
     from sweeps.store import connect
 
     form = args.format or _form_of(args.out)

@@ -65,7 +65,7 @@ def find_trial(runs: "list[Run]", given: str) -> "Run":
 
 def _trial(args: argparse.Namespace) -> "tuple[Any, Run, Run]":
     """The store, the running sweep's parent run, and the trial's run."""
-    from sweeps.selection import read_runs
+    from sweeps.results.read import read_runs
     from sweeps.store import connect
 
     client = connect(tracking_uri(args))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from rich.console import Console
 
-    from sweeps.progress import Snapshot
+    from sweeps.results.progress import Snapshot
 
 EXITS = {"FINISHED": EXIT_DONE, "FAILED": EXIT_FAILED, "KILLED": EXIT_INTERRUPTED}
 """By MLflow's status of the parent run; a sweep that still runs has none."""
@@ -45,7 +45,7 @@ def _seconds(text: str) -> float:
 def _watch(args: argparse.Namespace) -> int:
     from rich.console import Console
 
-    from sweeps.progress import read_snapshot, render
+    from sweeps.results.progress import read_snapshot, render
     from sweeps.store import connect
 
     console, client = Console(), connect(tracking_uri(args))
@@ -60,8 +60,8 @@ def _watch(args: argparse.Namespace) -> int:
 
 
 def _print_winners(console: "Console", client: "MlflowClient", snapshot: "Snapshot") -> None:
-    from sweeps.captions import captions_in_store
-    from sweeps.comparison import compare_winners
+    from sweeps.results.captions import captions_in_store
+    from sweeps.results.comparison import compare_winners
     from sweeps.tables import print_winners
 
     compared = compare_winners(snapshot.sweep, captions_in_store(client))
@@ -74,7 +74,7 @@ def _live(
     """A table that is drawn anew; returns how the sweep ended."""
     from rich.live import Live
 
-    from sweeps.progress import render
+    from sweeps.results.progress import render
 
     with Live(render(snapshot), console=console, auto_refresh=False) as live:
         while snapshot.sweep.status not in EXITS:
@@ -88,7 +88,7 @@ def _lines(
     console: "Console", client: "MlflowClient", snapshot: "Snapshot", interval_s: float
 ) -> "Snapshot":
     """A line for each change; returns how the sweep ended."""
-    from sweeps.progress import told_silence
+    from sweeps.results.progress import told_silence
 
     known: dict[str, str] = {}
     silent = False
@@ -115,7 +115,7 @@ def _next(
     console: "Console", client: "MlflowClient", before: "Snapshot", interval_s: float
 ) -> "Snapshot":
     """As soon as MLflow answers: the same execution, also if another has begun since."""
-    from sweeps.progress import read_snapshot
+    from sweeps.results.progress import read_snapshot
 
     away = False
     while True:

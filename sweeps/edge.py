@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from sweeps.config import MAX_EXTENSIONS
-from sweeps.selection import Trial, winners
+from sweeps.results.selection import Trial, winners
 
 LIMIT = 1.0
 """A rate stays below it."""

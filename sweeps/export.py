@@ -14,7 +14,8 @@ from sweeps.best import BEST, best_config, write_best
 from sweeps.launch_files import write_launch_files
 from sweeps.model_card import model_card
 from sweeps.resources import ResourcesConfig
-from sweeps.selection import Sweep, Trial, read_sweep
+from sweeps.results.read import read_sweep
+from sweeps.results.selection import Sweep, Trial
 from sweeps.storage.execution import RAN, TRIAL
 from sweeps.validation import load_yaml
 

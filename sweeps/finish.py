@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from lnt_core.analysis.figures import Analysis, draw_winners
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.trial import WEIGHTS
 from sweeps.best import BEST, best_config, config_that_ran, write_best
-from sweeps.captions import captions_on_disk
-from sweeps.comparison import Comparison, compare_winners
-from sweeps.curve import draw_curve
 from sweeps.dashboard import NOTE, parent_note
-from sweeps.layers import Analysis, draw_winners
-from sweeps.pareto_figure import draw_pareto
 from sweeps.registry import entries, make_model
-from sweeps.report.content import gather, in_a_line
-from sweeps.report.write import lead, write_report
-from sweeps.selection import Sweep, read_sweep
+from sweeps.results.captions import captions_on_disk
+from sweeps.results.comparison import Comparison, compare_winners
+from sweeps.results.plots import draw_curve, draw_pareto
+from sweeps.results.read import read_sweep
+from sweeps.results.report.content import gather, in_a_line
+from sweeps.results.report.write import lead, write_report
+from sweeps.results.selection import Sweep
 from sweeps.storage.execution import BASE, Execution, read_json
 from sweeps.tracking import Tracker
 from sweeps.trainable import Context

@@ -9,8 +9,8 @@ from lnt_core.trial import WEIGHTS
 from sweeps.edge import beyond_edges
 from sweeps.plan.labels import options_text
 from sweeps.plan.space import trials
+from sweeps.results.selection import Trial, repeated_points, winners
 from sweeps.search import Point, point_of
-from sweeps.selection import Trial, repeated_points, winners
 from sweeps.storage.extra_trials import Added, add, all_added, read_added
 from sweeps.trainable import AGAIN, Context
 

@@ -8,7 +8,7 @@ from lnt_core.models.plain import MERGED
 from lnt_core.strategies import STRATEGIES
 from sweeps.best import BestConfig
 from sweeps.plan.labels import short_rate
-from sweeps.selection import Sweep, Trial
+from sweeps.results.selection import Sweep, Trial
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult

@@ -10,7 +10,7 @@ from pathlib import Path
 import lnt_core
 from lnt_core.identity import data_sha256
 from sweeps.config import SweepConfig
-from sweeps.selection import METRIC
+from sweeps.results.selection import METRIC
 
 LIBRARIES = ("torch", "transformers", "peft", "pycocoevalcap")
 """Whose versions a result depends on."""

@@ -11,7 +11,7 @@ from lnt_core.strategies import STRATEGIES
 from lnt_core.trial import WEIGHTS
 from sweeps.best import BEST, BestConfig, write_best
 from sweeps.plan.labels import short_rate
-from sweeps.selection import Sweep, Trial
+from sweeps.results.selection import Sweep, Trial
 from sweeps.settings import quiet_transformers
 
 if TYPE_CHECKING:

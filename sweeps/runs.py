@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.accounting.micro_batch import kept_choice
+from lnt_core.analysis.figures import draw_layers
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
 from sweeps.dashboard import NOTE
 from sweeps.datasets import dataset_inputs
-from sweeps.layers import draw_layers
 from sweeps.storage.events import EVENTS, Event, newer, read_events
 from sweeps.storage.execution import TRACKED, Execution, Result, read_json, write_json
 

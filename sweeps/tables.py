@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from sweeps.comparison import Comparison
 from sweeps.plan.labels import short_rate, short_share
-from sweeps.selection import Sweep, Trial, edge_advice
-
-MAX_RATES = 4
-"""More rates that tie with a winner are counted, not named."""
+from sweeps.results.comparison import Comparison
+from sweeps.results.selection import Sweep
+from sweeps.results.summary import edge_advice, repeats, ties
 
 
 def print_winners(
@@ -58,44 +56,3 @@ def print_winners(
         console.print(f"Of {len(sweep.trials)} trials: {told}.", highlight=False)
     for advice in edge_advice(found):
         console.print(advice, highlight=False, soft_wrap=True)
-
-
-def repeats(sweep: Sweep) -> list[str]:
-    """What repeated points scored over their seeds, a line a strategy."""
-    lines: dict[str, list[str]] = {}
-    for point in sweep.repeated:
-        trial = point.trial
-        name = f"{trial.options} {short_rate(trial.learning_rate)}".strip()
-        lines.setdefault(trial.strategy, []).append(f"{name}: {point.seeds}")
-    return [f"Over seeds, {strategy}: {'; '.join(points)}." for strategy, points in lines.items()]
-
-
-def ties(sweep: Sweep, compared: Mapping[str, Comparison]) -> list[str]:
-    """What the images cannot tell apart, in a line for strategies and one for rates."""
-    found = [winner.trial for winner in sweep.winners if winner.trial.strategy in compared]
-    known = [(trial, compared[trial.strategy]) for trial in found]
-    strategies = [
-        f"{trial.strategy} ({c.behind_best.low:+.1f} .. {c.behind_best.high:+.1f})"
-        for trial, c in known
-        if c.behind_best is not None and c.behind_best.tied
-    ]
-    rates = [f"{trial.strategy} {_tied(trial, c.tied)}" for trial, c in known if c.tied]
-    lines = []
-    if strategies:
-        lines.append(
-            f"Tied with {found[0].strategy}, which leads by (95 % interval, paired bootstrap over "
-            f"images): {', '.join(strategies)}."
-        )
-    if rates:
-        lines.append(f"Tied with the best of their strategy: {'; '.join(rates)}.")
-    return lines
-
-
-def _tied(winner: Trial, others: tuple[Trial, ...]) -> str:
-    if len(others) > MAX_RATES:
-        return f"{len(others)} others"
-    return ", ".join(
-        f"{trial.options if trial.options != winner.options else ''} "
-        f"{short_rate(trial.learning_rate)}".strip()
-        for trial in others
-    )

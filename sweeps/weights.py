@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from lnt_core.config import TrialConfig
 from lnt_core.identity import trial_id
 from lnt_core.trial import WEIGHTS
-from sweeps.selection import Trial, repeated_points, winners
+from sweeps.results.selection import Trial, repeated_points, winners
 from sweeps.storage.execution import Execution, Result
 
 

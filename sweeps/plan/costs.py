@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.lengths import Lengths, estimated_lengths
+from lnt_core.accounting.meta_trial import Tuned
 from lnt_core.accounting.micro_batch import MicroBatch, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
@@ -19,7 +20,6 @@ from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from lnt_core.training.zero_config import stage_of
 from sweeps.config import SweepConfig
-from sweeps.tuned import Tuned
 
 if TYPE_CHECKING:
     from torch import nn

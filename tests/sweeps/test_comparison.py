@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from sweeps.best_json import as_json
-from sweeps.captions import CAPTIONS, Caption, read_captions
-from sweeps.comparison import compare_winners
-from sweeps.selection import Sweep
+from sweeps.results.captions import CAPTIONS, Caption, read_captions
+from sweeps.results.comparison import compare_winners
+from sweeps.results.selection import Sweep
 from sweeps.tables import print_winners
 from tests.sweeps.test_selection import trial
 

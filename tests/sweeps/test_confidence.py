@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweeps.confidence import paired_difference
+from sweeps.results.confidence import paired_difference
 
 
 def scores(values) -> dict[str, float]:

@@ -6,8 +6,8 @@ import warnings
 import pytest
 from PIL import Image
 
-from sweeps.curve import draw_curve
-from sweeps.selection import Sweep, Trial
+from sweeps.results.plots import draw_curve
+from sweeps.results.selection import Sweep, Trial
 
 
 def trial(rate: float, score: float | None) -> Trial:

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from sweeps.config import MAX_EXTENSIONS, SearchConfig
 from sweeps.edge import beyond_edges, next_rate
-from sweeps.selection import Trial, winners
+from sweeps.results.selection import Trial, winners
 
 GRID = (2e-3, 1e-3, 1e-4)
 

@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from sweeps.layers import draw_layers, draw_winners
+from lnt_core.analysis.figures import draw_layers, draw_winners
 
 MATRIX = [[1.0, 0.9, 0.2], [0.9, 1.0, 0.5], [0.2, 0.5, 1.0]]
 ANALYSES = {

@@ -5,7 +5,7 @@ import pytest
 from sweeps.best import BestConfig
 from sweeps.model_card import model_card
 from sweeps.resources import ResourcesConfig
-from sweeps.selection import Sweep, Trial
+from sweeps.results.selection import Sweep, Trial
 
 TRIAL = Trial("r", "t", "lora", 1e-3, "finished", 12.5, 11.0, 10, 0.1)
 SWEEP = Sweep("s", "p", "FINISHED", 3.0, "select/cider on flickr30k val", (TRIAL,))

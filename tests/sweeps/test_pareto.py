@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sweeps.best_json import as_json
-from sweeps.pareto import AXES, pareto_front
-from sweeps.pareto_figure import draw_pareto
-from sweeps.selection import Sweep
+from sweeps.results.pareto import AXES, pareto_front
+from sweeps.results.plots import draw_pareto
+from sweeps.results.selection import Sweep
 from tests.sweeps.test_selection import trial
 
 POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 9)), max_size=12)

@@ -12,8 +12,8 @@ from mlflow.exceptions import MlflowException
 
 from sweeps import cli_watch
 from sweeps.cli import main
-from sweeps.progress import SILENCE_S, clock, read_snapshot, told_silence
-from sweeps.selection import METRIC
+from sweeps.results.progress import SILENCE_S, clock, read_snapshot, told_silence
+from sweeps.results.selection import METRIC
 
 
 class Store:

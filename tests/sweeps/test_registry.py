@@ -4,7 +4,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from sweeps.registry import Entry, entries, register
-from sweeps.selection import Sweep, Trial
+from sweeps.results.selection import Sweep, Trial
 from sweeps.store import connect, experiment_id
 
 

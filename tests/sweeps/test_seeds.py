@@ -11,9 +11,9 @@ from rich.console import Console
 from lnt_core.identity import trial_id
 from sweeps.best_json import as_json
 from sweeps.config import SweepConfig
-from sweeps.pareto import AXES, pareto_front
 from sweeps.plan.space import trials
-from sweeps.selection import Sweep, Trial, winners
+from sweeps.results.pareto import AXES, pareto_front
+from sweeps.results.selection import Sweep, Trial, winners
 from sweeps.storage.execution import Execution, Result
 from sweeps.tables import print_winners
 from sweeps.weights import WinnerWeights

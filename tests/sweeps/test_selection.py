@@ -13,8 +13,9 @@ from PIL import Image
 from sweeps.best_json import as_json
 from sweeps.cli import main
 from sweeps.cli_arguments import EXIT_REFUSED
-from sweeps.curve import draw_curve
-from sweeps.selection import Sweep, Trial, edge_advice, winners
+from sweeps.results.plots import draw_curve
+from sweeps.results.selection import Sweep, Trial, winners
+from sweeps.results.summary import edge_advice
 
 
 def trial(strategy="full", rate=1e-3, score=1.0, *, status="finished", trainable=10) -> Trial:

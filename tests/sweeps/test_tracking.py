@@ -5,8 +5,8 @@ import pytest
 from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
 from sweeps.plan.space import trials
+from sweeps.results.read import read_sweep
 from sweeps.runs import TrialRun
-from sweeps.selection import read_sweep
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import TRACKED, Result, new_execution
 from sweeps.store import connect, experiment_id

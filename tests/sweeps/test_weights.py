@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sweeps.config import SweepConfig
 from sweeps.plan.space import trials
-from sweeps.selection import Trial, winners
+from sweeps.results.selection import Trial, winners
 from sweeps.storage.execution import Execution, Result
 from sweeps.weights import WinnerWeights
 

@@ -7,11 +7,11 @@ import io
 import pytest
 from PIL import Image
 
-from sweeps.captions import Caption
-from sweeps.comparison import Comparison
-from sweeps.confidence import Difference, Interval
-from sweeps.report.content import Content, Failure
-from sweeps.selection import Sweep
+from sweeps.results.captions import Caption
+from sweeps.results.comparison import Comparison
+from sweeps.results.confidence import Difference, Interval
+from sweeps.results.report.content import Content, Failure
+from sweeps.results.selection import Sweep
 from sweeps.storage.samples import Sample
 from tests.sweeps.test_selection import trial
 

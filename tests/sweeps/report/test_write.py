@@ -3,9 +3,9 @@
 import re
 import xml.dom.minidom
 
-from sweeps.report.figures import band_figures, curve_figure, loss_figure, pareto_figures
-from sweeps.report.table import escape, results_table
-from sweeps.report.write import lead, write_report
+from sweeps.results.report.svg import band_figures, curve_figure, loss_figure, pareto_figures
+from sweeps.results.report.table import escape, results_table
+from sweeps.results.report.write import lead, write_report
 from tests.sweeps.report.conftest import HOSTILE
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from sweeps.captions import CaptionsOf
-from sweeps.confidence import Difference, paired_difference
-from sweeps.selection import Sweep, Trial, rank
+from sweeps.results.captions import CaptionsOf
+from sweeps.results.confidence import Difference, paired_difference
+from sweeps.results.selection import Sweep, Trial, rank
 
 ImageScores = Mapping[str, float]
 

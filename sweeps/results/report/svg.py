@@ -5,13 +5,13 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sweeps.curve import best_by_rate, colours, plot_curve
-from sweeps.pareto import AXES
-from sweeps.pareto_figure import plot_pareto
-from sweeps.report.content import Content
+from sweeps.results.pareto import AXES
+from sweeps.results.plots import best_by_rate, colours, plot_curve, plot_pareto
+from sweeps.results.report.content import Content
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
 
 INK = "#123457"
 """Stands for the page's own text colour, which CSS calls `currentColor`."""

@@ -11,11 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.plan.labels import short_rate
-from sweeps.selection import METRIC, Sweep, read_runs, sweep_of
+from sweeps.results.read import read_runs, sweep_of
+from sweeps.results.selection import METRIC, Sweep
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
 
 LOSS = "train/loss"
 PARTS = ("prepare", "train", "evaluate")

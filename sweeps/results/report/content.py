@@ -7,16 +7,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from sweeps.captions import CAPTIONS, Captions, CaptionsOf, read_artifact, read_captions
-from sweeps.comparison import Comparison, compare_winners, image_scores
-from sweeps.confidence import Interval, mean_interval
-from sweeps.selection import Sweep, Trial
+from sweeps.results.captions import CAPTIONS, Captions, CaptionsOf, read_captions
+from sweeps.results.comparison import Comparison, compare_winners, image_scores
+from sweeps.results.confidence import Interval, mean_interval
+from sweeps.results.read import read_artifact
+from sweeps.results.selection import Sweep, Trial
 from sweeps.storage.execution import BASE
 from sweeps.storage.samples import SAMPLES, Sample, read_samples
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
+
 
 MAX_POINTS = 60
 """Of a curve of losses; more are averaged in groups."""

@@ -1,21 +1,12 @@
-"""Winners, read back from MLflow alone, so that it works from any machine."""
+"""Which trial of each strategy wins, from scores alone."""
 
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from lnt_core.errors import ConfigError, bad_field
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 METRIC = "select/cider"
-
-
 Rank = tuple[float, int, float, str]
 """Of a trial: minus its score, parameters, rate, id."""
 
@@ -155,19 +146,6 @@ def repeated_points(trials: Iterable[Trial]) -> list[Repeated]:
     return sorted(found, key=lambda point: point.rank)
 
 
-def edge_advice(found: Sequence[Winner]) -> list[str]:
-    """What to do about winners at an end of the rates tried; a line an end."""
-    advice = []
-    for edge, beyond in (("highest", "larger"), ("lowest", "smaller")):
-        names = [winner.trial.strategy for winner in found if winner.at_edge == edge]
-        if names:
-            advice.append(
-                f"Best at the {edge} rate tried: {', '.join(names)}. The best may lie beyond: "
-                f"extend search.learning_rate to {beyond} values."
-            )
-    return advice
-
-
 def rank(trial: Trial) -> Rank:
     """Smaller is better."""
     score = -math.inf if trial.score is None else trial.score
@@ -187,99 +165,3 @@ def _winner(trials: list[Trial]) -> tuple[Rank, Winner] | None:
     if len(rates) > 1 and best.learning_rate in (rates[0], rates[-1]):
         edge = "lowest" if best.learning_rate == rates[0] else "highest"
     return found.rank, Winner(best, edge, found.seeds)
-
-
-def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> Sweep:
-    """The latest execution of the sweep of that name, or the one whose parent run is given.
-
-    Raises:
-        ConfigError: The store knows no such sweep.
-    """
-    return sweep_of(name, *read_runs(client, name, run_id))
-
-
-def read_runs(
-    client: "MlflowClient", name: str, run_id: str | None = None
-) -> tuple["Run", list["Run"]]:
-    """The parent run of that execution, and the runs of its trials."""
-    experiment = client.get_experiment_by_name(name)
-    parents = (
-        [client.get_run(run_id)]
-        if run_id is not None
-        else (
-            client.search_runs(
-                [experiment.experiment_id],
-                "tags.`lnt.kind` = 'sweep'",
-                order_by=["attributes.start_time DESC"],
-                max_results=1,
-            )
-            if experiment
-            else []
-        )
-    )
-    if experiment is None or not parents:
-        known = [e.name for e in client.search_experiments() if e.name != "Default"]
-        raise ConfigError(bad_field("NAME", name, allowed=known) if known else _no_sweeps(name))
-    return parents[0], _children(client, experiment.experiment_id, parents[0].info.run_id)
-
-
-def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
-    """An execution as its runs tell it."""
-    return Sweep(
-        name=name,
-        run_id=parent.info.run_id,
-        status=parent.info.status,
-        base_score=parent.data.metrics.get("base/select/cider"),
-        metric=parent.data.tags.get("lnt.metric", METRIC),
-        trials=tuple(_trial(run) for run in runs),
-    )
-
-
-def _no_sweeps(name: str) -> str:
-    return (
-        f"there is no sweep {name!r} in this tracking store, nor any other; "
-        "is --tracking-uri (or MLFLOW_TRACKING_URI) the one the sweep wrote to?"
-    )
-
-
-def _children(client: "MlflowClient", experiment_id: str, parent_id: str) -> list["Run"]:
-    runs: list[Run] = []
-    token: str | None = None
-    while True:
-        page = client.search_runs(
-            [experiment_id],
-            f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`lnt.kind` = 'trial'",
-            max_results=1000,
-            page_token=token,
-        )
-        runs += page
-        token = page.token
-        if not token:
-            return runs
-
-
-def _trial(run: "Run") -> Trial:
-    metrics, tags = run.data.metrics, run.data.tags
-    finished = tags["lnt.status"] == "finished"
-    return Trial(
-        run_id=run.info.run_id,
-        trial_id=tags["lnt.trial_id"],
-        strategy=tags["lnt.strategy"],
-        learning_rate=float(run.data.params["learning_rate"]),
-        status=tags["lnt.status"],
-        score=metrics.get(METRIC) if finished else None,
-        report_score=metrics.get("report/cider") if finished else None,
-        trainable_parameters=int(metrics.get("params/trainable", 0)),
-        trainable_share=metrics.get("params/share", math.nan),
-        options=tags.get("lnt.options", ""),
-        peak_memory_gib=metrics.get("memory/peak_gib"),
-        trial_h=_hours(metrics),
-        seed=int(tags.get("lnt.seed", 0)),
-        is_repeat="train_seed" in run.data.params,
-    )
-
-
-def _hours(metrics: Mapping[str, float]) -> float | None:
-    parts = [metrics.get(f"time/{part}_s") for part in ("train", "evaluate")]
-    known = [seconds for seconds in parts if seconds is not None]
-    return sum(known) / 3600 if len(known) == len(parts) else None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sweeps.selection import Trial
+from sweeps.results.selection import Trial
 
 Cost = Callable[[Trial], float | None]
 

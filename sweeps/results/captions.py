@@ -4,14 +4,15 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from sweeps.selection import Trial
+from sweeps.results.read import read_artifact
+from sweeps.results.selection import Trial
 from sweeps.storage.execution import Execution
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
 
 CAPTIONS = "captions_select.jsonl"
 """Of each trial: a row an image."""
@@ -25,7 +26,6 @@ class Caption:
     cider: float
 
 
-Read = TypeVar("Read")
 Captions = Mapping[str, Caption]
 """By the image's name."""
 CaptionsOf = Callable[[Trial], Captions | None]
@@ -58,16 +58,3 @@ def captions_in_store(client: "MlflowClient") -> CaptionsOf:
         return known[trial.run_id]
 
     return of
-
-
-def read_artifact(
-    client: "MlflowClient", run_id: str, name: str, read: Callable[[Path], Read]
-) -> Read | None:
-    """What ``read`` makes of an artifact; None if it is not there."""
-    from mlflow.exceptions import MlflowException
-
-    with TemporaryDirectory() as folder:
-        try:
-            return read(Path(client.download_artifacts(run_id, name, folder)))
-        except (MlflowException, OSError):  # an older sweep, or artifacts were cleared
-            return None

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
 Analysis = dict[str, Any]
 """The content of a trial's ``analysis.json``."""
 ANNOTATED = 8

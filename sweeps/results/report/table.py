@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 
 from lnt_core.strategies import STRATEGIES
-from sweeps.comparison import Comparison
 from sweeps.plan.labels import short_rate, short_share
-from sweeps.report.content import Content
-from sweeps.selection import Trial
+from sweeps.results.comparison import Comparison
+from sweeps.results.report.content import Content
+from sweeps.results.selection import Trial
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ import jinja2
 from markupsafe import Markup
 
 from sweeps.plan.labels import short_rate
-from sweeps.report.content import Content
-from sweeps.report.figures import band_figures, curve_figure, loss_figure, pareto_figures
-from sweeps.report.table import latex, markdown, results_table
-from sweeps.selection import edge_advice
-from sweeps.tables import ties
+from sweeps.results.report.content import Content
+from sweeps.results.report.svg import band_figures, curve_figure, loss_figure, pareto_figures
+from sweeps.results.report.table import latex, markdown, results_table
+from sweeps.results.summary import edge_advice, ties
 
 FORMATS = ("html", "md", "latex")
 

@@ -1,0 +1,126 @@
+"""Reads a sweep back from MLflow alone, so that it works from any machine."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
+
+from lnt_core.errors import ConfigError, bad_field
+from sweeps.results.selection import METRIC, Sweep, Trial
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+
+Read = TypeVar("Read")
+
+
+def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> Sweep:
+    """The latest execution of the sweep of that name, or the one whose parent run is given.
+
+    Raises:
+        ConfigError: The store knows no such sweep.
+    """
+    return sweep_of(name, *read_runs(client, name, run_id))
+
+
+def read_runs(
+    client: "MlflowClient", name: str, run_id: str | None = None
+) -> tuple["Run", list["Run"]]:
+    """The parent run of that execution, and the runs of its trials."""
+    experiment = client.get_experiment_by_name(name)
+    parents = (
+        [client.get_run(run_id)]
+        if run_id is not None
+        else (
+            client.search_runs(
+                [experiment.experiment_id],
+                "tags.`lnt.kind` = 'sweep'",
+                order_by=["attributes.start_time DESC"],
+                max_results=1,
+            )
+            if experiment
+            else []
+        )
+    )
+    if experiment is None or not parents:
+        known = [e.name for e in client.search_experiments() if e.name != "Default"]
+        raise ConfigError(bad_field("NAME", name, allowed=known) if known else _no_sweeps(name))
+    return parents[0], _children(client, experiment.experiment_id, parents[0].info.run_id)
+
+
+def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
+    """An execution as its runs tell it."""
+    return Sweep(
+        name=name,
+        run_id=parent.info.run_id,
+        status=parent.info.status,
+        base_score=parent.data.metrics.get("base/select/cider"),
+        metric=parent.data.tags.get("lnt.metric", METRIC),
+        trials=tuple(_trial(run) for run in runs),
+    )
+
+
+def _no_sweeps(name: str) -> str:
+    return (
+        f"there is no sweep {name!r} in this tracking store, nor any other; "
+        "is --tracking-uri (or MLFLOW_TRACKING_URI) the one the sweep wrote to?"
+    )
+
+
+def _children(client: "MlflowClient", experiment_id: str, parent_id: str) -> list["Run"]:
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs(
+            [experiment_id],
+            f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`lnt.kind` = 'trial'",
+            max_results=1000,
+            page_token=token,
+        )
+        runs += page
+        token = page.token
+        if not token:
+            return runs
+
+
+def _trial(run: "Run") -> Trial:
+    metrics, tags = run.data.metrics, run.data.tags
+    finished = tags["lnt.status"] == "finished"
+    return Trial(
+        run_id=run.info.run_id,
+        trial_id=tags["lnt.trial_id"],
+        strategy=tags["lnt.strategy"],
+        learning_rate=float(run.data.params["learning_rate"]),
+        status=tags["lnt.status"],
+        score=metrics.get(METRIC) if finished else None,
+        report_score=metrics.get("report/cider") if finished else None,
+        trainable_parameters=int(metrics.get("params/trainable", 0)),
+        trainable_share=metrics.get("params/share", math.nan),
+        options=tags.get("lnt.options", ""),
+        peak_memory_gib=metrics.get("memory/peak_gib"),
+        trial_h=_hours(metrics),
+        seed=int(tags.get("lnt.seed", 0)),
+        is_repeat="train_seed" in run.data.params,
+    )
+
+
+def _hours(metrics: Mapping[str, float]) -> float | None:
+    parts = [metrics.get(f"time/{part}_s") for part in ("train", "evaluate")]
+    known = [seconds for seconds in parts if seconds is not None]
+    return sum(known) / 3600 if len(known) == len(parts) else None
+
+
+def read_artifact(
+    client: "MlflowClient", run_id: str, name: str, read: Callable[[Path], Read]
+) -> Read | None:
+    """What ``read`` makes of an artifact; None if it is not there."""
+    from mlflow.exceptions import MlflowException
+
+    with TemporaryDirectory() as folder:
+        try:
+            return read(Path(client.download_artifacts(run_id, name, folder)))
+        except (MlflowException, OSError):  # an older sweep, or artifacts were cleared
+            return None

@@ -10,11 +10,11 @@ from lnt_core.data.batches import num_steps
 from lnt_core.errors import ConfigError, all_problems
 from lnt_core.frozen import Frozen
 from lnt_core.trial import TrialResult, run_trial
-from sweeps.provenance import UNKNOWN, read_versions
 from sweeps.resources import ResourcesConfig
 from sweeps.results.selection import Sweep, Trial
 from sweeps.storage.execution import RAN, TRIAL, Execution
 from sweeps.together import train_together
+from sweeps.tracking.provenance import UNKNOWN, read_versions
 from sweeps.validation import load_yaml, validation_problems
 
 BEST = "best.yaml"

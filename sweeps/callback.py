@@ -7,16 +7,16 @@ from typing import Any
 from ray import tune
 
 from lnt_core.identity import data_sha256, trial_id
-from sweeps.dashboard import NOTE, trial_note
 from sweeps.live import Board
 from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
 from sweeps.plan.labels import label, options_text, short_rate
 from sweeps.queue import PointQueue
-from sweeps.runs import TrialRun
 from sweeps.steps import total_steps
 from sweeps.storage.execution import Result
 from sweeps.storage.extra_trials import POINT, read_added
-from sweeps.tracking import Tracker
+from sweeps.tracking.dashboard import NOTE, trial_note
+from sweeps.tracking.runs import TrialRun
+from sweeps.tracking.tracker import Tracker
 from sweeps.trainable import DISK_FULL, LEFT_OUT, Context
 from sweeps.tune_faults import is_killed_for_memory
 from sweeps.weights import WinnerWeights

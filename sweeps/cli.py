@@ -188,8 +188,8 @@ def _best(args: argparse.Namespace) -> int:
     from sweeps.results.captions import captions_in_store
     from sweeps.results.comparison import compare_winners
     from sweeps.results.read import read_sweep
-    from sweeps.store import connect
     from sweeps.tables import print_winners
+    from sweeps.tracking.store import connect
 
     client = connect(tracking_uri(args))
     sweep = read_sweep(client, args.name)
@@ -206,7 +206,7 @@ def _ui(args: argparse.Namespace) -> int:
     if uri.startswith("http"):
         print(f"The dashboard is at {uri}")
         return EXIT_DONE
-    from sweeps.store import connect
+    from sweeps.tracking.store import connect
 
     connect(uri)
     print(f"MLflow at http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)

@@ -37,7 +37,7 @@ def add_export_commands(command: Command) -> None:
 def _export(args: argparse.Namespace) -> int:
     from sweeps.export import export
     from sweeps.plan.labels import short_rate
-    from sweeps.store import connect
+    from sweeps.tracking.store import connect
 
     merged_with = read_settings().cache if args.merged else None
     if args.merged:

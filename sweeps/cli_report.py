@@ -28,7 +28,7 @@ def _report(args: argparse.Namespace) -> int:
     from sweeps.results.read import read_sweep
     from sweeps.results.report.content import gather
     from sweeps.results.report.write import write_report
-    from sweeps.store import connect
+    from sweeps.tracking.store import connect
 
     form = args.format or _form_of(args.out)
     client = connect(tracking_uri(args))

@@ -10,7 +10,7 @@ from sweeps.cli_arguments import Command, name_argument, tracking_uri
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-    from sweeps.requests import Request
+    from sweeps.tracking.requests import Request
 
 TIMEOUT_S = 120.0
 
@@ -66,7 +66,7 @@ def find_trial(runs: "list[Run]", given: str) -> "Run":
 def _trial(args: argparse.Namespace) -> "tuple[Any, Run, Run]":
     """The store, the running sweep's parent run, and the trial's run."""
     from sweeps.results.read import read_runs
-    from sweeps.store import connect
+    from sweeps.tracking.store import connect
 
     client = connect(tracking_uri(args))
     parent, runs = read_runs(client, args.name)
@@ -79,7 +79,7 @@ def _trial(args: argparse.Namespace) -> "tuple[Any, Run, Run]":
 
 
 def _stop(args: argparse.Namespace) -> int:
-    from sweeps.requests import Request
+    from sweeps.tracking.requests import Request
 
     client, parent, run = _trial(args)
     status = run.data.tags["lnt.status"]
@@ -90,7 +90,7 @@ def _stop(args: argparse.Namespace) -> int:
 
 def _clone(args: argparse.Namespace) -> int:
     from sweeps.clones import change_problems, parse_changes, tunable_of
-    from sweeps.requests import Request
+    from sweeps.tracking.requests import Request
 
     changes, problems = parse_changes(args.changes)
     client, parent, run = _trial(args)
@@ -108,7 +108,7 @@ def _clone(args: argparse.Namespace) -> int:
 
 
 def _ask(args: argparse.Namespace, client: Any, parent: "Run", request: "Request") -> int:
-    from sweeps.requests import ask
+    from sweeps.tracking.requests import ask
 
     told = ask(client, parent.info.run_id, request, timeout_s=args.timeout_s)
     if told is None:

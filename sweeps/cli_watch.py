@@ -46,7 +46,7 @@ def _watch(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from sweeps.results.progress import read_snapshot, render
-    from sweeps.store import connect
+    from sweeps.tracking.store import connect
 
     console, client = Console(), connect(tracking_uri(args))
     snapshot = read_snapshot(client, args.name)

@@ -10,8 +10,8 @@ from lnt_core.errors import ConfigError, bad_field
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
 from sweeps.plan.space import MAKE_STEPS, Values
-from sweeps.requests import Request
 from sweeps.storage.extra_trials import Added
+from sweeps.tracking.requests import Request
 from sweeps.validation import load_yaml, validation_problems
 
 RATE = "learning_rate"

@@ -16,9 +16,9 @@ from lnt_core.trial import CHECKPOINT, GRADIENTS
 from sweeps.clones import clone
 from sweeps.growth import Growth, named_point
 from sweeps.queue import PointQueue
-from sweeps.requests import Answer, Request, answer, unanswered
 from sweeps.steps import total_steps
 from sweeps.storage.extra_trials import FOLDER, add, all_added, take_back
+from sweeps.tracking.requests import Answer, Request, answer, unanswered
 from sweeps.trainable import Context
 from sweeps.validation import validation_problems
 

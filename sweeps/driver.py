@@ -8,20 +8,20 @@ from lnt_core.errors import ConfigError
 from sweeps.base import base_scores
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
-from sweeps.datasets import dataset_inputs
 from sweeps.finish import Outcome, finish
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.planned import plan, too_big
 from sweeps.plan.space import trials
-from sweeps.provenance import provenance_tags
 from sweeps.ray_start import start_ray
-from sweeps.runs import flat
 from sweeps.settings import Settings
 from sweeps.steps import total_steps
 from sweeps.storage.execution import BASE, latest_execution, new_execution, read_json, write_json
 from sweeps.storage.full_disk import DiskFullError, disk_full, is_disk_full
-from sweeps.store import connect, experiment_id
-from sweeps.tracking import Tracker
+from sweeps.tracking.datasets import dataset_inputs
+from sweeps.tracking.provenance import provenance_tags
+from sweeps.tracking.runs import flat
+from sweeps.tracking.store import connect, experiment_id
+from sweeps.tracking.tracker import Tracker
 from sweeps.trainable import Context
 from sweeps.tuning import tune_trials
 

@@ -10,8 +10,7 @@ from lnt_core.analysis.figures import Analysis, draw_winners
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.trial import WEIGHTS
 from sweeps.best import BEST, best_config, config_that_ran, write_best
-from sweeps.dashboard import NOTE, parent_note
-from sweeps.registry import entries, make_model
+from sweeps.registry import make_model
 from sweeps.results.captions import captions_on_disk
 from sweeps.results.comparison import Comparison, compare_winners
 from sweeps.results.plots import draw_curve, draw_pareto
@@ -20,7 +19,9 @@ from sweeps.results.report.content import gather, in_a_line
 from sweeps.results.report.write import lead, write_report
 from sweeps.results.selection import Sweep
 from sweeps.storage.execution import BASE, Execution, read_json
-from sweeps.tracking import Tracker
+from sweeps.tracking.dashboard import NOTE, parent_note
+from sweeps.tracking.registry import entries
+from sweeps.tracking.tracker import Tracker
 from sweeps.trainable import Context
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from lnt_core.trial import has_checkpoint
 from sweeps.control import Control
 from sweeps.growth import NUM_REPEATED, Growth, named_point
 from sweeps.live import Board
-from sweeps.provenance import provenance_tags
 from sweeps.queue import PointQueue
 from sweeps.room import most_at_once, room_of
 from sweeps.search import Point, asha, optuna_search
 from sweeps.storage.execution import Result
 from sweeps.storage.extra_trials import all_added
 from sweeps.storage.full_disk import disk_full
-from sweeps.tracking import Tracker
+from sweeps.tracking.provenance import provenance_tags
+from sweeps.tracking.tracker import Tracker
 from sweeps.trainable import Context, run_point
 from sweeps.weights import WinnerWeights
 

@@ -84,7 +84,7 @@ class Sweep:
 
     def runs(self):
         """The client, and every run of the sweep."""
-        from sweeps.store import connect, experiment_id
+        from sweeps.tracking.store import connect, experiment_id
 
         client = connect(f"sqlite:///{self.folder / 'mlflow.db'}")
         return client, client.search_runs([experiment_id(client, "small")], max_results=1000)

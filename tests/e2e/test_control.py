@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sweeps.requests import ASKED, Request
+from sweeps.tracking.requests import ASKED, Request
 from tests.e2e.conftest import LNT, STAGE, kill
 from tests.servers import HANG_S
 

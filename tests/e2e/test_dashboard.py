@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 from selenium.webdriver.support.ui import WebDriverWait
 
-from sweeps.dashboard import view_key
+from sweeps.tracking.dashboard import view_key
 from tests.e2e.browser import CHROMIUM, page
 from tests.servers import HANG_S
 

@@ -10,7 +10,7 @@ import pytest
 from lnt_core import __version__
 from sweeps.cli import EXIT_DONE, EXIT_REFUSED, main
 from sweeps.config import PAPER_RATES
-from sweeps.store import connect, experiment_id
+from sweeps.tracking.store import connect, experiment_id
 
 LNT = str(Path(sys.executable).parent / "lnt")
 

@@ -11,10 +11,10 @@ from sweeps.clones import change_problems, clone, parse_changes, tunable_of
 from sweeps.config import SweepConfig
 from sweeps.plan.labels import label
 from sweeps.plan.space import trials
-from sweeps.requests import ANSWERED, ASKED, Request, unanswered
-from sweeps.runs import flat
 from sweeps.storage.execution import new_execution
 from sweeps.storage.extra_trials import POINT, add, all_added, read_added, take_back
+from sweeps.tracking.requests import ANSWERED, ASKED, Request, unanswered
+from sweeps.tracking.runs import flat
 from sweeps.trainable import Context
 
 

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from lnt_core.config import DataConfig, ScenesConfig
-from sweeps.datasets import dataset_inputs
+from sweeps.tracking.datasets import dataset_inputs
 
 LLAVA = [
     {

@@ -3,9 +3,9 @@
 import pytest
 from mlflow.exceptions import MlflowException
 
-from sweeps.registry import Entry, entries, register
 from sweeps.results.selection import Sweep, Trial
-from sweeps.store import connect, experiment_id
+from sweeps.tracking.registry import Entry, entries, register
+from sweeps.tracking.store import connect, experiment_id
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ from sweeps.finish import finish
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.load import load_sweep
 from sweeps.plan.space import trials
-from sweeps.runs import TrialRun, flat
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import TRIAL, Execution, Result, new_execution
-from sweeps.store import connect, experiment_id
-from sweeps.tracking import Tracker
+from sweeps.tracking.runs import TrialRun, flat
+from sweeps.tracking.store import connect, experiment_id
+from sweeps.tracking.tracker import Tracker
 from sweeps.trainable import Context
 from sweeps.validation import load_yaml
 from sweeps.weights import WinnerWeights

@@ -8,11 +8,11 @@ from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
 from sweeps.plan.load import load_sweep, preset_names
 from sweeps.plan.space import trials
-from sweeps.runs import TrialRun, flat
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import TRACKED, Result, new_execution
-from sweeps.store import connect, experiment_id
-from sweeps.tracking import Tracker
+from sweeps.tracking.runs import TrialRun, flat
+from sweeps.tracking.store import connect, experiment_id
+from sweeps.tracking.tracker import Tracker
 
 MAX_PARAMS = 100
 """Of one request to MLflow; more, and the tracker would try again for ever."""

@@ -6,11 +6,11 @@ from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
 from sweeps.plan.space import trials
 from sweeps.results.read import read_sweep
-from sweeps.runs import TrialRun
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import TRACKED, Result, new_execution
-from sweeps.store import connect, experiment_id
-from sweeps.tracking import Tracker
+from sweeps.tracking.runs import TrialRun
+from sweeps.tracking.store import connect, experiment_id
+from sweeps.tracking.tracker import Tracker
 
 
 class Flaky:

@@ -14,16 +14,16 @@ from lnt_core.accounting.micro_batch import kept_choice
 from lnt_core.analysis.figures import draw_layers
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
-from sweeps.dashboard import NOTE
-from sweeps.datasets import dataset_inputs
 from sweeps.storage.events import EVENTS, Event, newer, read_events
 from sweeps.storage.execution import TRACKED, Execution, Result, read_json, write_json
+from sweeps.tracking.dashboard import NOTE
+from sweeps.tracking.datasets import dataset_inputs
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-logger = logging.getLogger(__name__)
 
+logger = logging.getLogger(__name__)
 MAX_METRICS = 1000
 """Of one request; MLflow's own limit."""
 ARTIFACTS = ("*.jsonl", "*.yaml", ANALYSIS, "*.png")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+
 ASKED = "lnt.request."
 """Before a request's id: the tag that holds it."""
 ANSWERED = "lnt.answer."

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 logger = logging.getLogger(__name__)
-
 POLL_S = 0.5
 MAX_DELAY_S = 30.0
 """Between two attempts while the server is away."""

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnt_core.trial import WEIGHTS
-from sweeps.dashboard import NOTE, VIEW, parent_note, trials_view, view_key
-from sweeps.outbox import Outbox
-from sweeps.registry import Entry, register
-from sweeps.runs import TrialRun, TrialRuns
 from sweeps.storage.events import Event
 from sweeps.storage.execution import Execution, Result
+from sweeps.tracking.dashboard import NOTE, VIEW, parent_note, trials_view, view_key
+from sweeps.tracking.outbox import Outbox
+from sweeps.tracking.registry import Entry, register
+from sweeps.tracking.runs import TrialRun, TrialRuns
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
+
 
 Control = Callable[["MlflowClient", str], None]
 """Takes the client and the parent run; called all the time by the thread."""

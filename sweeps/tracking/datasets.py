@@ -11,6 +11,7 @@ from lnt_core.identity import stage_sha256
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
+
 DIGEST_LENGTH = 36
 """MLflow takes no more."""
 CONTEXT = "mlflow.data.context"

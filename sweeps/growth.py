@@ -10,7 +10,7 @@ from sweeps.edge import beyond_edges
 from sweeps.plan.labels import options_text
 from sweeps.plan.space import trials
 from sweeps.results.selection import Trial, repeated_points, winners
-from sweeps.search import Point, point_of
+from sweeps.search import TunePoint, point_of
 from sweeps.storage.extra_trials import Added, add, all_added, read_added
 from sweeps.trainable import AGAIN, Context
 
@@ -18,7 +18,7 @@ NUM_REPEATED = 2
 """Points of each strategy that are repeated: its winner and the next best."""
 
 
-def named_point(context: Context, name: str, config: TrialConfig) -> Point:
+def named_point(context: Context, name: str, config: TrialConfig) -> TunePoint:
     """A trial as it is handed to Ray Tune, whether the sweep file has it or not."""
     added = read_added(context.execution, name)
     return point_of(context.sweep, config) if added is None else added.point
@@ -39,7 +39,7 @@ class Growth:
         self._announce = announce
         self._again: set[str] = set()
 
-    def __call__(self) -> list[Point]:
+    def __call__(self) -> list[TunePoint]:
         """What to run next; empty when the sweep is complete."""
         configs = self.configs()
         ended = [self._trial(name, config) for name, config in configs.items()]

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweeps.search import Point
+from sweeps.search import TunePoint
 
 
 class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
@@ -24,15 +24,15 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     def __init__(
         self,
-        planned: Iterable[Point],
-        more: Callable[[], list[Point]],
+        planned: Iterable[TunePoint],
+        more: Callable[[], list[TunePoint]],
         *,
         drawn: Searcher | None = None,
         num_drawn: int = 0,
     ) -> None:
         super().__init__()
         self._planned = list(planned)[::-1]
-        self._first: deque[Point] = deque()
+        self._first: deque[TunePoint] = deque()
         self._more = more
         self._drawn = drawn
         self._num_drawn = num_drawn
@@ -59,7 +59,7 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
                 self.finished = not self._planned
             return not self.finished
 
-    def put_first(self, point: Point) -> bool:
+    def put_first(self, point: TunePoint) -> bool:
         """Have it run next, from any thread; False if the sweep is at its end."""
         with self._lock:
             if not self.finished:
@@ -112,7 +112,7 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     def save(self, checkpoint_path: str) -> None:
         """Nothing: Ray's own snapshots are not restored from, see Execution."""
 
-    def _next(self, trial_id: str) -> Point | None:
+    def _next(self, trial_id: str) -> TunePoint | None:
         if self._first:
             return self._first.popleft()
         if self._planned:
@@ -120,7 +120,7 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         # Drawn one at a time: a search that knows how the others ended draws better.
         if self._drawn is None or not self._num_drawn or self._waiting:
             return None
-        point: Point | None = self._drawn.suggest(trial_id)
+        point: TunePoint | None = self._drawn.suggest(trial_id)
         if point is not None:
             self._num_drawn -= 1
             self._of_search.add(trial_id)

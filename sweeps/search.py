@@ -15,7 +15,7 @@ from sweeps.storage.extra_trials import all_added
 from sweeps.trainable import WORST_SCORE
 
 OBJECTIVE = "objective"
-Point = dict[str, Any]
+TunePoint = dict[str, Any]
 """``{"strategy": index, "learning_rate": rate, "values": index}``, the indices into the sweep's
 strategies and combinations of values; the last is left out where nothing else varies."""
 
@@ -29,10 +29,10 @@ class ScoredSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
             super().on_trial_result(trial_id, result)
 
 
-def point_of(sweep: SweepConfig, config: TrialConfig) -> Point:
+def point_of(sweep: SweepConfig, config: TrialConfig) -> TunePoint:
     """Where a trial lies in its sweep."""
     strategy, rate = config.strategy, config.learning_rate
-    point: Point = {"strategy": strategies(sweep).index(strategy), "learning_rate": rate}
+    point: TunePoint = {"strategy": strategies(sweep).index(strategy), "learning_rate": rate}
     if not sweep.search.values:
         return point
     combinations = value_combinations(sweep)

@@ -62,7 +62,7 @@ class Context:
         return trial_config(self.sweep, *self.point(point))
 
     def point(self, point: dict[str, Any]) -> Point:
-        """What the indices of a point of Ray Tune's (``sweeps.search.Point``) stand for."""
+        """What the indices of a point of Ray Tune's (``sweeps.search.TunePoint``) stand for."""
         if added := self._added(point):
             return added.config.strategy, added.config.learning_rate, added.values
         strategy = strategies(self.sweep)[int(point["strategy"])]

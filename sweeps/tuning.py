@@ -14,7 +14,7 @@ from sweeps.growth import NUM_REPEATED, Growth, named_point
 from sweeps.live import Board
 from sweeps.queue import PointQueue
 from sweeps.room import most_at_once, room_of
-from sweeps.search import Point, asha, optuna_search
+from sweeps.search import TunePoint, asha, optuna_search
 from sweeps.storage.execution import Result
 from sweeps.storage.extra_trials import all_added
 from sweeps.storage.full_disk import disk_full
@@ -117,7 +117,7 @@ def _queue(
     )
 
 
-def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -> list[Point]:
+def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -> list[TunePoint]:
     """Of a grid or of random draws; those with a checkpoint first."""
     named = [(trial_id(config), config) for config in planned]
     left = [(name, config) for name, config in named if name not in done]

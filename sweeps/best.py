@@ -95,7 +95,7 @@ def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
     """
     from rich.progress import Progress
 
-    from sweeps.trainable import worker_for
+    from sweeps.worker.process import worker_for
 
     if best.resources.workers_of(best.trial.strategy.name) > 1:
         return train_together(best, out, cache)

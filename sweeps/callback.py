@@ -8,7 +8,6 @@ from ray import tune
 
 from lnt_core.identity import data_sha256, trial_id
 from sweeps.live import Board
-from sweeps.memory import TOO_LITTLE_MEMORY, count_kill
 from sweeps.plan.labels import label, options_text, short_rate
 from sweeps.queue import PointQueue
 from sweeps.steps import total_steps
@@ -17,9 +16,11 @@ from sweeps.storage.extra_trials import POINT, read_added
 from sweeps.tracking.dashboard import NOTE, trial_note
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
-from sweeps.trainable import DISK_FULL, LEFT_OUT, Context
 from sweeps.tune_faults import is_killed_for_memory
 from sweeps.weights import WinnerWeights
+from sweeps.worker.context import Context
+from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, count_kill
+from sweeps.worker.trainable import DISK_FULL, LEFT_OUT
 
 
 class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed

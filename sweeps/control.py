@@ -14,13 +14,13 @@ from lnt_core.identity import trial_id
 from lnt_core.training.checkpoints import step_of
 from lnt_core.trial import CHECKPOINT, GRADIENTS
 from sweeps.clones import clone
-from sweeps.growth import Growth, named_point
+from sweeps.growth import Growth
 from sweeps.queue import PointQueue
 from sweeps.steps import total_steps
 from sweeps.storage.extra_trials import FOLDER, add, all_added, take_back
 from sweeps.tracking.requests import Answer, Request, answer, unanswered
-from sweeps.trainable import Context
 from sweeps.validation import validation_problems
+from sweeps.worker.context import Context, named_point
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from lnt_core.errors import ConfigError
-from sweeps.base import base_scores
 from sweeps.budget import start_budget
 from sweeps.config import SweepConfig, steps_of_halts
 from sweeps.finish import Outcome, finish
@@ -22,8 +21,9 @@ from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.runs import flat
 from sweeps.tracking.store import connect, experiment_id
 from sweeps.tracking.tracker import Tracker
-from sweeps.trainable import Context
 from sweeps.tuning import tune_trials
+from sweeps.worker.base import base_scores
+from sweeps.worker.context import Context
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

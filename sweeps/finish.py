@@ -22,7 +22,7 @@ from sweeps.storage.execution import BASE, Execution, read_json
 from sweeps.tracking.dashboard import NOTE, parent_note
 from sweeps.tracking.registry import entries
 from sweeps.tracking.tracker import Tracker
-from sweeps.trainable import Context
+from sweeps.worker.context import Context
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

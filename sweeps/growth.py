@@ -10,18 +10,11 @@ from sweeps.edge import beyond_edges
 from sweeps.plan.labels import options_text
 from sweeps.plan.space import trials
 from sweeps.results.selection import Trial, repeated_points, winners
-from sweeps.search import TunePoint, point_of
-from sweeps.storage.extra_trials import Added, add, all_added, read_added
-from sweeps.trainable import AGAIN, Context
+from sweeps.storage.extra_trials import Added, add, all_added
+from sweeps.worker.context import AGAIN, Context, TunePoint, named_point
 
 NUM_REPEATED = 2
 """Points of each strategy that are repeated: its winner and the next best."""
-
-
-def named_point(context: Context, name: str, config: TrialConfig) -> TunePoint:
-    """A trial as it is handed to Ray Tune, whether the sweep file has it or not."""
-    added = read_added(context.execution, name)
-    return point_of(context.sweep, config) if added is None else added.point
 
 
 class Growth:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweeps.search import TunePoint
+from sweeps.worker.context import TunePoint
 
 
 class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import AccessError, ConfigError
-from sweeps.room import num_places, worker_room
 from sweeps.tune_faults import mend_tune
+from sweeps.worker.placement import num_places, worker_room
 
 if TYPE_CHECKING:
     from sweeps.resources import ResourcesConfig

@@ -7,17 +7,12 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
-from lnt_core.config import TrialConfig
 from sweeps.config import RateRange, SweepConfig
-from sweeps.plan.space import strategies, trial_config, value_combinations
+from sweeps.plan.space import strategies, value_combinations
 from sweeps.storage.execution import Execution
 from sweeps.storage.extra_trials import all_added
-from sweeps.trainable import WORST_SCORE
-
-OBJECTIVE = "objective"
-TunePoint = dict[str, Any]
-"""``{"strategy": index, "learning_rate": rate, "values": index}``, the indices into the sweep's
-strategies and combinations of values; the last is left out where nothing else varies."""
+from sweeps.worker.context import OBJECTIVE, point_of
+from sweeps.worker.trainable import WORST_SCORE
 
 
 class ScoredSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
@@ -27,17 +22,6 @@ class ScoredSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
         """Pass on what has a score; Ray's own wants one in every report."""
         if OBJECTIVE in result:
             super().on_trial_result(trial_id, result)
-
-
-def point_of(sweep: SweepConfig, config: TrialConfig) -> TunePoint:
-    """Where a trial lies in its sweep."""
-    strategy, rate = config.strategy, config.learning_rate
-    point: TunePoint = {"strategy": strategies(sweep).index(strategy), "learning_rate": rate}
-    if not sweep.search.values:
-        return point
-    combinations = value_combinations(sweep)
-    found = (trial_config(sweep, strategy, rate, values) == config for values in combinations)
-    return point | {"values": list(found).index(True)}
 
 
 def optuna_search(sweep: SweepConfig, execution: Execution) -> OptunaSearch:

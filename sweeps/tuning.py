@@ -10,18 +10,19 @@ from lnt_core.config import TrialConfig
 from lnt_core.identity import trial_id
 from lnt_core.trial import has_checkpoint
 from sweeps.control import Control
-from sweeps.growth import NUM_REPEATED, Growth, named_point
+from sweeps.growth import NUM_REPEATED, Growth
 from sweeps.live import Board
 from sweeps.queue import PointQueue
-from sweeps.room import most_at_once, room_of
-from sweeps.search import TunePoint, asha, optuna_search
+from sweeps.search import asha, optuna_search
 from sweeps.storage.execution import Result
 from sweeps.storage.extra_trials import all_added
 from sweeps.storage.full_disk import disk_full
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.tracker import Tracker
-from sweeps.trainable import Context, run_point
 from sweeps.weights import WinnerWeights
+from sweeps.worker.context import Context, TunePoint, named_point
+from sweeps.worker.placement import most_at_once, room_of
+from sweeps.worker.trainable import run_point
 
 if TYPE_CHECKING:
     from ray import tune

@@ -133,7 +133,7 @@ def nothing(point: dict[str, Any], context: Any) -> None:
     from lnt_core.trial import WEIGHTS
     from sweeps.storage.events import EVENTS, EventLog
     from sweeps.storage.execution import TRIAL, Result
-    from sweeps.trainable import _write_config
+    from sweeps.worker.trainable import _write_config
 
     config = context.config(point["point"])
     name = trial_id(config)

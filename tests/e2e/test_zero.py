@@ -8,7 +8,7 @@ import psutil
 import pytest
 import yaml
 
-from sweeps.system_metrics import KEY
+from sweeps.worker.system_metrics import KEY
 from tests.e2e.conftest import STAGE
 from tests.servers import HANG_S
 

@@ -15,7 +15,7 @@ from sweeps.storage.execution import new_execution
 from sweeps.storage.extra_trials import POINT, add, all_added, read_added, take_back
 from sweeps.tracking.requests import ANSWERED, ASKED, Request, unanswered
 from sweeps.tracking.runs import flat
-from sweeps.trainable import Context
+from sweeps.worker.context import Context
 
 
 @pytest.fixture

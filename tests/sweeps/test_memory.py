@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from lnt_core.errors import TrialError
-from sweeps.memory import count_kill, halved, is_out_of_memory, num_kills, run_in_memory
+from sweeps.worker.out_of_memory import (
+    count_kill,
+    halved,
+    is_out_of_memory,
+    num_kills,
+    run_in_memory,
+)
 from tests.conftest import TRAIN
 
 HUNGRY = """

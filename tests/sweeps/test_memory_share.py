@@ -5,8 +5,8 @@ import torch
 
 from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.measured import free_gib
-from sweeps.memory_share import memory_share_gib
 from sweeps.resources import ResourcesConfig
+from sweeps.worker.process import memory_share_gib
 
 
 @pytest.fixture

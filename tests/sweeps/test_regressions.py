@@ -21,9 +21,9 @@ from sweeps.storage.execution import TRIAL, Execution, Result, new_execution
 from sweeps.tracking.runs import TrialRun, flat
 from sweeps.tracking.store import connect, experiment_id
 from sweeps.tracking.tracker import Tracker
-from sweeps.trainable import Context
 from sweeps.validation import load_yaml
 from sweeps.weights import WinnerWeights
+from sweeps.worker.context import Context
 from tests.conftest import model_config
 
 HEAD = "name: s\nmodel: {tiny: true}\n"

@@ -5,8 +5,9 @@ import yaml
 from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
 from sweeps.plan.space import strategies, trial_config
-from sweeps.search import optuna_search, point_of
+from sweeps.search import optuna_search
 from sweeps.storage.execution import TRIAL, Result, new_execution
+from sweeps.worker.context import point_of
 
 
 def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(tmp_path) -> None:

@@ -10,9 +10,9 @@ from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
 from sweeps.plan.labels import label
 from sweeps.plan.load import load_sweep
 from sweeps.plan.space import points, trials
-from sweeps.search import point_of
 from sweeps.tracking.runs import flat
 from sweeps.validation import load_yaml
+from sweeps.worker.context import point_of
 
 
 def sweep(**search) -> SweepConfig:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from sweeps.storage.events import EventLog, read_events
-from sweeps.system_metrics import KEY, SystemMetrics
+from sweeps.worker.system_metrics import KEY, SystemMetrics
 
 
 def samples(path: Path) -> list[tuple[int, dict[str, float]]]:

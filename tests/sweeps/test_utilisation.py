@@ -3,7 +3,7 @@
 import pytest
 
 from sweeps.resources import ResourcesConfig
-from sweeps.trainable import utilisation
+from sweeps.worker.trainable import utilisation
 
 MEASURED = {"compute/tflops_per_s": 60.0, "time/train_s": 100.0}
 

@@ -32,7 +32,9 @@ def write_report(content: Content, form: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = files("sweeps.results.report").joinpath(f"report.{form}.jinja").read_text(encoding="utf-8")
+    template = (
+        files("sweeps.results.report").joinpath(f"report.{form}.jinja").read_text(encoding="utf-8")
+    )
     return environment.from_string(template).render(_values(content, form)).strip() + "\n"
 
 

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.config import SweepConfig
 from sweeps.resources import ResourcesConfig
-from sweeps.trainable import Context
+from sweeps.worker.context import Context
 
 if TYPE_CHECKING:
     from ray import tune
+
 
 SUPERVISOR = {"node:__internal_head__": 0.001}
 """What a trial of several workers takes itself: next to nothing, and on the head. Its workers ask

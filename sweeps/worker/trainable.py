@@ -6,29 +6,25 @@ in this module's global survives: torch, base weights, encoded data, image featu
 
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.identity import trial_id
-from sweeps.config import SweepConfig
-from sweeps.died import WorkerDiedError
-from sweeps.memory import num_kills, run_in_memory
-from sweeps.plan.space import Point, strategies, trial_config, value_combinations
 from sweeps.resources import ResourcesConfig
-from sweeps.settings import quiet_transformers
 from sweeps.storage.events import EVENTS, EventLog
-from sweeps.storage.execution import RAN, TRIAL, Execution, Result
-from sweeps.storage.extra_trials import POINT, Added, read_added
+from sweeps.storage.execution import RAN, TRIAL, Result
 from sweeps.storage.full_disk import is_disk_full
-from sweeps.system_metrics import SystemMetrics
-
-if TYPE_CHECKING:
-    from lnt_core.worker import Worker
+from sweeps.worker.context import AGAIN, Context
+from sweeps.worker.distributed import run_distributed
+from sweeps.worker.group import WorkerDiedError
+from sweeps.worker.out_of_memory import num_kills, run_in_memory
+from sweeps.worker.process import memory_share_gib, worker_for
+from sweeps.worker.system_metrics import SystemMetrics
 
 WORST_SCORE = 0.0
 """What a diverged trial counts for in a search: CIDEr cannot be lower. Never logged as a score."""
@@ -38,56 +34,6 @@ DISK_FULL = "disk_full"
 """Status of a trial that could not write; it has no result, and the sweep ends."""
 REPORT_EVERY_S = 1.0
 """Ray hears of progress so often; every step is in the events."""
-
-AGAIN = "again"
-"""Key of a point whose trial is run once more though it has ended: its weights were deleted."""
-
-_workers: dict[tuple[str, str, float], "Worker"] = {}
-
-
-@dataclass(frozen=True)
-class Context:
-    """What every trial of one execution is given besides its point."""
-
-    sweep: SweepConfig
-    execution: Execution
-    cache: Path
-    budget: Any = None
-    """The actor of :func:`sweeps.budget.start_budget`, if the sweep has limits."""
-
-    def config(self, point: dict[str, Any]) -> TrialConfig:
-        """The trial at a point of Ray Tune's."""
-        if added := self._added(point):
-            return added.config
-        return trial_config(self.sweep, *self.point(point))
-
-    def point(self, point: dict[str, Any]) -> Point:
-        """What the indices of a point of Ray Tune's (``sweeps.search.TunePoint``) stand for."""
-        if added := self._added(point):
-            return added.config.strategy, added.config.learning_rate, added.values
-        strategy = strategies(self.sweep)[int(point["strategy"])]
-        values = value_combinations(self.sweep)[int(point.get("values", 0))]
-        return strategy, float(point["learning_rate"]), values
-
-    def _added(self, point: dict[str, Any]) -> Added | None:
-        """The trial, if the sweep file does not have it."""
-        name = point.get(POINT)
-        return None if name is None else read_added(self.execution, str(name))
-
-
-def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = None) -> "Worker":
-    """This process's worker, made on first use with the threads and device of one trial."""
-    import torch
-
-    from lnt_core.worker import Worker
-
-    device = device or ("cuda" if resources.gpus_per_trial else "cpu")
-    key = (str(cache), device, resources.feature_cache_gib)
-    if key not in _workers:
-        torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
-        quiet_transformers()
-        _workers[key] = Worker(cache, device=device, feature_cache_gib=resources.feature_cache_gib)
-    return _workers[key]
 
 
 def run_point(point: dict[str, Any], context: Context) -> None:
@@ -144,8 +90,6 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
     """Run a trial; whatever goes wrong inside it becomes its result, and the sweep goes on."""
     from lnt_core.accounting.micro_batch import as_begun
     from lnt_core.trial import TrialResult, run_trial
-    from sweeps.distributed import run_distributed
-    from sweeps.memory_share import memory_share_gib
 
     out = context.execution.trial(name)
     out.mkdir(parents=True, exist_ok=True)

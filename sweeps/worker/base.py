@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.training.zero_config import stage_of
-from sweeps.died import WorkerDiedError
 from sweeps.plan.space import strategies
-from sweeps.room import SUPERVISOR, worker_room
+from sweeps.resources import ResourcesConfig
 from sweeps.storage.execution import BASE
-from sweeps.trainable import Context, worker_for
+from sweeps.worker.context import Context
+from sweeps.worker.group import WorkerDiedError, WorkerGroup
+from sweeps.worker.placement import SUPERVISOR, worker_room
+from sweeps.worker.process import own_worker, worker_for
 
 if TYPE_CHECKING:
     from lnt_core.worker import Worker
+
 
 ANY_RATE = 1e-3
 """The base does not depend on it."""
@@ -54,14 +57,34 @@ def base_scores(context: Context) -> dict[str, float]:
 
 def prepare_base(context: Context, config: TrialConfig, num_workers: int) -> dict[str, float]:
     """Build what all trials share, and score the base; 0 workers: in this process."""
-    from sweeps.distributed import prepare_base_distributed
-
     resources, out = context.sweep.resources, context.execution.path / BASE
     if not num_workers:
         return score_base(config, worker_for(resources, context.cache), out)
     return prepare_base_distributed(
         config, context.cache, out, resources=resources, num_workers=num_workers
     )
+
+
+def prepare_base_distributed(
+    config: TrialConfig, cache: Path, out: Path, *, resources: ResourcesConfig, num_workers: int
+) -> dict[str, float]:
+    """As :func:`prepare_base`, by workers that each hold a part of the base.
+
+    Raises:
+        WorkerDiedError: A worker's process is gone.
+        Exception: What a worker raised.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    given = {"config": config, "cache": cache, "out": out, "resources": resources}
+    preparing = WorkerGroup(_prepare, given, num_workers)
+    preparing.start()
+    preparing.join()
+    return preparing.outcome()
+
+
+def _prepare(given: dict[str, Any]) -> dict[str, float]:
+    """Of each worker."""
+    return score_base(given["config"], own_worker(given), given["out"])
 
 
 def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, float]:

@@ -1,8 +1,40 @@
-"""How much of a GPU's or a node's memory a trial's process may take; asked for where it runs."""
+"""This process's worker, and the memory it may take."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lnt_core.accounting.ledger import GIB
 from sweeps.resources import ResourcesConfig
-from sweeps.room import num_places, worker_room
+from sweeps.settings import quiet_transformers
+from sweeps.worker.placement import num_places, worker_room
+
+if TYPE_CHECKING:
+    from lnt_core.worker import Worker
+
+
+_workers: dict[tuple[str, str, float], "Worker"] = {}
+
+
+def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = None) -> "Worker":
+    """This process's worker, made on first use with the threads and device of one trial."""
+    import torch
+
+    from lnt_core.worker import Worker
+
+    device = device or ("cuda" if resources.gpus_per_trial else "cpu")
+    key = (str(cache), device, resources.feature_cache_gib)
+    if key not in _workers:
+        torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
+        quiet_transformers()
+        _workers[key] = Worker(cache, device=device, feature_cache_gib=resources.feature_cache_gib)
+    return _workers[key]
+
+
+def own_worker(given: dict[str, Any]) -> "Worker":
+    """The worker of a process of a :class:`~sweeps.worker.group.WorkerGroup`, on its own device."""
+    from ray.train.torch import get_device
+
+    return worker_for(given["resources"], given["cache"], device=str(get_device()))
 
 
 def memory_share_gib(resources: ResourcesConfig) -> float | None:

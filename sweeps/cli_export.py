@@ -35,7 +35,7 @@ def add_export_commands(command: Command) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from sweeps.export import export
+    from sweeps.export.write import export
     from sweeps.plan.labels import short_rate
     from sweeps.tracking.store import connect
 
@@ -55,7 +55,8 @@ def _export(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace) -> int:
     from lnt_core.data.check import data_problems
     from lnt_core.errors import all_problems
-    from sweeps.best import load_best, train_best
+    from sweeps.export.best import load_best
+    from sweeps.export.retrain import train_best
 
     best = load_best(args.best)
     if problems := data_problems(best.trial.model, best.trial.data):
@@ -70,7 +71,7 @@ def _train(args: argparse.Namespace) -> int:
 
 def _caption(args: argparse.Namespace) -> int:
     from lnt_core.evaluation.caption import Captioner, here, read_images
-    from sweeps.best import BEST, load_best
+    from sweeps.export.best import BEST, load_best
 
     best = load_best(args.folder / BEST)
     images = read_images(args.images)

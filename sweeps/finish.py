@@ -9,8 +9,8 @@ from rich.console import Console
 from lnt_core.analysis.figures import Analysis, draw_winners
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.trial import WEIGHTS
-from sweeps.best import BEST, best_config, config_that_ran, write_best
-from sweeps.registry import make_model
+from sweeps.export.best import BEST, best_config, config_that_ran, write_best
+from sweeps.export.mlflow_model import make_model
 from sweeps.results.captions import captions_on_disk
 from sweeps.results.comparison import Comparison, compare_winners
 from sweeps.results.plots import draw_curve, draw_pareto

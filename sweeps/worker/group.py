@@ -46,6 +46,7 @@ class WorkerGroup(threading.Thread):
         return done
 
     def run(self) -> None:
+        """Start the workers and wait until they have ended; the thread's own body."""
         from ray import train
         from ray.train.torch import TorchConfig, TorchTrainer
 

@@ -18,7 +18,7 @@ def test_an_exported_adapter_loads_with_plain_peft(finished, cache, tmp_path) ->
 
     from lnt_core.models.build import load_base
     from lnt_core.strategies.weights import load_connector, load_weights
-    from sweeps.best import load_best
+    from sweeps.export.best import load_best
 
     out = tmp_path / "out"
     finished.lnt("export", "small", "--strategy", "layernorm", "-o", str(out))

@@ -11,7 +11,7 @@ import pytest
 
 from lnt_core.config import TrialConfig
 from lnt_core.data.scenes import scenes_data
-from sweeps.best import load_best
+from sweeps.export.best import load_best
 from sweeps.validation import load_yaml
 from tests.servers import USER, mlflow_server
 

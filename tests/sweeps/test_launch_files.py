@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from lnt_core.training.optimizer import adamw
-from sweeps.launch_files import (
+from sweeps.export.launch_files import (
     ACCELERATE,
     ARGUMENTS,
     DEEPSPEED,

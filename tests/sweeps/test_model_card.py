@@ -2,8 +2,8 @@
 
 import pytest
 
-from sweeps.best import BestConfig
-from sweeps.model_card import model_card
+from sweeps.export.best import BestConfig
+from sweeps.export.model_card import model_card
 from sweeps.resources import ResourcesConfig
 from sweeps.results.selection import Sweep, Trial
 

@@ -1,22 +1,49 @@
-"""A trial of several workers on this machine, without Ray: what `lnt train` starts for one."""
+"""Trains an exported `best.yaml` again, in one process or by torchrun."""
 
 import json
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
+from lnt_core.data.batches import num_steps
 from lnt_core.errors import ConfigError, TrialError
-from lnt_core.trial import TrialResult
+from lnt_core.trial import TrialResult, run_trial
+from sweeps.export.best import BestConfig
+from sweeps.worker.process import worker_for
 
-if TYPE_CHECKING:
-    from sweeps.best import BestConfig
+
+def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
+    """Train an exported trial once more: in this process, or in as many as it ran in.
+
+    Raises:
+        LntError: It cannot be trained here; says why.
+    """
+    if best.resources.workers_of(best.trial.strategy.name) > 1:
+        return train_with_torchrun(best, out, cache)
+    from rich.progress import Progress
+
+    worker = worker_for(best.resources, cache)
+    with Progress(transient=True) as bar:
+        bar_task = bar.add_task("preparing", total=None)
+        samples = worker.prepare(best.trial).samples
+        train = best.trial.train
+        total = num_steps(
+            len(samples),
+            batch_size=train.batch_size,
+            epochs=train.epochs,
+            max_steps=train.max_steps,
+        )
+
+        def show(step: int, metrics: dict[str, float]) -> None:
+            bar.update(bar_task, completed=step, total=total, description="training")
+
+        return run_trial(best.trial, out=out, report=show, worker=worker)
 
 
-def train_together(best: "BestConfig", out: Path, cache: Path) -> TrialResult:
+def train_with_torchrun(best: BestConfig, out: Path, cache: Path) -> TrialResult:
     """Train an exported trial once more, in as many processes as it ran in, by ``torchrun``.
 
     Raises:

@@ -7,14 +7,52 @@ base is loaded by its name where the model is used, unless a merged checkpoint l
 import base64
 import binascii
 import io
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from lnt_core.errors import ConfigError, DataError
+from lnt_core.errors import ConfigError, DataError, LntError
 from lnt_core.evaluation.caption import Captioner, here, read_images
+from lnt_core.models.plain import MERGED
+from lnt_core.strategies import STRATEGIES
+from sweeps.export.best import BEST, BestConfig, write_best
+from sweeps.results.selection import Trial
+from sweeps.settings import quiet_transformers
+
+logger = logging.getLogger(__name__)
+MAX_MERGED_GIB = 1.0
+"""Larger models are registered without their base, which is loaded where it is used."""
+
+
+def make_model(weights: Path, trial: Trial, best: BestConfig, cache: Path) -> None:
+    """Make a winner's weights a model that MLflow loads; with its base, if that is small.
+
+    A base that cannot be loaded here is left out: it is loaded where the model is used.
+    """
+
+    write_best(best, weights / BEST)
+    write_model_files(weights, trial.run_id)
+    if _is_small(trial) and STRATEGIES[trial.strategy].merges and not (weights / MERGED).is_dir():
+        from lnt_core.evaluation.caption import write_merged
+
+        quiet_transformers()
+        draft = weights / f".{MERGED}"
+        try:
+            write_merged(best.trial, weights, draft, cache=cache)
+            draft.rename(weights / MERGED)
+        except (LntError, OSError) as error:
+            logger.warning("%s is registered without its base: %s", trial.strategy, error)
+
+
+def _is_small(trial: Trial) -> bool:
+    """Judged by what trained and its share of all parameters, in float32."""
+    if not trial.trainable_share > 0:
+        return False
+    return trial.trainable_parameters / trial.trainable_share * 4 <= MAX_MERGED_GIB * 2**30
+
 
 REQUIREMENTS = ("torch", "transformers", "peft")
 
@@ -41,7 +79,7 @@ class CaptionModel:
 
 def _load_pyfunc(path: str) -> CaptionModel:
     """What MLflow calls, with the model's folder."""
-    from sweeps.best import BEST, load_best
+    from sweeps.export.best import BEST, load_best
     from sweeps.settings import quiet_transformers, read_settings
 
     quiet_transformers()

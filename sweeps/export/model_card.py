@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from lnt_core.config import TrialConfig
 from lnt_core.models.plain import MERGED
 from lnt_core.strategies import STRATEGIES
-from sweeps.best import BestConfig
+from sweeps.export.best import BestConfig
 from sweeps.plan.labels import short_rate
 from sweeps.results.selection import Sweep, Trial
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult
+
 
 FILES = {
     "best.yaml": "the whole configuration; `lnt train best.yaml` trains it again",

@@ -10,9 +10,9 @@ from lnt_core.errors import ConfigError, bad_field
 from lnt_core.models.plain import MERGED
 from lnt_core.strategies.merge import check_mergeable
 from lnt_core.trial import WEIGHTS
-from sweeps.best import BEST, best_config, write_best
-from sweeps.launch_files import write_launch_files
-from sweeps.model_card import model_card
+from sweeps.export.best import BEST, best_config, write_best
+from sweeps.export.launch_files import write_launch_files
+from sweeps.export.model_card import model_card
 from sweeps.resources import ResourcesConfig
 from sweeps.results.read import read_sweep
 from sweeps.results.selection import Sweep, Trial
@@ -21,6 +21,7 @@ from sweeps.validation import load_yaml
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
 
 CURVE = "curve.png"
 OF_WEIGHTS = ("adapter_config.json", ".safetensors")

@@ -1,4 +1,4 @@
-"""`best.yaml`: a whole trial with where it comes from; and training it again."""
+"""`best.yaml`: a whole trial with where it comes from."""
 
 from pathlib import Path
 
@@ -6,14 +6,11 @@ import yaml
 from pydantic import Field, ValidationError
 
 from lnt_core.config import TrialConfig
-from lnt_core.data.batches import num_steps
 from lnt_core.errors import ConfigError, all_problems
 from lnt_core.frozen import Frozen
-from lnt_core.trial import TrialResult, run_trial
 from sweeps.resources import ResourcesConfig
 from sweeps.results.selection import Sweep, Trial
 from sweeps.storage.execution import RAN, TRIAL, Execution
-from sweeps.together import train_together
 from sweeps.tracking.provenance import UNKNOWN, read_versions
 from sweeps.validation import load_yaml, validation_problems
 
@@ -85,34 +82,3 @@ def load_best(path: Path) -> BestConfig:
         return BestConfig.model_validate(load_yaml(path))
     except ValidationError as error:
         raise all_problems(str(path), validation_problems(error, BestConfig)) from None
-
-
-def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
-    """Train an exported trial once more: in this process, or in as many as it ran in.
-
-    Raises:
-        LntError: It cannot be trained here; says why.
-    """
-    from rich.progress import Progress
-
-    from sweeps.worker.process import worker_for
-
-    if best.resources.workers_of(best.trial.strategy.name) > 1:
-        return train_together(best, out, cache)
-
-    worker = worker_for(best.resources, cache)
-    with Progress(transient=True) as bar:
-        bar_task = bar.add_task("preparing", total=None)
-        samples = worker.prepare(best.trial).samples
-        train = best.trial.train
-        total = num_steps(
-            len(samples),
-            batch_size=train.batch_size,
-            epochs=train.epochs,
-            max_steps=train.max_steps,
-        )
-
-        def show(step: int, metrics: dict[str, float]) -> None:
-            bar.update(bar_task, completed=step, total=total, description="training")
-
-        return run_trial(best.trial, out=out, report=show, worker=worker)

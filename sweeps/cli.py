@@ -128,7 +128,7 @@ def _run(args: argparse.Namespace) -> int:
 
     from rich.console import Console
 
-    from sweeps.driver import run_sweep
+    from sweeps.driver.run import run_sweep
     from sweeps.tables import print_winners
 
     console = Console()

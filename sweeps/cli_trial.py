@@ -89,7 +89,7 @@ def _stop(args: argparse.Namespace) -> int:
 
 
 def _clone(args: argparse.Namespace) -> int:
-    from sweeps.clones import change_problems, parse_changes, tunable_of
+    from sweeps.driver.clones import change_problems, parse_changes, tunable_of
     from sweeps.tracking.requests import Request
 
     changes, problems = parse_changes(args.changes)

@@ -1,6 +1,5 @@
 """The typed sweep file: every field, its meaning and its default."""
 
-import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
@@ -12,8 +11,6 @@ from sweeps.resources import ResourcesConfig
 PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
 """11 values from 2e-3 to 1e-7. Zhao et al., arXiv:2312.11420 fixes the ends and the count; the
 values between are our choice."""
-
-
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -224,19 +221,6 @@ class SweepConfig(Frozen):
         return align.model_copy(
             update={k: v for k, v in same.items() if k not in align.model_fields_set}
         )
-
-
-def steps_of_halts(search: SearchConfig, total_steps: int) -> tuple[int, ...]:
-    """Steps at which ASHA compares trials: grace, then times the reduction factor.
-
-    Integer arithmetic: a logarithm loses a halt at exact powers.
-    """
-    step = max(1, math.ceil(search.grace_ratio * total_steps))
-    halts = []
-    while step < total_steps:
-        halts.append(step)
-        step *= search.reduction_factor
-    return tuple(halts)
 
 
 MAX_EXTENSIONS = 3

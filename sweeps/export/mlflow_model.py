@@ -32,7 +32,6 @@ def make_model(weights: Path, trial: Trial, best: BestConfig, cache: Path) -> No
 
     A base that cannot be loaded here is left out: it is loaded where the model is used.
     """
-
     write_best(best, weights / BEST)
     write_model_files(weights, trial.run_id)
     if _is_small(trial) and STRATEGIES[trial.strategy].merges and not (weights / MERGED).is_dir():

@@ -3,8 +3,8 @@
 import pytest
 
 from lnt_core.strategies import STRATEGIES
-from sweeps.budget import HOUR_S, Budget
 from sweeps.config import BudgetConfig, SweepConfig
+from sweeps.driver.budget import HOUR_S, Budget
 
 
 class Clock:

@@ -7,8 +7,8 @@ import yaml
 
 from lnt_core.config import StartedFrom
 from lnt_core.identity import trial_id
-from sweeps.clones import change_problems, clone, parse_changes, tunable_of
 from sweeps.config import SweepConfig
+from sweeps.driver.clones import change_problems, clone, parse_changes, tunable_of
 from sweeps.plan.labels import label
 from sweeps.plan.space import trials
 from sweeps.storage.execution import new_execution

@@ -7,10 +7,10 @@ import pytest
 from lnt_core.errors import ConfigError
 from lnt_core.strategies.lora import LoraConfig
 from sweeps.config import SweepConfig
+from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.space import trial_config, trials
 from sweeps.storage.events import EventLog, read_events
 from sweeps.storage.execution import Execution, Result, latest_execution, new_execution, write_json
-from sweeps.weights import WinnerWeights
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from sweeps.config import MAX_EXTENSIONS, SearchConfig
-from sweeps.edge import beyond_edges, next_rate
+from sweeps.driver.growth import beyond_edges, next_rate
 from sweeps.results.selection import Trial, winners
 
 GRID = (2e-3, 1e-3, 1e-4)

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.config import SearchConfig, SweepConfig, steps_of_halts
-from sweeps.search import asha
+from sweeps.config import SearchConfig, SweepConfig
+from sweeps.driver.search import asha
+from sweeps.driver.steps import steps_of_halts
 
 
 def search(factor: int, grace: float) -> SearchConfig:

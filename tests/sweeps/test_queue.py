@@ -5,7 +5,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweeps.queue import PointQueue
+from sweeps.driver.queue import PointQueue
 
 
 def point(number: int) -> dict[str, Any]:

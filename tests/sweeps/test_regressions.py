@@ -12,7 +12,8 @@ from lnt_core.identity import trial_id
 from sweeps.cli import main
 from sweeps.cli_arguments import EXIT_REFUSED
 from sweeps.config import SweepConfig
-from sweeps.finish import finish
+from sweeps.driver.finish import finish
+from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.load import load_sweep
 from sweeps.plan.space import trials
@@ -22,7 +23,6 @@ from sweeps.tracking.runs import TrialRun, flat
 from sweeps.tracking.store import connect, experiment_id
 from sweeps.tracking.tracker import Tracker
 from sweeps.validation import load_yaml
-from sweeps.weights import WinnerWeights
 from sweeps.worker.context import Context
 from tests.conftest import model_config
 

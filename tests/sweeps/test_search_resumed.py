@@ -4,8 +4,8 @@ import yaml
 
 from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
+from sweeps.driver.search import optuna_search
 from sweeps.plan.space import strategies, trial_config
-from sweeps.search import optuna_search
 from sweeps.storage.execution import TRIAL, Result, new_execution
 
 

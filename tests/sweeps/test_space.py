@@ -6,7 +6,8 @@ import pytest
 
 from lnt_core.errors import ConfigError
 from sweeps.cli import main
-from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig, steps_of_halts
+from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig
+from sweeps.driver.steps import steps_of_halts
 from sweeps.plan.labels import label
 from sweeps.plan.load import load_sweep
 from sweeps.plan.space import points, trials

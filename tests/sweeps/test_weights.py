@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.config import SweepConfig
+from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.space import trials
 from sweeps.results.selection import Trial, winners
 from sweeps.storage.execution import Execution, Result
-from sweeps.weights import WinnerWeights
 
 SWEEP = SweepConfig.model_validate(
     {

@@ -13,10 +13,10 @@ from lnt_core.config import StartedFrom, TrialConfig
 from lnt_core.identity import trial_id
 from lnt_core.training.checkpoints import step_of
 from lnt_core.trial import CHECKPOINT, GRADIENTS
-from sweeps.clones import clone
-from sweeps.growth import Growth
-from sweeps.queue import PointQueue
-from sweeps.steps import total_steps
+from sweeps.driver.clones import clone
+from sweeps.driver.growth import Growth
+from sweeps.driver.queue import PointQueue
+from sweeps.driver.steps import total_steps
 from sweeps.storage.extra_trials import FOLDER, add, all_added, take_back
 from sweeps.tracking.requests import Answer, Request, answer, unanswered
 from sweeps.validation import validation_problems
@@ -25,7 +25,8 @@ from sweeps.worker.context import Context, named_point
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from sweeps.callback import SweepStopper
+    from sweeps.driver.callback import SweepStopper
+
 
 POLL_S = 2.0
 

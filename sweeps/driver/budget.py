@@ -12,6 +12,7 @@ from sweeps.resources import ResourcesConfig
 if TYPE_CHECKING:
     from sweeps.storage.execution import Execution
 
+
 HOUR_S = 3600.0
 
 

@@ -9,17 +9,17 @@ from rich.console import Console
 from lnt_core.config import TrialConfig
 from lnt_core.identity import trial_id
 from lnt_core.trial import has_checkpoint
-from sweeps.control import Control
-from sweeps.growth import NUM_REPEATED, Growth
-from sweeps.live import Board
-from sweeps.queue import PointQueue
-from sweeps.search import asha, optuna_search
+from sweeps.driver.control import Control
+from sweeps.driver.growth import NUM_REPEATED, Growth
+from sweeps.driver.live_table import Board
+from sweeps.driver.queue import PointQueue
+from sweeps.driver.search import asha, optuna_search
+from sweeps.driver.weights import WinnerWeights
 from sweeps.storage.execution import Result
 from sweeps.storage.extra_trials import all_added
 from sweeps.storage.full_disk import disk_full
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.tracker import Tracker
-from sweeps.weights import WinnerWeights
 from sweeps.worker.context import Context, TunePoint, named_point
 from sweeps.worker.placement import most_at_once, room_of
 from sweeps.worker.trainable import run_point
@@ -27,7 +27,8 @@ from sweeps.worker.trainable import run_point
 if TYPE_CHECKING:
     from ray import tune
 
-    from sweeps.callback import DriverCallback
+    from sweeps.driver.callback import DriverCallback
+
 
 MAX_DEATHS = 3
 """So often a trial whose process died is started again from its checkpoint."""
@@ -47,7 +48,7 @@ def tune_trials(
         Whether it was interrupted before all was done; and trials that the budget left out, with
         the reason.
     """
-    from sweeps.callback import DriverCallback, trial_run
+    from sweeps.driver.callback import DriverCallback, trial_run
 
     sweep, execution, tags = context.sweep, context.execution, provenance_tags(context.sweep)
     configs, done = execution.configs(), execution.results()

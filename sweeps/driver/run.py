@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from lnt_core.errors import ConfigError
-from sweeps.budget import start_budget
-from sweeps.config import SweepConfig, steps_of_halts
-from sweeps.finish import Outcome, finish
+from sweeps.config import SweepConfig
+from sweeps.driver.budget import start_budget
+from sweeps.driver.finish import Outcome, finish
+from sweeps.driver.ray_start import start_ray
+from sweeps.driver.steps import _with_halts
+from sweeps.driver.tuning import tune_trials
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.planned import plan, too_big
 from sweeps.plan.space import trials
-from sweeps.ray_start import start_ray
 from sweeps.settings import Settings
-from sweeps.steps import total_steps
 from sweeps.storage.execution import BASE, latest_execution, new_execution, read_json, write_json
 from sweeps.storage.full_disk import DiskFullError, disk_full, is_disk_full
 from sweeps.tracking.datasets import dataset_inputs
@@ -21,12 +21,12 @@ from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.runs import flat
 from sweeps.tracking.store import connect, experiment_id
 from sweeps.tracking.tracker import Tracker
-from sweeps.tuning import tune_trials
 from sweeps.worker.base import base_scores
 from sweeps.worker.context import Context
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
 
 DISK_PATIENCE_S = 30.0
 """So long MLflow, which may be on the same full disk, is waited for."""
@@ -88,18 +88,6 @@ def _warn_of_what_does_not_fit(sweep: SweepConfig, console: Console) -> None:
         return
     for line in too_big(plan(sweep)):
         console.print(f"Warning: {line}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _with_halts(sweep: SweepConfig, settings: Settings) -> SweepConfig:
-    """Under ASHA trials are scored midway, at steps that depend on how many there are."""
-    if sweep.search.scheduler == "none":
-        return sweep
-    total = total_steps(sweep.train, sweep.trial_data, sweep.seed, settings.cache)
-    halts = steps_of_halts(sweep.search, total)
-    if not halts:
-        raise ConfigError("search.scheduler is 'asha', but a trial has one step: nothing to halt")
-    train = sweep.train.model_copy(update={"evaluate_at_steps": halts})
-    return sweep.model_copy(update={"train": train})
 
 
 def _tracker(context: Context, client: "MlflowClient") -> Tracker:

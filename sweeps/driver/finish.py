@@ -27,6 +27,7 @@ from sweeps.worker.context import Context
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+
 logger = logging.getLogger(__name__)
 
 

@@ -6,11 +6,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import AccessError, ConfigError
-from sweeps.tune_faults import mend_tune
+from sweeps.driver.ray_patches import mend_tune
 from sweeps.worker.placement import num_places, worker_room
 
 if TYPE_CHECKING:
     from sweeps.resources import ResourcesConfig
+
 
 POLL_S = 1.0
 

@@ -7,17 +7,17 @@ from typing import Any
 from ray import tune
 
 from lnt_core.identity import data_sha256, trial_id
-from sweeps.live import Board
+from sweeps.driver.live_table import Board
+from sweeps.driver.queue import PointQueue
+from sweeps.driver.ray_patches import is_killed_for_memory
+from sweeps.driver.steps import total_steps
+from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.labels import label, options_text, short_rate
-from sweeps.queue import PointQueue
-from sweeps.steps import total_steps
 from sweeps.storage.execution import Result
 from sweeps.storage.extra_trials import POINT, read_added
 from sweeps.tracking.dashboard import NOTE, trial_note
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
-from sweeps.tune_faults import is_killed_for_memory
-from sweeps.weights import WinnerWeights
 from sweeps.worker.context import Context
 from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, count_kill
 from sweeps.worker.trainable import DISK_FULL, LEFT_OUT

@@ -6,11 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
-from sweeps.plan.labels import short_rate
 from sweeps.results.read import read_runs, sweep_of
 from sweeps.results.selection import METRIC, Sweep
 
@@ -22,8 +17,6 @@ if TYPE_CHECKING:
 LOSS = "train/loss"
 PARTS = ("prepare", "train", "evaluate")
 """Of a trial's time, as its run has them when it has ended."""
-SILENCE_S = 300.0
-"""So long a running sweep may write nothing before it is said."""
 
 
 @dataclass(frozen=True)
@@ -152,37 +145,3 @@ def _state(run: "Run") -> TrialState:
 def _metrics(run: "Run") -> dict:  # type: ignore[type-arg]
     """The last point of each metric, with its step: ``data.metrics`` has values alone."""
     return {metric.key: metric for metric in run.data._metric_objs}
-
-
-def render(snapshot: Snapshot) -> RenderableType:
-    """Running trials, and the best so far of each strategy."""
-    running = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("running", "step", "loss"):
-        running.add_column(column, justify="left" if column == "running" else "right")
-    for trial in snapshot.running:
-        loss = "-" if trial.loss is None else f"{trial.loss:.3f}"
-        running.add_row(trial.name, trial.progress, loss)
-    best = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("best so far", "lr", "CIDEr"):
-        best.add_column(column, justify="left" if column == "best so far" else "right")
-    for winner in snapshot.sweep.winners:
-        found = winner.trial
-        best.add_row(found.variant, short_rate(found.learning_rate), f"{found.score:.2f}")
-    parts: list[RenderableType] = [Text(snapshot.headline, style="bold")]
-    if snapshot.running:
-        parts.append(running)
-    if snapshot.sweep.winners:
-        parts.append(best)
-    if silence := told_silence(snapshot):
-        parts.append(Text(silence, style="yellow"))
-    return Group(*parts)
-
-
-def told_silence(snapshot: Snapshot) -> str:
-    """That nobody may be at work any more; empty if there is no reason to think so."""
-    if snapshot.sweep.status != "RUNNING" or snapshot.silent_s < SILENCE_S:
-        return ""
-    return (
-        f"Nothing was written for {clock(snapshot.silent_s)}: if its driver is dead, go on with "
-        "`lnt run SWEEP --resume`."
-    )

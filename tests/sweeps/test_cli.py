@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lnt_core import __version__
-from sweeps.cli import EXIT_DONE, EXIT_REFUSED, main
+from sweeps.cli.main import EXIT_DONE, EXIT_REFUSED, main
 from sweeps.config import PAPER_RATES
 from sweeps.tracking.store import connect, experiment_id
 

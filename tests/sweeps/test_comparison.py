@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sweeps.best_json import as_json
+from sweeps.cli.best import as_json, print_winners
 from sweeps.results.captions import CAPTIONS, Caption, read_captions
 from sweeps.results.comparison import compare_winners
 from sweeps.results.selection import Sweep
-from sweeps.tables import print_winners
 from tests.sweeps.test_selection import trial
 
 IMAGES = [f"{i}.jpg" for i in range(100)]

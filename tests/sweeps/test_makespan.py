@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.plan.makespan import makespan
 
 STRATEGIES = "search.strategy=[layernorm_simple, full]"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sweeps.best_json import as_json
+from sweeps.cli.best import as_json
 from sweeps.results.pareto import AXES, pareto_front
 from sweeps.results.plots import draw_pareto
 from sweeps.results.selection import Sweep

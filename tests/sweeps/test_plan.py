@@ -6,12 +6,12 @@ import pytest
 
 from lnt_core.accounting.lengths import estimated_lengths
 from lnt_core.config import DataConfig, ScenesConfig
-from sweeps.cli import EXIT_DONE, EXIT_REFUSED, main
+from sweeps.cli.main import EXIT_DONE, EXIT_REFUSED, main
+from sweeps.cli.plan import print_plan
 from sweeps.config import SweepConfig
 from sweeps.plan.costs import Costs
 from sweeps.plan.planned import plan
 from sweeps.plan.space import strategies
-from sweeps.plan_table import print_plan
 from tests.conftest import VISION
 
 

@@ -11,8 +11,9 @@ from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
 
 from sweeps import cli_watch
-from sweeps.cli import main
-from sweeps.results.progress import SILENCE_S, clock, read_snapshot, told_silence
+from sweeps.cli.main import main
+from sweeps.cli.watch import SILENCE_S, told_silence
+from sweeps.results.progress import clock, read_snapshot
 from sweeps.results.selection import METRIC
 
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from sweeps.cli import main
-from sweeps.cli_arguments import EXIT_REFUSED
+from sweeps.cli.arguments import EXIT_REFUSED
+from sweeps.cli.main import main
 
 STRATEGIES = (
     "'adalora', 'adapter_serial', 'adapter_parallel', 'attn_mlp', 'attn_qv', 'connector', 'full', "

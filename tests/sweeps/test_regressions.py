@@ -9,8 +9,8 @@ from rich.console import Console
 
 from lnt_core.errors import ConfigError
 from lnt_core.identity import trial_id
-from sweeps.cli import main
-from sweeps.cli_arguments import EXIT_REFUSED
+from sweeps.cli.arguments import EXIT_REFUSED
+from sweeps.cli.main import main
 from sweeps.config import SweepConfig
 from sweeps.driver.finish import finish
 from sweeps.driver.weights import WinnerWeights

@@ -9,14 +9,13 @@ import pytest
 from rich.console import Console
 
 from lnt_core.identity import trial_id
-from sweeps.best_json import as_json
+from sweeps.cli.best import as_json, print_winners
 from sweeps.config import SweepConfig
 from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.space import trials
 from sweeps.results.pareto import AXES, pareto_front
 from sweeps.results.selection import Sweep, Trial, winners
 from sweeps.storage.execution import Execution, Result
-from sweeps.tables import print_winners
 
 
 def seeds(rate: float, *scores: float, strategy="full", trainable=10) -> list[Trial]:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sweeps.best_json import as_json
-from sweeps.cli import main
-from sweeps.cli_arguments import EXIT_REFUSED
+from sweeps.cli.arguments import EXIT_REFUSED
+from sweeps.cli.best import as_json
+from sweeps.cli.main import main
 from sweeps.results.plots import draw_curve
 from sweeps.results.selection import Sweep, Trial, winners
 from sweeps.results.summary import edge_advice

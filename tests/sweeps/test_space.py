@@ -5,7 +5,7 @@ import json
 import pytest
 
 from lnt_core.errors import ConfigError
-from sweeps.cli import main
+from sweeps.cli.main import main
 from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig
 from sweeps.driver.steps import steps_of_halts
 from sweeps.plan.labels import label

@@ -2,8 +2,8 @@
 
 import yaml
 
-from sweeps.cli import main
-from sweeps.cli_arguments import EXIT_REFUSED
+from sweeps.cli.arguments import EXIT_REFUSED
+from sweeps.cli.main import main
 
 DASHBOARD = "http://127.0.0.1:9"  # the port of discard: nobody answers
 SWEEP = {

@@ -5,26 +5,27 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import ConfigError, all_problems
-from sweeps.cli_arguments import Command, name_argument, tracking_uri
+from sweeps.cli.arguments import name_argument, tracking_uri
+from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from sweeps.tracking.requests import Request
 
+
 TIMEOUT_S = 120.0
 
 
-def add_trial_commands(command: Command) -> None:
-    """Add the commands."""
-    trial = command("trial", lambda _: 2, "stop or clone a trial of a running sweep")
-    kinds = trial.add_subparsers(required=True, metavar="stop|clone")
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add `lnt trial stop` and `lnt trial clone`."""
+    kinds = parser.add_subparsers(required=True, metavar="stop|clone")
     stop = kinds.add_parser("stop", help="end it; its worker goes on with the next")
     clone = kinds.add_parser("clone", help="run a copy of it with values changed")
-    for parser, function in ((stop, _stop), (clone, _clone)):
-        parser.set_defaults(command=function)
-        name_argument(parser)
-        parser.add_argument(
+    for kind, function in ((stop, _stop), (clone, _clone)):
+        kind.set_defaults(command=function)
+        name_argument(kind)
+        kind.add_argument(
             "trial", metavar="TRIAL", help="its id or the beginning of it, its name, or its run"
         )
     clone.add_argument(
@@ -36,8 +37,8 @@ def add_trial_commands(command: Command) -> None:
     clone.add_argument(
         "--from-checkpoint", action="store_true", help="begin from its latest checkpoint"
     )
-    for parser in (stop, clone):
-        parser.add_argument(
+    for kind in (stop, clone):
+        kind.add_argument(
             "--timeout-s", type=float, default=TIMEOUT_S, metavar="S", help="default: 120"
         )
 
@@ -117,8 +118,8 @@ def _ask(args: argparse.Namespace, client: Any, parent: "Run", request: "Request
             "sweep's driver alive? `lnt watch` shows when it last wrote",
             file=sys.stderr,
         )
-        return 1
+        return EXIT_FAILED
     if not told.ok:
         raise ConfigError(told.text)
     print(told.text)
-    return 0
+    return EXIT_DONE

@@ -1,13 +1,11 @@
-"""Arguments and exit codes that several commands of `lnt` share."""
+"""Arguments that several commands of `lnt` share."""
 
 import argparse
-from collections.abc import Callable
 
+from sweeps.config import SweepConfig
+from sweeps.plan.load import load_sweep
 from sweeps.settings import read_settings
 
-Command = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
-"""Adds a command by its name, its function and its help."""
-EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_NO_ACCESS, EXIT_INTERRUPTED = 0, 1, 2, 4, 130
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 
@@ -41,3 +39,8 @@ def tracking_argument(parser: argparse.ArgumentParser) -> None:
 def tracking_uri(args: argparse.Namespace) -> str:
     """Where to read: as told, or as the environment says."""
     return args.tracking_uri or read_settings().tracking_uri or DEFAULT_TRACKING_URI
+
+
+def load(args: argparse.Namespace) -> SweepConfig:
+    """The sweep that ``SWEEP`` and ``--set`` give."""
+    return load_sweep(args.sweep, tuple(args.overrides))

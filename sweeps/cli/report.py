@@ -3,33 +3,33 @@
 import argparse
 from pathlib import Path
 
-from sweeps.cli_arguments import Command, name_argument, tracking_uri
+from sweeps.cli.arguments import name_argument, tracking_uri
+from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.results.captions import captions_in_store
+from sweeps.results.read import read_sweep
+from sweeps.results.report.content import gather
+from sweeps.results.report.write import write_report
+from sweeps.tracking.store import connect
 
 FORMATS = {"html": ".html", "md": ".md", "latex": ".tex"}
 """With the ending of their files."""
 
 
-def add_report_command(command: Command) -> None:
-    """Add it."""
-    report = command("report", _report, "a self-contained page of what a sweep found")
-    name_argument(report)
-    report.add_argument(
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of `lnt report`."""
+    name_argument(parser)
+    parser.add_argument(
         "-o",
         dest="out",
         type=Path,
         metavar="FILE",
         help="where to; left out, NAME.html, while md and latex are printed",
     )
-    report.add_argument("--format", choices=FORMATS, help="left out: by FILE's ending, or html")
+    parser.add_argument("--format", choices=FORMATS, help="left out: by FILE's ending, or html")
+    parser.set_defaults(command=_report)
 
 
 def _report(args: argparse.Namespace) -> int:
-    from sweeps.results.captions import captions_in_store
-    from sweeps.results.read import read_sweep
-    from sweeps.results.report.content import gather
-    from sweeps.results.report.write import write_report
-    from sweeps.tracking.store import connect
-
     form = args.format or _form_of(args.out)
     client = connect(tracking_uri(args))
     content = gather(client, read_sweep(client, args.name), captions_in_store(client))
@@ -37,11 +37,11 @@ def _report(args: argparse.Namespace) -> int:
     out = args.out or (Path(f"{args.name}.html") if form == "html" else None)
     if out is None:
         print(text, end="")
-        return 0
+        return EXIT_DONE
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text, encoding="utf-8")
     print(out)
-    return 0
+    return EXIT_DONE
 
 
 def _form_of(out: Path | None) -> str:

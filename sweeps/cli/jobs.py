@@ -5,11 +5,13 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from sweeps.cli_arguments import Command, sweep_arguments
+from sweeps.cli.arguments import sweep_arguments
+from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.settings import environment_of, read_settings
 
 if TYPE_CHECKING:
     from cluster.jobs import Job, Jobs
+
 
 STOP_TIMEOUT_S = 660.0
 """More than Ray gives the job (``sweeps.submit.GRACE``)."""
@@ -19,32 +21,37 @@ OPEN_ADVICE = (
 )
 
 
-def add_job_commands(command: Command) -> None:
-    """Add the commands."""
-    submit = command("submit", _submit, "run a sweep as a job on a Ray cluster")
-    sweep_arguments(submit)
-    submit.add_argument(
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of `lnt submit`, `jobs`, `status`, `logs` or `stop`."""
+    commands = {
+        "submit": _submit,
+        "jobs": _jobs,
+        "status": _status,
+        "logs": _logs,
+        "stop": _stop,
+    }
+    if name == "submit":
+        _submit_arguments(parser)
+    elif name != "jobs":
+        parser.add_argument("job", metavar="JOB")
+    if name == "logs":
+        parser.add_argument("--follow", action="store_true", help="until the job ends")
+    _address(parser)
+    parser.set_defaults(command=commands[name])
+
+
+def _submit_arguments(parser: argparse.ArgumentParser) -> None:
+    sweep_arguments(parser)
+    parser.add_argument(
         "--env",
         action="append",
         default=[],
         metavar="NAME",
         help="pass this variable to the job (repeatable); the dashboard shows it to its readers",
     )
-    submit.add_argument(
+    parser.add_argument(
         "--resume", action="store_true", help="go on with the latest execution in its storage"
     )
-    _address(submit)
-    _address(command("jobs", _jobs, "the jobs of a Ray cluster"))
-    for name, function, text in (
-        ("status", _status, "how a job stands"),
-        ("logs", _logs, "what a job printed"),
-        ("stop", _stop, "stop a job; the sweep can be resumed"),
-    ):
-        parser = command(name, function, text)
-        parser.add_argument("job", metavar="JOB")
-        _address(parser)
-        if name == "logs":
-            parser.add_argument("--follow", action="store_true", help="until the job ends")
 
 
 def _address(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +75,7 @@ def _of(args: argparse.Namespace) -> "Jobs":
 
 
 def _submit(args: argparse.Namespace) -> int:
-    from sweeps.submit import check_job, submit_sweep
+    from sweeps.cli.submit import check_job, submit_sweep
 
     environment = environment_of(args.env)
     sweep = check_job(args.sweep, args.overrides)  # before anybody is asked
@@ -80,7 +87,7 @@ def _submit(args: argparse.Namespace) -> int:
     )
     print(job)
     print(f"Follow it with: lnt logs {job} --address {args.address} --follow", file=sys.stderr)
-    return 0
+    return EXIT_DONE
 
 
 def _jobs(args: argparse.Namespace) -> int:
@@ -94,20 +101,20 @@ def _jobs(args: argparse.Namespace) -> int:
         sweep = job.metadata.get("lnt.sweep", "-")
         table.add_row(job.id, sweep, job.status, _when(job.submitted_at_s), _took(job))
     Console().print(table)
-    return 0
+    return EXIT_DONE
 
 
 def _status(args: argparse.Namespace) -> int:
     job = _of(args).status(args.job)
     print(f"{job.status}  {job.message}".rstrip())
-    return 0
+    return EXIT_DONE
 
 
 def _logs(args: argparse.Namespace) -> int:
     jobs = _of(args)
     for text in jobs.follow(args.job) if args.follow else [jobs.logs(args.job)]:
         print(text, end="", flush=True)
-    return 0
+    return EXIT_DONE
 
 
 def _stop(args: argparse.Namespace) -> int:

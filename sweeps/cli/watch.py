@@ -4,32 +4,36 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
 from lnt_core.errors import LntError
-from sweeps.cli_arguments import (
-    EXIT_DONE,
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    Command,
-    name_argument,
-    tracking_uri,
-)
+from sweeps.cli.arguments import name_argument, tracking_uri
+from sweeps.cli.best import print_winners
+from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
+from sweeps.plan.labels import short_rate
+from sweeps.results.captions import captions_in_store
+from sweeps.results.comparison import compare_winners
+from sweeps.results.progress import Snapshot, clock, read_snapshot
+from sweeps.tracking.store import connect
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from rich.console import Console
-
-    from sweeps.results.progress import Snapshot
 
 EXITS = {"FINISHED": EXIT_DONE, "FAILED": EXIT_FAILED, "KILLED": EXIT_INTERRUPTED}
 """By MLflow's status of the parent run; a sweep that still runs has none."""
+SILENCE_S = 300.0
+"""So long a running sweep may write nothing before it is said."""
 
 
-def add_watch_command(command: Command) -> None:
-    """Add the command."""
-    watch = command("watch", _watch, "follow a sweep")
-    name_argument(watch)
-    watch.add_argument("--interval-s", type=_seconds, default=5.0, metavar="S", help="default: 5")
-    watch.add_argument("--once", action="store_true", help="print how it stands, and end")
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of `lnt watch`."""
+    name_argument(parser)
+    parser.add_argument("--interval-s", type=_seconds, default=5.0, metavar="S", help="default: 5")
+    parser.add_argument("--once", action="store_true", help="print how it stands, and end")
+    parser.set_defaults(command=_watch)
 
 
 def _seconds(text: str) -> float:
@@ -43,39 +47,26 @@ def _seconds(text: str) -> float:
 
 
 def _watch(args: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from sweeps.results.progress import read_snapshot, render
-    from sweeps.tracking.store import connect
-
     console, client = Console(), connect(tracking_uri(args))
     snapshot = read_snapshot(client, args.name)
     if args.once:
         console.print(render(snapshot))
-        return EXITS.get(snapshot.sweep.status, 0)
+        return EXITS.get(snapshot.sweep.status, EXIT_DONE)
     follow = _live if console.is_terminal else _lines
     snapshot = follow(console, client, snapshot, args.interval_s)
     _print_winners(console, client, snapshot)
-    return EXITS.get(snapshot.sweep.status, 1)
+    return EXITS.get(snapshot.sweep.status, EXIT_FAILED)
 
 
-def _print_winners(console: "Console", client: "MlflowClient", snapshot: "Snapshot") -> None:
-    from sweeps.results.captions import captions_in_store
-    from sweeps.results.comparison import compare_winners
-    from sweeps.tables import print_winners
-
+def _print_winners(console: Console, client: "MlflowClient", snapshot: Snapshot) -> None:
     compared = compare_winners(snapshot.sweep, captions_in_store(client))
     print_winners(console, snapshot.sweep, compared)
 
 
 def _live(
-    console: "Console", client: "MlflowClient", snapshot: "Snapshot", interval_s: float
-) -> "Snapshot":
+    console: Console, client: "MlflowClient", snapshot: Snapshot, interval_s: float
+) -> Snapshot:
     """A table that is drawn anew; returns how the sweep ended."""
-    from rich.live import Live
-
-    from sweeps.results.progress import render
-
     with Live(render(snapshot), console=console, auto_refresh=False) as live:
         while snapshot.sweep.status not in EXITS:
             time.sleep(interval_s)
@@ -85,11 +76,9 @@ def _live(
 
 
 def _lines(
-    console: "Console", client: "MlflowClient", snapshot: "Snapshot", interval_s: float
-) -> "Snapshot":
+    console: Console, client: "MlflowClient", snapshot: Snapshot, interval_s: float
+) -> Snapshot:
     """A line for each change; returns how the sweep ended."""
-    from sweeps.results.progress import told_silence
-
     known: dict[str, str] = {}
     silent = False
     while True:
@@ -112,11 +101,9 @@ def _lines(
 
 
 def _next(
-    console: "Console", client: "MlflowClient", before: "Snapshot", interval_s: float
-) -> "Snapshot":
+    console: Console, client: "MlflowClient", before: Snapshot, interval_s: float
+) -> Snapshot:
     """As soon as MLflow answers: the same execution, also if another has begun since."""
-    from sweeps.results.progress import read_snapshot
-
     away = False
     while True:
         try:
@@ -135,6 +122,40 @@ def _next(
         return snapshot
 
 
-def say(console: "Console", line: str) -> None:
+def say(console: Console, line: str) -> None:
     """A line as it is, at once, whatever the width."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def render(snapshot: Snapshot) -> RenderableType:
+    """Running trials, and the best so far of each strategy."""
+    running = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("running", "step", "loss"):
+        running.add_column(column, justify="left" if column == "running" else "right")
+    for trial in snapshot.running:
+        loss = "-" if trial.loss is None else f"{trial.loss:.3f}"
+        running.add_row(trial.name, trial.progress, loss)
+    best = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("best so far", "lr", "CIDEr"):
+        best.add_column(column, justify="left" if column == "best so far" else "right")
+    for winner in snapshot.sweep.winners:
+        found = winner.trial
+        best.add_row(found.variant, short_rate(found.learning_rate), f"{found.score:.2f}")
+    parts: list[RenderableType] = [Text(snapshot.headline, style="bold")]
+    if snapshot.running:
+        parts.append(running)
+    if snapshot.sweep.winners:
+        parts.append(best)
+    if silence := told_silence(snapshot):
+        parts.append(Text(silence, style="yellow"))
+    return Group(*parts)
+
+
+def told_silence(snapshot: Snapshot) -> str:
+    """That nobody may be at work any more; empty if there is no reason to think so."""
+    if snapshot.sweep.status != "RUNNING" or snapshot.silent_s < SILENCE_S:
+        return ""
+    return (
+        f"Nothing was written for {clock(snapshot.silent_s)}: if its driver is dead, go on with "
+        "`lnt run SWEEP --resume`."
+    )

@@ -5,33 +5,42 @@ import json
 import sys
 from pathlib import Path
 
-from sweeps.cli_arguments import Command, name_argument, tracking_uri
+from sweeps.cli.arguments import name_argument, tracking_uri
+from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED
 from sweeps.settings import quiet_transformers, read_settings
 
 
-def add_export_commands(command: Command) -> None:
-    """Add the commands."""
-    export = command(
-        "export",
-        _export,
-        "write best.yaml, the tuned weights, a model card, and files for other trainers",
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of `lnt export`, `lnt train` or `lnt caption`."""
+    {"export": _export_arguments, "train": _train_arguments, "caption": _caption_arguments}[name](
+        parser
     )
-    name_argument(export)
-    export.add_argument("--strategy", help="whose winner; left out, the best of all")
-    export.add_argument(
+
+
+def _export_arguments(parser: argparse.ArgumentParser) -> None:
+    name_argument(parser)
+    parser.add_argument("--strategy", help="whose winner; left out, the best of all")
+    parser.add_argument(
         "--merged", action="store_true", help="and base and weights in one, for plain transformers"
     )
-    export.add_argument("-o", dest="out", type=Path, required=True, metavar="DIR", help="where to")
-    train = command("train", _train, "train once more from an exported best.yaml")
-    train.add_argument("best", type=Path, metavar="best.yaml")
-    train.add_argument(
+    parser.add_argument("-o", dest="out", type=Path, required=True, metavar="DIR", help="where to")
+    parser.set_defaults(command=_export)
+
+
+def _train_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("best", type=Path, metavar="best.yaml")
+    parser.add_argument(
         "-o", dest="out", type=Path, default=Path("lnt_train"), metavar="DIR", help="where to"
     )
-    caption = command("caption", _caption, "caption images with exported weights")
-    caption.add_argument("folder", type=Path, metavar="DIR", help="what `lnt export` wrote")
-    caption.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    caption.add_argument("--prompt", help="left out, the sweep's own")
-    caption.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(command=_train)
+
+
+def _caption_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="DIR", help="what `lnt export` wrote")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
+    parser.add_argument("--prompt", help="left out, the sweep's own")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(command=_caption)
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -49,7 +58,7 @@ def _export(args: argparse.Namespace) -> int:
     print(f"{trial.strategy} at {rate}, CIDEr {trial.score:.2f}: {args.out}")
     print(f"Caption images with: lnt caption {args.out} IMAGE ...")
     print(f"Train again with:    lnt train {args.out / 'best.yaml'}")
-    return 0
+    return EXIT_DONE
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -64,9 +73,9 @@ def _train(args: argparse.Namespace) -> int:
     result = train_best(best, args.out, read_settings().cache)
     if result.status != "finished":
         print(f"lnt: the trial {result.status} at step {result.steps}", file=sys.stderr)
-        return 1
+        return EXIT_FAILED
     print(f"CIDEr {result.metrics['select/cider']!r} (exported: {best.score!r}), in {args.out}")
-    return 0
+    return EXIT_DONE
 
 
 def _caption(args: argparse.Namespace) -> int:
@@ -82,7 +91,7 @@ def _caption(args: argparse.Namespace) -> int:
     if args.json:
         asked = args.prompt or captioner.prompt
         print(json.dumps({"prompt": asked, "captions": rows}, ensure_ascii=False))
-        return 0
+        return EXIT_DONE
     for row in rows:
         print(f"{row['image']}: {row['caption']}")
-    return 0
+    return EXIT_DONE

@@ -1,5 +1,7 @@
-"""What `lnt plan` prints: every trial, what each strategy costs, and what does not fit."""
+"""`lnt plan`: every trial, what each strategy costs, and what does not fit."""
 
+import argparse
+import json
 import math
 from dataclasses import asdict
 from typing import Any
@@ -7,12 +9,35 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from sweeps.cli.arguments import load, sweep_arguments
+from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.config import MAX_EXTENSIONS, SweepConfig
+from sweeps.plan.checks import check_sweep
 from sweeps.plan.labels import short_rate, short_share
 from sweeps.plan.makespan import makespans
-from sweeps.plan.planned import PlannedTrial, too_big
+from sweeps.plan.planned import PlannedTrial, plan, too_big
 
 PIPE_WIDTH = 160
+
+
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of `lnt plan`."""
+    sweep_arguments(parser)
+    parser.add_argument("--no-files", action="store_true", help="do not look for the files")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(command=_plan)
+
+
+def _plan(args: argparse.Namespace) -> int:
+    sweep = load(args)
+    check_sweep(sweep, files=not args.no_files)
+    with Console(stderr=True).status("Predicting from models without weights ..."):
+        planned = plan(sweep, files=not args.no_files)
+    if args.json:
+        print(json.dumps(plan_json(sweep, planned)))
+    else:
+        print_plan(sweep, planned)
+    return EXIT_DONE
 
 
 def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:

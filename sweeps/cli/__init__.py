@@ -1,0 +1,4 @@
+"""The `lnt` command: parse, call, print.
+
+Public face: `main.main`.
+"""

@@ -1,0 +1,138 @@
+"""`lnt best`: the winner of each strategy, as a table or JSON."""
+
+import argparse
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from sweeps.cli.arguments import name_argument, tracking_uri
+from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.plan.labels import short_rate, short_share
+from sweeps.results.captions import captions_in_store
+from sweeps.results.comparison import Comparison, compare_winners
+from sweeps.results.pareto import AXES, pareto_front
+from sweeps.results.read import read_sweep
+from sweeps.results.selection import Sweep
+from sweeps.results.summary import edge_advice, repeats, ties
+from sweeps.tracking.store import connect
+
+
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of `lnt best`."""
+    name_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(command=_best)
+
+
+def _best(args: argparse.Namespace) -> int:
+    client = connect(tracking_uri(args))
+    sweep = read_sweep(client, args.name)
+    compared = compare_winners(sweep, captions_in_store(client))
+    if args.json:
+        print(json.dumps(as_json(sweep, compared)))
+    else:
+        print_winners(Console(), sweep, compared)
+    return EXIT_DONE
+
+
+def print_winners(
+    console: Console, sweep: Sweep, compared: Mapping[str, Comparison] | None = None
+) -> None:
+    """The winner of each strategy, the base, what did not finish, and advice at the grid's edge.
+
+    Args:
+        console: Where to.
+        sweep: What is printed.
+        compared: What the images cannot tell apart, by strategy.
+    """
+    found = sweep.winners
+    reported = any(winner.trial.report_score is not None for winner in found)
+    table = Table(title=f"{sweep.name}: CIDEr x 100, {sweep.metric}", title_justify="left")
+    table.add_column("strategy", overflow="fold")  # a clone's is long; numbers stay whole
+    further = ["mean ± sd (n)"] if sweep.repeated else []
+    further += ["held out"] if reported else []
+    for column in ("best lr", "CIDEr", *further, "trainable", "share"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for winner in found:
+        trial = winner.trial
+        seeds = [str(winner.seeds or "")] if sweep.repeated else []
+        held_out = [f"{trial.report_score:.2f}"] if trial.report_score is not None else []
+        table.add_row(
+            trial.variant,
+            short_rate(trial.learning_rate) + (" (edge)" if winner.at_edge else ""),
+            f"{trial.score:.2f}",
+            *seeds,
+            *held_out,
+            f"{trial.trainable_parameters:,}",
+            short_share(trial.trainable_share),
+        )
+    if sweep.base_score is not None:
+        table.add_row("untuned base", "", f"{sweep.base_score:.2f}", style="dim")
+    console.print(table)
+    for line in ties(sweep, compared or {}):
+        console.print(line, highlight=False, soft_wrap=True)
+    for line in repeats(sweep):
+        console.print(line, highlight=False, soft_wrap=True)
+    others = Counter(t.status for t in sweep.trials if t.status != "finished")
+    if others:
+        told = ", ".join(f"{count} {status}" for status, count in sorted(others.items()))
+        console.print(f"Of {len(sweep.trials)} trials: {told}.", highlight=False)
+    for advice in edge_advice(found):
+        console.print(advice, highlight=False, soft_wrap=True)
+
+
+def as_json(sweep: Sweep, compared: Mapping[str, Comparison] | None = None) -> dict[str, Any]:
+    """What `lnt best --json` prints."""
+    compared = compared or {}
+    return {
+        "sweep": sweep.name,
+        "metric": sweep.metric,
+        "base_score": sweep.base_score,
+        "winners": [
+            {
+                "strategy": winner.trial.strategy,
+                "options": winner.trial.options,
+                "learning_rate": winner.trial.learning_rate,
+                "score": winner.trial.score,
+                "run_id": winner.trial.run_id,
+                "at_edge": bool(winner.at_edge),
+                "seeds": asdict(winner.seeds) if winner.seeds else None,
+                "report_score": winner.trial.report_score,
+                "trainable_parameters": winner.trial.trainable_parameters,
+                "trainable_share": winner.trial.trainable_share,
+                **_compared(compared.get(winner.trial.strategy)),
+            }
+            for winner in sweep.winners
+        ],
+        "repeated": [
+            {
+                "strategy": point.trial.strategy,
+                "options": point.trial.options,
+                "learning_rate": point.trial.learning_rate,
+                "run_id": point.trial.run_id,
+                **asdict(point.seeds),
+            }
+            for point in sweep.repeated
+            if point.seeds
+        ],
+        "pareto_run_ids": {
+            axis.name: [trial.run_id for trial in pareto_front(sweep.trials, axis.of)]
+            for axis in AXES
+        },
+    }
+
+
+def _compared(comparison: Comparison | None) -> dict[str, Any]:
+    """Which trials tie with a winner, and how far it is behind the best; null if not known."""
+    if comparison is None:
+        return {"tied_run_ids": None, "behind_best_ci95": None}
+    behind = comparison.behind_best
+    return {
+        "tied_run_ids": [trial.run_id for trial in comparison.tied],
+        "behind_best_ci95": None if behind is None else [behind.low, behind.high],
+    }

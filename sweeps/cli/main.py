@@ -1,0 +1,73 @@
+"""The `lnt` command: runs what was typed, and turns errors into messages and exit codes."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from cluster.errors import AuthenticationError, ClusterError
+from lnt_core import __version__
+from lnt_core.errors import AccessError, LntError
+from sweeps.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_ACCESS, EXIT_REFUSED
+from sweeps.settings import quiet_libraries
+from sweeps.storage.full_disk import DiskFullError
+
+COMMANDS = {
+    "plan": ("sweeps.cli.plan", "check a sweep and list its trials; start nothing"),
+    "run": ("sweeps.cli.run", "run a sweep here, or on a running Ray"),
+    "best": ("sweeps.cli.best", "the winner of each strategy, from MLflow"),
+    "export": (
+        "sweeps.cli.export",
+        "write best.yaml, the tuned weights, a model card, and files for other trainers",
+    ),
+    "train": ("sweeps.cli.export", "train once more from an exported best.yaml"),
+    "caption": ("sweeps.cli.export", "caption images with exported weights"),
+    "submit": ("sweeps.cli.jobs", "run a sweep as a job on a Ray cluster"),
+    "jobs": ("sweeps.cli.jobs", "list the jobs of a Ray cluster"),
+    "status": ("sweeps.cli.jobs", "show the status of a job"),
+    "logs": ("sweeps.cli.jobs", "show what a job printed"),
+    "stop": ("sweeps.cli.jobs", "stop a job; the sweep can be resumed"),
+    "report": ("sweeps.cli.report", "write a self-contained page of what a sweep found"),
+    "watch": ("sweeps.cli.watch", "follow a sweep"),
+    "trial": ("sweeps.cli.trial", "stop or clone a trial of a running sweep"),
+    "ui": ("sweeps.cli.ui", "start the MLflow dashboard on the tracking store"),
+}
+"""The module of each command and its help. Only the module of the command that was typed is
+imported, so that `lnt --help` answers at once. Its ``add_arguments(parser, name)`` adds the
+arguments and sets ``command``, which takes them and returns the exit code."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    quiet_libraries()  # before a command imports them
+    args = _parser(given).parse_args(given)
+    try:
+        code: int = args.command(args)
+    except LntError as error:
+        print(f"lnt: {error}", file=sys.stderr)
+        if isinstance(error, DiskFullError):
+            return EXIT_FAILED
+        return EXIT_NO_ACCESS if isinstance(error, AccessError) else EXIT_REFUSED
+    except ClusterError as error:
+        print(f"lnt: {error}", file=sys.stderr)
+        return EXIT_NO_ACCESS if isinstance(error, AuthenticationError) else EXIT_REFUSED
+    except KeyboardInterrupt:
+        print("lnt: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    return code
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """Knows every command by name, and the arguments of the one that ``argv`` names."""
+    parser = argparse.ArgumentParser(
+        prog="lnt", description="Hyperparameter search for tuning multi-modal LLMs."
+    )
+    parser.add_argument("--version", action="version", version=f"lnt {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    typed = next((argument for argument in argv if not argument.startswith("-")), None)
+    for name, (module, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == typed:
+            importlib.import_module(module).add_arguments(command, name)
+    return parser

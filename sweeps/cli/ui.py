@@ -1,0 +1,28 @@
+"""`lnt ui`: the MLflow dashboard on the tracking store."""
+
+import argparse
+import os
+import sys
+
+from sweeps.cli.arguments import tracking_argument, tracking_uri
+from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.tracking.store import connect
+
+
+def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the arguments of `lnt ui`."""
+    parser.add_argument("--port", type=int, default=5000)
+    tracking_argument(parser)
+    parser.set_defaults(command=_ui)
+
+
+def _ui(args: argparse.Namespace) -> int:
+    uri = tracking_uri(args)
+    if uri.startswith("http"):
+        print(f"The dashboard is at {uri}")
+        return EXIT_DONE
+    connect(uri)
+    print(f"MLflow at http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
+    command += ["--host", "127.0.0.1", "--port", str(args.port), "--workers", "1"]
+    os.execv(sys.executable, command)  # replaces this process, so that what ends it ends the server

@@ -17,19 +17,20 @@ from torch import nn
 
 from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.micro_batch import settle
-from lnt_core.accounting.trial_costs import TrialSteps, cost_metrics, predict_trial
+from lnt_core.accounting.trial_costs import Prediction, TrialSteps, cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
-from lnt_core.distributed import is_first, join, leave, own_device, rank, torchrun
+from lnt_core.distributed.ranks import is_first, join, leave, own_device, rank, torchrun
+from lnt_core.distributed.sharded import is_sharded, shards
 from lnt_core.errors import TrialError
 from lnt_core.seeding import seed_everything
 from lnt_core.strategies import get_strategy
+from lnt_core.strategies.base import Strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.strategies.weights import save_connector, save_weights
-from lnt_core.training.engine import engine_for
-from lnt_core.training.loop import Hooks, Report, train
-from lnt_core.training.sharded import is_sharded, shards
+from lnt_core.training.engines import engine_for
+from lnt_core.training.loop import Hooks, Report, Trained, train
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -75,6 +76,47 @@ def run_trial(
     _check_origin(config, out)
     report = report if is_first() else _say_nothing
     started = time.perf_counter()
+    ready = _get_ready(config, out, report=report, worker=worker, memory_gib=memory_gib)
+    prepare_s = time.perf_counter() - started
+    trained = _train(ready, out, report=report)
+    started = time.perf_counter()
+    metrics = cost_metrics(ready.model, ready.prepared, ready.prediction, trained, ready.meter)
+    if not trained.diverged:
+        metrics |= _scores(ready, out)
+    metrics |= {
+        "train/final_loss": trained.final_loss,
+        "train/micro_batch_size": ready.config.train.micro_batch,
+        "time/prepare_s": prepare_s,
+        "time/train_s": trained.train_s,
+        "time/evaluate_s": time.perf_counter() - started,
+    }
+    report(trained.steps, metrics)
+    if not trained.diverged:
+        _save(ready, out / WEIGHTS)
+    if is_first():
+        _forget_checkpoint(out)
+    return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A trial that can begin to train."""
+
+    config: TrialConfig
+    """With the number that was found for `micro_batch_size: auto`."""
+    prepared: Prepared
+    strategy: Strategy  # type: ignore[type-arg]
+    model: nn.Module
+    """With the strategy applied to it."""
+    gradients: GradientVariance
+    prediction: Prediction
+    meter: MemoryMeter
+
+
+def _get_ready(
+    config: TrialConfig, out: Path, *, report: Report, worker: Worker, memory_gib: float | None
+) -> _Ready:
+    """Base model and data, the strategy on a copy of the model, and what a step should take."""
     prepared = worker.prepare(config)
     seed_everything(config.seed_of_training)
     strategy = get_strategy(config.strategy.name)
@@ -86,48 +128,48 @@ def run_trial(
     prediction = predict_trial(steps, config.train)
     if is_sharded(model):
         worker.release_base()
-    prepare_s = time.perf_counter() - started
-    if rank():  # dropout is drawn apart by each worker
+    return _Ready(config, prepared, strategy, model, gradients, prediction, meter)
+
+
+def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
+    """Stage 2, scored midway where the config says so."""
+    config, prepared = ready.config, ready.prepared
+    if rank():  # dropout differs between workers
         seed_everything(config.seed_of_training + rank())
 
     def evaluate_midway(step: int) -> None:
         if step in config.train.evaluate_at_steps:
-            scored = prepared.select.evaluate(model, prepared.store, bf16=bf16)
+            bf16 = config.train.precision == "bf16"
+            scored = prepared.select.evaluate(ready.model, prepared.store, bf16=bf16)
             report(step, {"select/cider": scored.cider})
 
-    bf16 = config.train.precision == "bf16"
-    trained = train(
-        model,
+    return train(
+        ready.model,
         prepared.samples,
         config.train,
-        strategy=strategy,
+        strategy=ready.strategy,
         learning_rate=config.learning_rate,
         seed=config.seed_of_training,
         store=prepared.store,
         pad_id=prepared.pad_id,
-        hooks=Hooks(report, after_backward=gradients, after_step=evaluate_midway),
+        hooks=Hooks(report, after_backward=ready.gradients, after_step=evaluate_midway),
         checkpoint=out / CHECKPOINT,
     )
-    metrics = cost_metrics(model, prepared, prediction, trained, meter)
-    started = time.perf_counter()
-    if not trained.diverged:
-        metrics |= evaluate(model, prepared, out, bf16=bf16)
-        metrics |= analyse(model, prepared, out, bf16=bf16, gradients=gradients)
-    metrics |= {
-        "train/final_loss": trained.final_loss,
-        "train/micro_batch_size": config.train.micro_batch,
-        "time/prepare_s": prepare_s,
-        "time/train_s": trained.train_s,
-        "time/evaluate_s": time.perf_counter() - started,
-    }
-    report(trained.steps, metrics)
-    if not trained.diverged:
-        save_weights(model, out / WEIGHTS, strategy=config.strategy, base_name=model_name(config))
+
+
+def _scores(ready: _Ready, out: Path) -> dict[str, float]:
+    """Captioning scores and the paper's analyses of the trained model."""
+    bf16 = ready.config.train.precision == "bf16"
+    scores = evaluate(ready.model, ready.prepared, out, bf16=bf16)
+    return scores | analyse(ready.model, ready.prepared, out, bf16=bf16, gradients=ready.gradients)
+
+
+def _save(ready: _Ready, folder: Path) -> None:
+    """The tuned weights, with the connector of stage 1."""
+    base_name = model_name(ready.config)
+    save_weights(ready.model, folder, strategy=ready.config.strategy, base_name=base_name)
     if is_first():
-        if not trained.diverged:
-            save_connector(prepared.base, out / WEIGHTS)
-        _forget_checkpoint(out)
-    return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
+        save_connector(ready.prepared.base, folder)
 
 
 def has_checkpoint(out: Path) -> bool:

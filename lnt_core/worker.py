@@ -7,19 +7,19 @@ from typing import Any
 import torch
 
 from lnt_core.config import DataConfig, SelectConfig, TrialConfig
-from lnt_core.data.batches import FeatureStore
 from lnt_core.data.conversation import Encoded
 from lnt_core.data.samples import load_samples
 from lnt_core.data.scenes import scenes_data
+from lnt_core.distributed.sharded import is_sharded
+from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import TrialError
 from lnt_core.evaluation.captioning import CaptioningTask
 from lnt_core.identity import align_id
 from lnt_core.models.build import load_base
+from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import seed_everything
 from lnt_core.training.align import kept_connector, train_connector
-from lnt_core.training.sharded import is_sharded
-from lnt_core.training.zero_config import stage_of
 
 
 @dataclass(frozen=True)

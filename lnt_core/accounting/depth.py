@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from lnt_core.accounting.ledger import fake_twin
+from lnt_core.distributed.sharded import shape_of
 from lnt_core.models.roles import Roles
-from lnt_core.training.sharded import shape_of
 
 SHALLOW = (2, 3)
 """Blocks of the two: so many that each has a first block and a last one."""

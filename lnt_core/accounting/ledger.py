@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from torch.utils.flop_counter import flop_registry
 
-from lnt_core.training.sharded import shape_of
+from lnt_core.distributed.sharded import shape_of
 
 GIB = 2**30
 

@@ -13,7 +13,7 @@ from lnt_core.accounting.measured import free_gib, held_by
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.accounting.trial_costs import TrialSteps
 from lnt_core.config import TrainConfig, TrialConfig
-from lnt_core.distributed import gather, is_first, num_workers
+from lnt_core.distributed.ranks import gather, is_first, num_workers
 from lnt_core.identity import trial_id
 from lnt_core.training.loop import Report
 

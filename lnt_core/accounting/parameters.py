@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lnt_core.distributed.sharded import shape_of
 from lnt_core.errors import TrialError
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import in_base
 from lnt_core.strategies.bottleneck import CHILD
-from lnt_core.training.sharded import shape_of
 
 ADDED = ("lora_", "prompt_encoder", CHILD)
 """In the names of parameters that the base model has not."""

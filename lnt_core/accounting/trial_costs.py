@@ -12,10 +12,10 @@ from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
 from lnt_core.config import TuneConfig
-from lnt_core.distributed import num_workers
+from lnt_core.distributed.ranks import num_workers
+from lnt_core.distributed.zero_config import stage_of
 from lnt_core.strategies import Strategy, StrategyConfig
 from lnt_core.training.loop import Trained
-from lnt_core.training.zero_config import stage_of
 from lnt_core.worker import Prepared
 
 

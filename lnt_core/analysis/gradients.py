@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lnt_core.distributed import is_first
+from lnt_core.distributed.ranks import is_first
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import in_base
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lnt_core.data.batches import FeatureStore
+from lnt_core.models.features import FeatureStore
 
 BATCH = 8
 

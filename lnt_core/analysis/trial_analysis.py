@@ -9,7 +9,7 @@ from torch import nn
 
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.similarity import layer_similarity, mean_similarity
-from lnt_core.distributed import is_first
+from lnt_core.distributed.ranks import is_first
 from lnt_core.worker import Prepared
 
 ANALYSIS = "analysis.json"

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from lnt_core.config import SelectConfig
-from lnt_core.data.batches import FeatureStore
 from lnt_core.data.conversation import Conversations
 from lnt_core.data.samples import CaptionedImage, load_captioned
-from lnt_core.distributed import gather, num_workers, rank
+from lnt_core.distributed.ranks import gather, num_workers, rank
+from lnt_core.distributed.sharded import is_sharded
 from lnt_core.evaluation.cider import CiderScorer
+from lnt_core.models.features import FeatureStore
 from lnt_core.seeding import generator
-from lnt_core.training.sharded import is_sharded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

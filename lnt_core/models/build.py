@@ -12,11 +12,11 @@ from torch import nn
 
 from lnt_core.config import ModelConfig, Precision, TinyConfig
 from lnt_core.data.conversation import Conversations
+from lnt_core.distributed.sharded import loaded_in_parts, make_whole
+from lnt_core.distributed.zero_config import Deepspeed
 from lnt_core.errors import ConfigError
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import VisionLanguageModel
-from lnt_core.training.sharded import loaded_in_parts, make_whole
-from lnt_core.training.zero_config import Deepspeed
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase

@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lnt_core.data.conversation import Conversations
+from lnt_core.distributed.sharded import in_parts, own_float32
 from lnt_core.errors import DataError
 from lnt_core.models.roles import Roles
-from lnt_core.training.sharded import in_parts, own_float32
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

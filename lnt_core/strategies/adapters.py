@@ -38,44 +38,44 @@ class AdapterParallelConfig(AdapterConfig):
     name: Literal["adapter_parallel"] = "adapter_parallel"
 
 
-def _apply(
-    model: "nn.Module", roles: "Roles", options: AdapterConfig, *, parallel: bool
-) -> "nn.Module":
-    from lnt_core.strategies.bottleneck import attach
+class _Adapters(Strategy[AdapterConfig]):
+    """What serial and parallel adapters share."""
 
-    attach(model, roles, options, parallel=parallel)
-    for name in roles.base if options.train_base else ():
-        model.get_submodule(name).requires_grad_(True)
-    return model
+    merges: ClassVar[bool] = False
+    parallel: ClassVar[bool]
+
+    @override
+    def apply(self, model: "nn.Module", roles: "Roles", options: AdapterConfig) -> "nn.Module":
+        from lnt_core.strategies.bottleneck import attach
+
+        attach(
+            model,
+            roles,
+            width=options.width,
+            scale=options.scale,
+            places=options.places,
+            parallel=self.parallel,
+        )
+        for name in roles.base if options.train_base else ():
+            model.get_submodule(name).requires_grad_(True)
+        return model
 
 
 @register("adapter_serial")
-class AdapterSerial(Strategy[AdapterSerialConfig]):
+class AdapterSerial(_Adapters):
     """Train an adapter after the attention and after the MLP of each block."""
 
     Config: ClassVar[type[StrategyConfig]] = AdapterSerialConfig
     label: ClassVar[str] = "Adapter (serial)"
     source: ClassVar[str] = "Houlsby et al., Parameter-Efficient Transfer, arXiv:1902.00751"
-    merges: ClassVar[bool] = False
-
-    @override
-    def apply(
-        self, model: "nn.Module", roles: "Roles", options: AdapterSerialConfig
-    ) -> "nn.Module":
-        return _apply(model, roles, options, parallel=False)
+    parallel: ClassVar[bool] = False
 
 
 @register("adapter_parallel")
-class AdapterParallel(Strategy[AdapterParallelConfig]):
+class AdapterParallel(_Adapters):
     """Train an adapter beside the attention and beside the MLP of each block."""
 
     Config: ClassVar[type[StrategyConfig]] = AdapterParallelConfig
     label: ClassVar[str] = "Adapter (parallel)"
     source: ClassVar[str] = "He et al., A Unified View of PEFT, arXiv:2110.04366"
-    merges: ClassVar[bool] = False
-
-    @override
-    def apply(
-        self, model: "nn.Module", roles: "Roles", options: AdapterParallelConfig
-    ) -> "nn.Module":
-        return _apply(model, roles, options, parallel=True)
+    parallel: ClassVar[bool] = True

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lnt_core.training.sharded import shape_of
+from lnt_core.distributed.sharded import shape_of
 
 if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
-    from lnt_core.strategies.adapters import AdapterConfig
 
 CHILD = "bottleneck_adapter"
 
@@ -37,18 +36,28 @@ class Bottleneck(nn.Module):
         return update
 
 
-def attach(model: nn.Module, roles: "Roles", options: "AdapterConfig", *, parallel: bool) -> None:
-    """Give each adapted module its adapter; only the adapters train.
+def attach(
+    model: nn.Module, roles: "Roles", *, width: int, scale: float, places: str, parallel: bool
+) -> None:
+    """Give each adapted module its adapter.
+
+    Args:
+        model: Changed in place; its own weights stay as they are.
+        roles: Of ``model``.
+        width: Channels of the bottleneck.
+        scale: Factor of the adapter's output.
+        places: ``attention``, ``mlp`` or ``attention_mlp``: what in each block gets an adapter.
+        parallel: Beside the module, on its input; else behind it, on its output.
 
     Raises:
         ConfigError: The blocks have no such module.
     """
-    places = {"attention": ("attention",), "mlp": ("feedforward",)}
-    wanted = places.get(options.places, ("attention", "feedforward"))
+    known = {"attention": ("attention",), "mlp": ("feedforward",)}
+    wanted = known.get(places, ("attention", "feedforward"))
     hidden_size = shape_of(model.get_parameter(f"{roles.embedding}.weight"))[1]
     for name in roles.require(*wanted):
         module = model.get_submodule(name)
-        adapter = Bottleneck(hidden_size, options.width, options.scale)
+        adapter = Bottleneck(hidden_size, width, scale)
         module.add_module(CHILD, adapter.to(next(module.parameters()).device))
         module.register_forward_hook(_beside if parallel else _after, with_kwargs=True)
 

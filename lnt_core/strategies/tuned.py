@@ -2,10 +2,10 @@
 
 from torch import nn
 
+from lnt_core.distributed.sharded import open_to_strategies
+from lnt_core.distributed.zero_config import Deepspeed
 from lnt_core.models.vlm import VisionLanguageModel, own_trainable
 from lnt_core.strategies.base import Strategy, StrategyConfig
-from lnt_core.training.sharded import open_to_strategies
-from lnt_core.training.zero_config import Deepspeed
 
 
 def tuned_copy(

@@ -3,16 +3,16 @@
 import json
 from pathlib import Path
 
+import torch
 from torch import nn
 
-from lnt_core.distributed import is_first
-from lnt_core.errors import DataError
+from lnt_core.distributed.ranks import is_first
+from lnt_core.distributed.sharded import is_sharded, whole
+from lnt_core.errors import DataError, TrialError
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import VisionLanguageModel, own_trainable
 from lnt_core.strategies import StrategyConfig, get_strategy
 from lnt_core.strategies.peft_model import quiet_peft
-from lnt_core.training.checkpoints import load_trainable, trainable_state
-from lnt_core.training.sharded import whole
 
 DELTA = "delta.safetensors"
 """Trained tensors by name, and the strategy in the metadata, for strategies that PEFT lacks."""
@@ -84,3 +84,30 @@ def load_weights(model: nn.Module, folder: Path) -> nn.Module:
     own_trainable(model)  # the base it shares storage with stays as it is
     load_trainable(model, tensors, where=str(folder / DELTA))
     return model.requires_grad_(False)
+
+
+def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Trained tensors by name; a tensor shared by two modules stands once.
+
+    Where workers hold them in parts they are put together one by one, for the first worker alone.
+    """
+    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    if not is_sharded(model):
+        return {n: p.detach() for n, p in trained.items()}
+    state = {}
+    for name, parameter in trained.items():
+        with whole([parameter]):
+            if is_first():
+                state[name] = parameter.detach().to("cpu", copy=True)
+    return state
+
+
+@torch.no_grad()
+def load_trainable(model: nn.Module, tensors: dict[str, torch.Tensor], *, where: str) -> None:
+    """Copy tensors into the trainable parameters of the same names; the names must agree."""
+    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if own.keys() != tensors.keys():
+        other = sorted(own.keys() ^ tensors.keys())[:3]
+        raise TrialError(f"{where} holds other trained tensors than this trial's: {other} ...")
+    for name, parameter in own.items():
+        parameter.copy_(tensors[name])

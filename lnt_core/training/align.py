@@ -5,18 +5,18 @@ from pathlib import Path
 import torch
 
 from lnt_core.config import AlignConfig, DatasetConfig, TrainConfig, TuneConfig
-from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
-from lnt_core.distributed import gather, is_first, num_workers
+from lnt_core.distributed.ranks import gather, is_first, num_workers
+from lnt_core.distributed.sharded import whole
+from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import TrialError
+from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import cpu_threads
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.training.checkpoints import save_atomically
 from lnt_core.training.loop import Hooks, train
-from lnt_core.training.sharded import whole
-from lnt_core.training.zero_config import Deepspeed, stage_of
 
 Weights = dict[str, torch.Tensor]
 """Of the connector, by name."""

@@ -11,10 +11,8 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
-from lnt_core.distributed import is_first
-from lnt_core.errors import TrialError
 from lnt_core.strategies.base import Strategy
-from lnt_core.training.sharded import is_sharded, whole
+from lnt_core.strategies.weights import load_trainable, trainable_state
 
 OF_CONFIG = ("initial_lr", "weight_decay")
 """Of the optimiser's groups: what the config says, whatever a checkpoint holds."""
@@ -28,22 +26,6 @@ class TrainingState:
     strategy: Strategy  # type: ignore[type-arg]
     optimizer: Optimizer
     schedule: LRScheduler
-
-
-def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Trained tensors by name; a tensor shared by two modules stands once.
-
-    Where workers hold them in parts they are put together one by one, for the first worker alone.
-    """
-    trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    if not is_sharded(model):
-        return {n: p.detach() for n, p in trained.items()}
-    state = {}
-    for name, parameter in trained.items():
-        with whole([parameter]):
-            if is_first():
-                state[name] = parameter.detach().to("cpu", copy=True)
-    return state
 
 
 def save_atomically(content: Any, path: Path) -> None:
@@ -119,14 +101,3 @@ def _keep_config(state: TrainingState, own: list[dict[str, float]]) -> None:
     for group, kept, rate in zip(state.optimizer.param_groups, own, rates, strict=True):
         group.update(kept, lr=rate)
     schedule._last_lr = list(rates)
-
-
-@torch.no_grad()
-def load_trainable(model: nn.Module, tensors: dict[str, torch.Tensor], *, where: str) -> None:
-    """Copy tensors into the trainable parameters of the same names; the names must agree."""
-    own = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if own.keys() != tensors.keys():
-        other = sorted(own.keys() ^ tensors.keys())[:3]
-        raise TrialError(f"{where} holds other trained tensors than this trial's: {other} ...")
-    for name, parameter in own.items():
-        parameter.copy_(tensors[name])

@@ -1,30 +1,46 @@
-"""How an optimiser step is taken: by this process alone, or with others (``zero.py``)."""
+"""How an optimiser step is taken: by this process alone, or with others (``zero_engine.py``)."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
-from typing_extensions import override
 
-from lnt_core.config import TrainConfig, TuneConfig
+from lnt_core.config import TrainConfig
 from lnt_core.data.conversation import Encoded
-from lnt_core.distributed import num_workers
-from lnt_core.errors import ConfigError
 from lnt_core.strategies.base import Strategy
-from lnt_core.training.checkpoints import TrainingState, load_checkpoint, save_checkpoint
+from lnt_core.training.checkpoints import TrainingState
 from lnt_core.training.optimizer import adamw, set_checkpointing
 
 
 class Engine(ABC):
     """Takes the gradients of micro-batches and steps; the loop around it is the same for all."""
 
-    state: TrainingState
+    def __init__(
+        self,
+        model: nn.Module,
+        strategy: Strategy,  # type: ignore[type-arg]
+        config: TrainConfig,
+        *,
+        learning_rate: float,
+        total: int,
+    ) -> None:
+        if config.gradient_checkpointing:
+            set_checkpointing(model, on=True)
+        self._config = config
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        optimizer = self.make_optimizer(learning_rate)
+        strategy.begin(model, total)
+        self.state = TrainingState(model, strategy, optimizer, schedule(optimizer, config, total))
+
+    def make_optimizer(self, learning_rate: float) -> Optimizer:
+        """AdamW over the parameters that train, with the config's weight decay."""
+        on_gpu = self._parameters[0].is_cuda
+        return adamw(self._parameters, self._config, on_gpu=on_gpu, learning_rate=learning_rate)
 
     @property
     @abstractmethod
@@ -70,99 +86,6 @@ class Engine(ABC):
     @abstractmethod
     def load(self, path: Path) -> tuple[int, Any] | None:
         """Go on from a checkpoint: its step and the divergence monitor; None if there is none."""
-
-
-class PlainEngine(Engine):
-    """One process, plain PyTorch."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        strategy: Strategy,  # type: ignore[type-arg]
-        config: TrainConfig,
-        *,
-        learning_rate: float,
-        total: int,
-    ) -> None:
-        if config.gradient_checkpointing:
-            set_checkpointing(model, on=True)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        optimizer = adamw(
-            parameters, config, on_gpu=parameters[0].is_cuda, learning_rate=learning_rate
-        )
-        strategy.begin(model, total)
-        self.state = TrainingState(model, strategy, optimizer, schedule(optimizer, config, total))
-        called: Any = torch.compile(model, dynamic=True) if config.compile else model
-        self._called: nn.Module = called
-        self._parameters = parameters
-        self._config = config
-
-    @property
-    @override
-    def model(self) -> nn.Module:
-        return self._called
-
-    @override
-    def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-        return micro_batches(chosen, self._config.micro_batch)
-
-    @override
-    def backward(self, loss: Tensor) -> None:
-        torch.autograd.backward(loss)
-
-    @override
-    def summed(self, value: float) -> float:
-        return value
-
-    @override
-    def gradient(self, parameter: nn.Parameter) -> Tensor | None:
-        return parameter.grad
-
-    @override
-    def penalty(self) -> float | None:
-        penalty = self.state.strategy.penalty(self.state.model)
-        if penalty is None:
-            return None
-        self.backward(penalty)
-        return penalty.item()
-
-    @override
-    def update(self, step: int) -> float:
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_grad_norm)
-        self.state.optimizer.step()
-        self.state.schedule.step()
-        self.state.strategy.after_step(self.state.model, step)
-        return float(norm)
-
-    @override
-    def clear(self) -> None:
-        self.state.optimizer.zero_grad(set_to_none=True)
-
-    @override
-    def save(self, path: Path, *, step: int, monitor: Any) -> None:
-        save_checkpoint(path, self.state, step=step, monitor=monitor)
-
-    @override
-    def load(self, path: Path) -> tuple[int, Any] | None:
-        return load_checkpoint(path, self.state) if path.exists() else None
-
-
-def engine_for(config: TrainConfig) -> Callable[..., Engine]:
-    """What takes the steps: this process alone, or DeepSpeed if the config asks for it.
-
-    Raises:
-        ConfigError: There are several workers, and nothing says how they share the work.
-    """
-    if isinstance(config, TuneConfig) and config.deepspeed is not None:
-        from lnt_core.training.zero import ZeroEngine
-
-        return ZeroEngine
-    if isinstance(config, TuneConfig) and num_workers() > 1:
-        raise ConfigError(
-            f"{num_workers()} workers were started for a trial without `train.deepspeed`: say "
-            "zero1, zero2 or zero3, or start one"
-        )
-    return PlainEngine
 
 
 def schedule(optimizer: Optimizer, config: TrainConfig, total: int) -> LRScheduler:

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from lnt_core.config import TrainConfig
-from lnt_core.data.batches import Batch, FeatureStore, collate, num_steps, sample_order
+from lnt_core.data.batches import Batch, collate, sample_order
 from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.models.features import FeatureStore
 from lnt_core.strategies.base import Strategy
-from lnt_core.training.engine import Engine, engine_for
+from lnt_core.training.engine import Engine
+from lnt_core.training.engines import engine_for
 
 Report = Callable[[int, dict[str, float]], None]
 """Takes the optimiser step and metrics by name."""
@@ -131,24 +133,19 @@ def train(
     def to_batch(part: Sequence[Encoded]) -> Batch:
         return collate(part, pad_id=pad_id, store=store)
 
-    total = num_steps(
-        len(samples), batch_size=config.batch_size, epochs=config.epochs, max_steps=config.max_steps
-    )
+    total = config.num_steps(len(samples))
     engine = engine_for(config)(model, strategy, config, learning_rate=learning_rate, total=total)
-    step, monitor = 0, LossMonitor()
-    kept = None if checkpoint is None else engine.load(checkpoint)
-    if kept is not None:
-        step, monitor = kept[0], LossMonitor(**kept[1])
+    step, monitor = _resumed(engine, checkpoint)
 
     def keep() -> None:
         if checkpoint is not None:
             engine.save(checkpoint, step=step, monitor=vars(monitor))
 
-    order = itertools.islice(sample_order(len(samples), seed=seed), step * config.batch_size, None)
+    batches = _batches(samples, config.batch_size, seed=seed, num_done=step)
     model.train()
     diverged, tokens, started = False, 0, time.perf_counter()
     while step < total and not diverged:
-        chosen = [samples[i] for i in itertools.islice(order, config.batch_size)]
+        chosen = next(batches)
         step += 1
         done = optimizer_step(engine, chosen, config, step=step, hooks=hooks, to_batch=to_batch)
         tokens += sum(len(sample.input_ids) for sample in chosen)
@@ -167,6 +164,21 @@ def train(
     model.eval()
     elapsed = time.perf_counter() - started
     return Trained(step, diverged, monitor.mean(monitor.last), elapsed, tokens / elapsed)
+
+
+def _resumed(engine: Engine, checkpoint: Path | None) -> tuple[int, LossMonitor]:
+    """The step that a checkpoint stands at, 0 without one, and the losses so far."""
+    kept = None if checkpoint is None else engine.load(checkpoint)
+    return (0, LossMonitor()) if kept is None else (kept[0], LossMonitor(**kept[1]))
+
+
+def _batches(
+    samples: Sequence[Encoded], batch_size: int, *, seed: int, num_done: int
+) -> Iterator[list[Encoded]]:
+    """Batches without end, in the order of the seed, from step ``num_done + 1`` on."""
+    order = itertools.islice(sample_order(len(samples), seed=seed), num_done * batch_size, None)
+    while True:
+        yield [samples[i] for i in itertools.islice(order, batch_size)]
 
 
 def optimizer_step(

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
+from lnt_core.distributed.sharded import is_sharded, whole
 from lnt_core.strategies.base import Strategy
-from lnt_core.training.sharded import is_sharded, whole
 
 
 class BetweenSteps:

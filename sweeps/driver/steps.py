@@ -5,7 +5,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from lnt_core.config import DataConfig, TuneConfig
-from lnt_core.data.batches import num_steps
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
 from sweeps.config import SearchConfig, SweepConfig
@@ -15,9 +14,7 @@ from sweeps.settings import Settings
 def total_steps(train: TuneConfig, data: DataConfig, seed: int, cache: Path) -> int:
     """Optimiser steps of stage 2; reads the data where they are given in epochs."""
     count = _num_samples(data, seed, cache) if train.max_steps is None else 0
-    return num_steps(
-        count, batch_size=train.batch_size, epochs=train.epochs, max_steps=train.max_steps
-    )
+    return train.num_steps(count)
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from lnt_core.config import TrialConfig
-from lnt_core.training.zero_config import stage_of, zero_section
+from lnt_core.distributed.zero_config import stage_of, zero_section
 
 DEEPSPEED, ACCELERATE, ARGUMENTS = "deepspeed.json", "accelerate.yaml", "training_arguments.json"
 BETAS, EPSILON = (0.9, 0.999), 1e-8

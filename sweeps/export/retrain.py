@@ -8,7 +8,6 @@ from pathlib import Path
 
 import yaml
 
-from lnt_core.data.batches import num_steps
 from lnt_core.errors import ConfigError, TrialError
 from lnt_core.trial import TrialResult, run_trial
 from sweeps.export.best import BestConfig
@@ -29,13 +28,7 @@ def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
     with Progress(transient=True) as bar:
         bar_task = bar.add_task("preparing", total=None)
         samples = worker.prepare(best.trial).samples
-        train = best.trial.train
-        total = num_steps(
-            len(samples),
-            batch_size=train.batch_size,
-            epochs=train.epochs,
-            max_steps=train.max_steps,
-        )
+        total = best.trial.train.num_steps(len(samples))
 
         def show(step: int, metrics: dict[str, float]) -> None:
             bar.update(bar_task, completed=step, total=total, description="training")

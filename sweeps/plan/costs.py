@@ -12,13 +12,12 @@ from lnt_core.accounting.micro_batch import MicroBatch, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import TrainConfig
-from lnt_core.data.batches import num_steps
+from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
-from lnt_core.training.zero_config import stage_of
 from sweeps.config import SweepConfig
 
 if TYPE_CHECKING:
@@ -167,13 +166,7 @@ class Costs:
 
 def _num_processed(train: TrainConfig, lengths: Lengths) -> int:
     """Samples that a trial trains on, each time it does."""
-    steps = num_steps(
-        lengths.num_samples,
-        batch_size=train.batch_size,
-        epochs=train.epochs,
-        max_steps=train.max_steps,
-    )
-    return steps * train.batch_size
+    return train.num_steps(lengths.num_samples) * train.batch_size
 
 
 def _memory_gib(sweep: SweepConfig) -> float | None:

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lnt_core.training.zero_config import stage_of
+from lnt_core.distributed.zero_config import stage_of
 from sweeps.config import SweepConfig
 from sweeps.plan.planned import PlannedTrial
 

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.config import TrialConfig
+from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import LntError
-from lnt_core.training.zero_config import stage_of
 from sweeps.plan.space import strategies
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.execution import BASE
@@ -90,8 +90,8 @@ def _prepare(given: dict[str, Any]) -> dict[str, float]:
 def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, float]:
     """Of the base that a trial's worker holds; where several do, each must call it."""
     from lnt_core.analysis.trial_analysis import analyse
-    from lnt_core.distributed import is_first
-    from lnt_core.training.sharded import able_to_run, is_sharded
+    from lnt_core.distributed.ranks import is_first
+    from lnt_core.distributed.sharded import able_to_run, is_sharded
     from lnt_core.trial import evaluate
     from sweeps.storage.samples import SAMPLES, write_samples
 

@@ -64,7 +64,7 @@ def run_distributed(
 
 def _train(given: dict[str, Any]) -> dict[str, Any]:
     """Of each worker."""
-    from lnt_core.distributed import is_first
+    from lnt_core.distributed.ranks import is_first
     from lnt_core.trial import run_trial
 
     config, out, resources = given["config"], given["out"], given["resources"]

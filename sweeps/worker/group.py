@@ -76,7 +76,7 @@ class WorkerGroup(threading.Thread):
 
 def _first_leaves_outcome(asked: dict[str, Any]) -> None:
     """What each worker runs."""
-    from lnt_core.distributed import is_first
+    from lnt_core.distributed.ranks import is_first
 
     done = asked["work"](asked["given"])
     if is_first():

@@ -29,7 +29,7 @@ from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import Roles, find_roles
 from lnt_core.models.vlm import PrecomputedTower, own_trainable
 from lnt_core.strategies import get_strategy
-from lnt_core.training.engine import PlainEngine
+from lnt_core.training.engines import PlainEngine
 from lnt_core.training.loop import Hooks, optimizer_step
 from lnt_core.training.optimizer import set_checkpointing
 from sweeps.plan.load import load_sweep

@@ -21,7 +21,7 @@ from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import PrecomputedTower, own_trainable
 from lnt_core.strategies import get_strategy
-from lnt_core.training.engine import PlainEngine
+from lnt_core.training.engines import PlainEngine
 from lnt_core.training.loop import Hooks, answer_loss, optimizer_step
 
 SHAPE = StepShape(batch=128, tokens=100, image_tokens=36, feature_channels=96, answer_tokens=40)

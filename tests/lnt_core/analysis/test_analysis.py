@@ -10,8 +10,8 @@ from torch import nn
 
 from lnt_core.analysis.gradients import FIRST_STEPS, GradientVariance
 from lnt_core.analysis.similarity import layer_similarity, mean_similarity
-from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
+from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
 from lnt_core.trial import run_trial

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnt_core.config import DatasetConfig, SelectConfig
-from lnt_core.data.batches import FeatureStore, collate, sample_order
+from lnt_core.data.batches import collate, sample_order
 from lnt_core.data.check import image_problems
 from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.data.samples import load_captioned, load_samples
 from lnt_core.errors import DataError
+from lnt_core.models.features import FeatureStore
 
 ROOT = Path(__file__).parents[3]
 REAL = Path(os.environ.get("LNT_REAL_DATA", ROOT.parent / "shared" / "data" / "flickr8k"))

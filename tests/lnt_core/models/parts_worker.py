@@ -15,9 +15,9 @@ import torch
 import transformers
 
 from lnt_core.config import ModelConfig
-from lnt_core.distributed import gather, is_first, join, leave
+from lnt_core.distributed.ranks import gather, is_first, join, leave
+from lnt_core.distributed.sharded import able_to_run, in_parts
 from lnt_core.models.build import load_base
-from lnt_core.training.sharded import able_to_run, in_parts
 
 
 class PeakOfOwnMemory(threading.Thread):

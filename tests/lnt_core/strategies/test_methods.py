@@ -9,11 +9,11 @@ from safetensors.torch import load_file
 
 from lnt_core.accounting.parameters import count_parameters
 from lnt_core.config import SelectConfig, TrainConfig
-from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
 from lnt_core.evaluation.captioning import CaptioningTask
 from lnt_core.models.build import load_base
+from lnt_core.models.features import FeatureStore
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, get_strategy

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from lnt_core.config import AlignConfig
-from lnt_core.data.batches import FeatureStore
 from lnt_core.errors import TrialError
 from lnt_core.models.build import load_base
+from lnt_core.models.features import FeatureStore
 from lnt_core.training.align import kept_connector, train_connector
 from tests.conftest import TRAIN, model_config
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from lnt_core.config import TrainConfig
-from lnt_core.data.batches import FeatureStore, collate, num_steps, sample_order
+from lnt_core.data.batches import collate, sample_order
 from lnt_core.data.samples import load_samples
+from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.training import checkpoints
@@ -222,9 +223,9 @@ def test_the_schedule_warms_up_then_follows_the_cosine(base, scenes) -> None:
 
 
 def test_an_epoch_leaves_out_a_batch_that_it_does_not_fill() -> None:
-    assert num_steps(1000, batch_size=128, epochs=1, max_steps=None) == 7
-    assert num_steps(10, batch_size=128, epochs=1, max_steps=None) == 1
-    assert num_steps(1000, batch_size=128, epochs=None, max_steps=3) == 3
+    assert TrainConfig(batch_size=128).num_steps(1000) == 7
+    assert TrainConfig(batch_size=128, epochs=1).num_steps(10) == 1
+    assert TrainConfig(batch_size=128, max_steps=3).num_steps(1000) == 3
 
 
 @pytest.mark.slow

@@ -11,13 +11,13 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from lnt_core.config import TrialConfig, TuneConfig
-from lnt_core.data.batches import FeatureStore
 from lnt_core.evaluation.captioning import CaptioningTask
 from lnt_core.models.build import load_base
+from lnt_core.models.features import FeatureStore
 from lnt_core.seeding import seed_everything
 from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.strategies.weights import load_connector, load_weights
-from lnt_core.training.zero import slice_of
+from lnt_core.training.zero_engine import slice_of
 from tests.conftest import model_config
 
 STEPS = 20

@@ -14,10 +14,10 @@ import torch
 import transformers
 
 from lnt_core.config import DataConfig, ModelConfig, TuneConfig
-from lnt_core.data.batches import FeatureStore
 from lnt_core.data.samples import load_samples
-from lnt_core.distributed import gather, is_first, join, leave
+from lnt_core.distributed.ranks import gather, is_first, join, leave
 from lnt_core.models.build import load_base
+from lnt_core.models.features import FeatureStore
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.training.loop import Hooks, train

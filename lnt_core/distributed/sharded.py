@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from lnt_core.distributed import join
+from lnt_core.distributed.ranks import join
+from lnt_core.distributed.zero_config import Deepspeed, stage_of, zero_section
 from lnt_core.errors import TrialError
-from lnt_core.training.zero_config import Deepspeed, stage_of, zero_section
 
 
 def shards(checkpoint: Path) -> Path:

@@ -13,18 +13,17 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from typing_extensions import override
 
-from lnt_core.config import TrainConfig, TuneConfig
+from lnt_core.config import TuneConfig
 from lnt_core.data.conversation import Encoded
-from lnt_core.distributed import is_first, join, num_workers, rank, wait_for_all
+from lnt_core.distributed.ranks import is_first, join, num_workers, rank, wait_for_all
+from lnt_core.distributed.sharded import deepspeed_quietly, shards
+from lnt_core.distributed.zero_config import offloads_optimizer, zero_section
 from lnt_core.errors import TrialError
-from lnt_core.strategies.base import Strategy
-from lnt_core.training.checkpoints import TrainingState, save_atomically
-from lnt_core.training.engine import Engine, micro_batches, schedule
-from lnt_core.training.optimizer import adamw, set_checkpointing
-from lnt_core.training.sharded import deepspeed_quietly, shards
-from lnt_core.training.zero_config import offloads_optimizer, zero_section
+from lnt_core.training.checkpoints import save_atomically
+from lnt_core.training.engine import Engine, micro_batches
 from lnt_core.training.zero_strategy import BetweenSteps
 
 COMPLETE = "complete.pt"
@@ -41,43 +40,35 @@ class ZeroEngine(Engine):
     another's runs empty ones, of which the loss counts nothing.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        strategy: Strategy,  # type: ignore[type-arg]
-        config: TrainConfig,
-        *,
-        learning_rate: float,
-        total: int,
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        assert isinstance(self._config, TuneConfig)
         deepspeed = deepspeed_quietly()
-        assert isinstance(config, TuneConfig)
-        parameters = [p for p in model.parameters() if p.requires_grad]
-        device = parameters[0].device
-        join(device.type)
-        if config.gradient_checkpointing:
-            set_checkpointing(model, on=True)
-        if offloads_optimizer(config.deepspeed):
-            optimizer = deepspeed.ops.adam.DeepSpeedCPUAdam(
-                parameters, lr=learning_rate, weight_decay=config.weight_decay, adamw_mode=True
-            )
-        else:
-            on_gpu = device.type == "cuda"
-            optimizer = adamw(parameters, config, on_gpu=on_gpu, learning_rate=learning_rate)
-        strategy.begin(model, total)
-        made = schedule(optimizer, config, total)
-        largest_share = math.ceil(config.batch_size / num_workers())
-        self._num_micro = math.ceil(largest_share / config.micro_batch)
+        join(self._parameters[0].device.type)
+        largest_share = math.ceil(self._config.batch_size / num_workers())
+        self._num_micro = math.ceil(largest_share / self._config.micro_batch)
         self._engine, *_ = deepspeed.initialize(
-            model=model,
-            optimizer=optimizer,
-            config=_deepspeed_config(config, num_micro=self._num_micro),
+            model=self.state.model,
+            optimizer=self.state.optimizer,
+            config=_deepspeed_config(self._config, num_micro=self._num_micro),
             dist_init_required=False,
         )
-        self.state = TrainingState(model, strategy, optimizer, made)
-        self._config = config
-        self._between = BetweenSteps(strategy, model)
+        self._between = BetweenSteps(self.state.strategy, self.state.model)
         self._micro_done = 0
+
+    @override
+    def make_optimizer(self, learning_rate: float) -> Optimizer:
+        """AdamW, on the CPU where the config says so."""
+        assert isinstance(self._config, TuneConfig)
+        if not offloads_optimizer(self._config.deepspeed):
+            return super().make_optimizer(learning_rate)
+        made: Optimizer = deepspeed_quietly().ops.adam.DeepSpeedCPUAdam(
+            self._parameters,
+            lr=learning_rate,
+            weight_decay=self._config.weight_decay,
+            adamw_mode=True,
+        )
+        return made
 
     @property
     @override

@@ -1,0 +1,33 @@
+"""The typed, frozen config of ONE trial: model, data, strategy, learning rate, training, seed."""
+
+from lnt_core.config.data import (
+    CAPTION_PROMPT,
+    DataConfig,
+    DatasetConfig,
+    Kind,
+    ScenesConfig,
+    SelectConfig,
+)
+from lnt_core.config.model import Conversation, ModelConfig, ShapesConfig, TinyConfig
+from lnt_core.config.train import AlignConfig, MicroBatchSize, Precision, TrainConfig, TuneConfig
+from lnt_core.config.trial import StartedFrom, TrialConfig
+
+__all__ = [
+    "AlignConfig",
+    "CAPTION_PROMPT",
+    "Conversation",
+    "DataConfig",
+    "DatasetConfig",
+    "Kind",
+    "MicroBatchSize",
+    "ModelConfig",
+    "Precision",
+    "ScenesConfig",
+    "SelectConfig",
+    "ShapesConfig",
+    "StartedFrom",
+    "TinyConfig",
+    "TrainConfig",
+    "TrialConfig",
+    "TuneConfig",
+]

@@ -1,0 +1,67 @@
+"""The typed, frozen config of one trial: everything that determines its outcome."""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from lnt_core.config.data import DataConfig
+from lnt_core.config.model import ModelConfig
+from lnt_core.config.train import AlignConfig, TuneConfig
+from lnt_core.frozen import Frozen
+from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
+
+
+class StartedFrom(Frozen):
+    """Where a trial's training began that did not begin at the base model."""
+
+    trial: str
+    """Whose checkpoint it was; a copy lies in the trial's own folder."""
+    step: int = Field(ge=1)
+    """Optimiser steps that stood in it."""
+
+
+class TrialConfig(Frozen):
+    """Everything that determines the outcome of one trial."""
+
+    model: ModelConfig
+    data: DataConfig
+    strategy: AnyStrategyConfig
+    learning_rate: float = Field(gt=0, lt=1)
+    """Peak rate of stage 2. No default: no value suits both LoRA and LayerNorm tuning."""
+    align: AlignConfig | None = None
+    """Left out: no stage 1 (a checkpoint's connector is aligned already)."""
+    train: TuneConfig = TuneConfig()
+    seed: int = Field(default=0, ge=0)
+    train_seed: int | None = Field(default=None, ge=0)
+    """Of what is random in training alone: sample order, what the strategy adds, dropout. Left
+    out: `seed`. Subsets of the data and text examples stay those of `seed`."""
+    started_from: StartedFrom | None = None
+
+    @property
+    def seed_of_training(self) -> int:
+        """`train_seed`, or `seed` where it is left out."""
+        return self.seed if self.train_seed is None else self.train_seed
+
+    def with_micro_batch(self, size: int) -> Self:
+        """The same with another micro batch; ``size`` divides the batch."""
+        train = self.train.model_copy(update={"micro_batch_size": size})
+        return self.model_copy(update={"train": train})
+
+    @model_validator(mode="after")
+    def _strategy_allows(self) -> Self:
+        name = self.strategy.name
+        if self.train.gradient_checkpointing and not STRATEGIES[name].allows_checkpointing:
+            raise ValueError(
+                f"`strategy` {name!r} does not work with gradient checkpointing; set "
+                "`train.gradient_checkpointing: false`"
+            )
+        if self.train.deepspeed is not None and self.train.compile:
+            raise ValueError(
+                "`train.compile` does not work with `train.deepspeed`: leave one of them out"
+            )
+        if self.model.attention == "flash_attention_2" and self.train.precision != "bf16":
+            raise ValueError(
+                "`model.attention: flash_attention_2` computes in 16 bits: set "
+                "`train.precision: bf16`, or leave it out for sdpa"
+            )
+        return self

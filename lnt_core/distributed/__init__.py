@@ -1,0 +1,1 @@
+"""Trials of several workers: ranks, weights in parts, DeepSpeed's config."""

@@ -1,0 +1,37 @@
+"""The frozen vision tower's features, computed once per image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lnt_core.models.vlm import VisionLanguageModel
+
+
+class FeatureStore:
+    """The frozen vision tower's output, computed once per image and kept in memory."""
+
+    def __init__(self, base: VisionLanguageModel, *, max_bytes: int) -> None:
+        self._base = base
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._features: dict[Path, Tensor] = {}
+
+    def get(self, paths: Sequence[Path]) -> Tensor:
+        """Features of shape (images, tokens, channels), on the model's device.
+
+        Beyond ``max_bytes`` further images are computed anew each time they are asked for.
+        """
+        missing = [path for path in dict.fromkeys(paths) if path not in self._features]
+        fresh = (
+            dict(zip(missing, self._base.image_features(missing), strict=True)) if missing else {}
+        )
+        for path, features in fresh.items():
+            size = features.numel() * features.element_size()
+            if self._bytes + size <= self._max_bytes:
+                self._features[path] = features.cpu().clone()  # not a view of the whole batch
+                self._bytes += size
+        rows = [fresh[path] if path in fresh else self._features[path] for path in paths]
+        device = self._base.device
+        return torch.stack([row.to(device, non_blocking=True) for row in rows])

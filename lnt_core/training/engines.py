@@ -1,0 +1,92 @@
+"""The engine of one process, and which engine a config asks for."""
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lnt_core.config import TrainConfig, TuneConfig
+from lnt_core.data.conversation import Encoded
+from lnt_core.distributed.ranks import num_workers
+from lnt_core.errors import ConfigError
+from lnt_core.training.checkpoints import load_checkpoint, save_checkpoint
+from lnt_core.training.engine import Engine, micro_batches
+
+
+class PlainEngine(Engine):
+    """One process, plain PyTorch."""
+
+    @functools.cached_property
+    @override
+    def model(self) -> nn.Module:
+        called: Any = self.state.model
+        if self._config.compile:
+            called = torch.compile(called, dynamic=True)
+        compiled: nn.Module = called
+        return compiled
+
+    @override
+    def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
+        return micro_batches(chosen, self._config.micro_batch)
+
+    @override
+    def backward(self, loss: Tensor) -> None:
+        torch.autograd.backward(loss)
+
+    @override
+    def summed(self, value: float) -> float:
+        return value
+
+    @override
+    def gradient(self, parameter: nn.Parameter) -> Tensor | None:
+        return parameter.grad
+
+    @override
+    def penalty(self) -> float | None:
+        penalty = self.state.strategy.penalty(self.state.model)
+        if penalty is None:
+            return None
+        self.backward(penalty)
+        return penalty.item()
+
+    @override
+    def update(self, step: int) -> float:
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_grad_norm)
+        self.state.optimizer.step()
+        self.state.schedule.step()
+        self.state.strategy.after_step(self.state.model, step)
+        return float(norm)
+
+    @override
+    def clear(self) -> None:
+        self.state.optimizer.zero_grad(set_to_none=True)
+
+    @override
+    def save(self, path: Path, *, step: int, monitor: Any) -> None:
+        save_checkpoint(path, self.state, step=step, monitor=monitor)
+
+    @override
+    def load(self, path: Path) -> tuple[int, Any] | None:
+        return load_checkpoint(path, self.state) if path.exists() else None
+
+
+def engine_for(config: TrainConfig) -> Callable[..., Engine]:
+    """What takes the steps: this process alone, or DeepSpeed if the config asks for it.
+
+    Raises:
+        ConfigError: There are several workers, and nothing says how they share the work.
+    """
+    if isinstance(config, TuneConfig) and config.deepspeed is not None:
+        from lnt_core.training.zero_engine import ZeroEngine
+
+        return ZeroEngine
+    if isinstance(config, TuneConfig) and num_workers() > 1:
+        raise ConfigError(
+            f"{num_workers()} workers were started for a trial without `train.deepspeed`: say "
+            "zero1, zero2 or zero3, or start one"
+        )
+    return PlainEngine

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.strategies import STRATEGIES
 from sweeps.config import BudgetConfig
 from sweeps.resources import ResourcesConfig
+from sweeps.storage.trials import all_trials
 
 if TYPE_CHECKING:
     from sweeps.storage.execution import Execution
@@ -101,8 +102,8 @@ def start_budget(limits: BudgetConfig, resources: ResourcesConfig, execution: "E
         return None
     import ray
 
-    configs, results = execution.configs(), execution.results()
-    spent = [(configs[name].strategy.name, result.took_s) for name, result in results.items()]
+    trials, results = all_trials(execution), execution.results()
+    spent = [(trials[name].config.strategy.name, r.took_s) for name, r in results.items()]
     gpus_of = {name: resources.gpus_per_trial * resources.workers_of(name) for name in STRATEGIES}
     actor = ray.remote(Budget).options(num_cpus=0).remote(limits, gpus_of)
     ray.get(actor.spent_before.remote(spent))

@@ -6,15 +6,16 @@ from typing import Any
 
 from ray import tune
 
-from lnt_core.identity import data_sha256, trial_id
+from lnt_core.identity import data_sha256
 from sweeps.driver.live_table import Board
-from sweeps.driver.queue import PointQueue
+from sweeps.driver.queue import TrialQueue
 from sweeps.driver.ray_patches import is_killed_for_memory
 from sweeps.driver.steps import total_steps
 from sweeps.driver.weights import WinnerWeights
-from sweeps.plan.labels import label, options_text, short_rate
+from sweeps.plan.labels import short_rate
+from sweeps.plan.trials import SweepTrial
 from sweeps.storage.execution import Result
-from sweeps.storage.extra_trials import POINT, read_added
+from sweeps.storage.trials import read_trial
 from sweeps.tracking.dashboard import NOTE, trial_note
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
@@ -34,7 +35,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         context: Context,
         tracker: Tracker,
         board: Board,
-        queue: PointQueue,
+        queue: TrialQueue,
         weights: WinnerWeights,
         tags: dict[str, str],
     ) -> None:
@@ -114,11 +115,11 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     def _ended(self, run: TrialRun, result: Result) -> None:
         self._tracker.ended(run, result)
         self._board.ended(run.trial_id, result)
-        self.weights.keep_best(run.trial_id, run.config, result)
+        self.weights.keep_best(read_trial(self._context.execution, run.trial_id), result)
 
     def _run(self, trial: Any) -> TrialRun:
         if trial.trial_id not in self._trials:
-            run = trial_run(self._context, trial.config["point"], self._tags)
+            run = trial_run(self._context, self._context.trial(trial.config), self._tags)
             self._trials[trial.trial_id] = run
         return self._trials[trial.trial_id]
 
@@ -155,35 +156,21 @@ def last_error(trial: Any) -> str:
     return last.partition("\n")[2].strip()  # without the number and the date
 
 
-def trial_run(context: Context, point: dict[str, Any], tags: dict[str, str]) -> TrialRun:
-    """What MLflow is told of the trial at a point."""
-    config = context.config(point)
-    strategy, rate, values = context.point(point)
+def trial_run(context: Context, trial: SweepTrial, tags: dict[str, str]) -> TrialRun:
+    """What MLflow is told of a trial; ``tags`` are those of every trial of the sweep."""
+    config = trial.config
+    strategy, rate = config.strategy.name, short_rate(config.learning_rate)
     own = {
         "lnt.kind": "trial",
-        "lnt.strategy": config.strategy.name,
+        "lnt.strategy": strategy,
+        "lnt.options": trial.options,
         "lnt.num_steps": str(total_steps(config.train, config.data, config.seed, context.cache)),
         "lnt.seed": str(config.seed_of_training),
         "lnt.data_sha256": data_sha256(config.data),
-        NOTE: trial_note(
-            config.strategy.name, short_rate(rate), context.sweep.name, trial_id(config)
-        ),
+        "lnt.added": trial.added_by,
+        "lnt.cloned_from": trial.cloned_from,
+        "lnt.started_at_step": str(config.started_from.step) if config.started_from else "",
+        NOTE: trial_note(strategy, rate, context.sweep.name, trial.id),
     }
-    if options := options_text(strategy, values):
-        own["lnt.options"] = options
-    own |= _tags_of_added(context, point)
-    name = label(strategy, rate, values)
-    if config.train_seed is not None:
-        name += f" seed={config.train_seed}"
-    return TrialRun(trial_id(config), name, config, tags | own)
-
-
-def _tags_of_added(context: Context, point: dict[str, Any]) -> dict[str, str]:
-    """Why the sweep has a trial that its file does not, and where it began."""
-    added = None if POINT not in point else read_added(context.execution, point[POINT])
-    if added is None:
-        return {}
-    tags = {"lnt.added": added.why, "lnt.cloned_from": added.cloned_from}
-    if added.config.started_from is not None:
-        tags["lnt.started_at_step"] = str(added.config.started_from.step)
-    return {key: value for key, value in tags.items() if value}
+    own = {key: value for key, value in own.items() if value}
+    return TrialRun(trial.id, trial.name, config, tags | own)

@@ -9,8 +9,8 @@ from lnt_core.config import StartedFrom, TrialConfig, TuneConfig
 from lnt_core.errors import ConfigError, bad_field
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
-from sweeps.plan.space import MAKE_STEPS, Values
-from sweeps.storage.extra_trials import Added
+from sweeps.plan.space import MAKE_STEPS
+from sweeps.plan.trials import SweepTrial
 from sweeps.tracking.requests import Request
 from sweeps.validation import load_yaml, validation_problems
 
@@ -100,17 +100,11 @@ def change_problems(
     return []
 
 
-def clone(
-    original: TrialConfig,
-    values: Values,
-    started_from: StartedFrom | None,
-    request: Request,
-) -> Added:
+def clone(original: SweepTrial, started_from: StartedFrom | None, request: Request) -> SweepTrial:
     """The changed trial, to be added to its sweep.
 
     Args:
         original: The trial that is cloned.
-        values: What tells it apart besides its strategy's options.
         started_from: Where it begins, if not at the base model.
         request: Says what is changed.
 
@@ -118,15 +112,15 @@ def clone(
         ValidationError: The values do not fit together.
     """
     changes = request.changes
-    content = _with(original.model_dump(), changes)
+    content = _with(original.config.model_dump(), changes)
     content |= {"started_from": started_from, "train_seed": None}
-    told = {key: value for key, value in values if key != FROM}
+    told = {key: value for key, value in original.values if key != FROM}
     told |= {key: value for key, value in changes.items() if key.startswith(TRAIN)}
     if started_from is not None:
         told[FROM] = f"{started_from.trial}@{started_from.step}"
     config = TrialConfig.model_validate(content)
     hashable = ((key, tuple(v) if isinstance(v, list) else v) for key, v in told.items())
-    return Added(config, "clone", tuple(hashable), request.trial, request.id)
+    return SweepTrial(config, tuple(hashable), "clone", request.trial, request.id)
 
 
 def _with(content: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from lnt_core.config import StartedFrom, TrialConfig
-from lnt_core.identity import trial_id
 from lnt_core.training.checkpoints import step_of
 from lnt_core.trial import CHECKPOINT, GRADIENTS
 from sweeps.driver.clones import clone
-from sweeps.driver.growth import Growth
-from sweeps.driver.queue import PointQueue
+from sweeps.driver.queue import TrialQueue
 from sweeps.driver.steps import total_steps
-from sweeps.storage.extra_trials import FOLDER, add, all_added, take_back
+from sweeps.plan.trials import SweepTrial
+from sweeps.storage.trials import add_trial, all_trials, remove_trial
 from sweeps.tracking.requests import Answer, Request, answer, unanswered
 from sweeps.validation import validation_problems
-from sweeps.worker.context import Context, named_point
+from sweeps.worker.context import Context
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +35,6 @@ class Control:
 
     Args:
         context: Of the execution.
-        growth: Knows every trial of the sweep.
         queue: Takes clones.
         stopper: Ends trials.
         announce: Told how many trials are added.
@@ -45,13 +43,11 @@ class Control:
     def __init__(
         self,
         context: Context,
-        growth: Growth,
-        queue: PointQueue,
+        queue: TrialQueue,
         stopper: "SweepStopper",
         announce: Callable[[int], None],
     ) -> None:
         self._context = context
-        self._growth = growth
         self._queue = queue
         self._stopper = stopper
         self._announce = announce
@@ -82,19 +78,20 @@ class Control:
         return Answer(False, f"it ended before it could be stopped: {result.status}")
 
     def _clone(self, request: Request) -> Answer:
-        execution, configs = self._context.execution, self._growth.configs()
-        for name, added in all_added(execution).items():
-            if added.request == request.id:  # taken in by a driver that was killed then
-                return Answer(True, f"the clone is trial {name}")
-        original = configs.get(request.trial)
+        execution = self._context.execution
+        known = all_trials(execution)
+        for trial in known.values():
+            if trial.request == request.id:  # added by a driver that was killed before it answered
+                return Answer(True, f"the clone is trial {trial.id}")
+        original = known.get(request.trial)
         if original is None:
             return Answer(False, f"this sweep has no trial {request.trial}")
-        draft = execution.path / FOLDER / f".{request.id}.pt"
+        draft = execution.path / f".{request.id}.pt"
         try:
             started_from = (
                 self._take_checkpoint(request, draft) if request.from_checkpoint else None
             )
-            return self._run(request, original, started_from, draft, configs)
+            return self._run(request, original, started_from, draft)
         except ValidationError as error:
             return Answer(False, "; ".join(validation_problems(error, TrialConfig)))
         except FileNotFoundError:
@@ -105,7 +102,6 @@ class Control:
     def _take_checkpoint(self, request: Request, draft: Path) -> StartedFrom:
         """A second name for the file: checkpoints are replaced, never written over."""
         source = self._context.execution.trial(request.trial) / CHECKPOINT
-        draft.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(source, draft)
         except FileNotFoundError:
@@ -117,37 +113,36 @@ class Control:
     def _run(
         self,
         request: Request,
-        original: TrialConfig,
+        original: SweepTrial,
         started_from: StartedFrom | None,
         draft: Path,
-        configs: dict[str, TrialConfig],
     ) -> Answer:
-        context, execution = self._context, self._context.execution
-        values = context.point(named_point(context, request.trial, original))[2]
-        added = clone(original, values, started_from, request)
-        name = trial_id(added.config)
-        if name in configs:
-            return Answer(False, f"the sweep has this trial already: {name}")
+        execution = self._context.execution
+        trial = clone(original, started_from, request)
+        if trial.id in all_trials(execution):
+            return Answer(False, f"the sweep has this trial already: {trial.id}")
         if started_from is not None:
-            config = added.config
-            total = total_steps(config.train, config.data, config.seed, context.cache)
+            config = trial.config
+            total = total_steps(config.train, config.data, config.seed, self._context.cache)
             if started_from.step >= total:
                 return Answer(
                     False,
                     f"the checkpoint stands at step {started_from.step}, and the clone would end "
                     f"at {total}: nothing is left to train",
                 )
-        out = execution.trial(name)
+        out = execution.trial(trial.id)
         if started_from is not None:
             out.mkdir(parents=True, exist_ok=True)
             gradients = execution.trial(request.trial) / GRADIENTS
             if gradients.exists():
                 shutil.copyfile(gradients, out / GRADIENTS)
             os.replace(draft, out / CHECKPOINT)
-        add(execution, added)
-        if not self._queue.put_first(added.point):
-            take_back(execution, name)
+        add_trial(execution, trial)
+        if not self._queue.put_first(trial.id):
+            remove_trial(execution, trial.id)
             return Answer(False, "the sweep is at its end")
         self._announce(1)
         began = f", from step {started_from.step} of its checkpoint" if started_from else ""
-        return Answer(True, f"the clone is trial {name}{began}; it runs as soon as there is room")
+        return Answer(
+            True, f"the clone is trial {trial.id}{began}; it runs as soon as there is room"
+        )

@@ -1,17 +1,14 @@
 """Which trials a sweep gains: rates beyond an edge, further seeds."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from lnt_core.config import TrialConfig
-from lnt_core.identity import trial_id
 from lnt_core.trial import WEIGHTS
 from sweeps.config import MAX_EXTENSIONS
-from sweeps.plan.labels import options_text
-from sweeps.plan.space import trials
+from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, repeated_points, winners
-from sweeps.storage.extra_trials import Added, add, all_added
-from sweeps.worker.context import AGAIN, Context, TunePoint, named_point
+from sweeps.storage.trials import add_trial, all_trials
+from sweeps.worker.context import Context
 
 LIMIT = 1.0
 """A rate stays below it."""
@@ -34,46 +31,51 @@ class Growth:
         self._announce = announce
         self._again: set[str] = set()
 
-    def __call__(self) -> list[TunePoint]:
-        """What to run next; empty when the sweep is complete."""
-        configs = self.configs()
-        ended = [self._trial(name, config) for name, config in configs.items()]
+    def __call__(self) -> list[str]:
+        """The ids of the trials to run next; empty when the sweep is complete."""
+        execution = self._context.execution
+        known, results = all_trials(execution), execution.results()
+        ended = [Trial.from_result(t, results.get(name)) for name, t in known.items()]
         for wanted in (self._beyond_edges, self._further_seeds):
-            fresh = [a for a in wanted(ended, configs) if trial_id(a.config) not in configs]
+            fresh = [trial for trial in wanted(ended, known) if trial.id not in known]
             if fresh:
-                for added in fresh:
-                    add(self._context.execution, added)
+                for trial in fresh:
+                    add_trial(execution, trial)
                 self._announce(len(fresh))
-                return [added.point for added in fresh]
-        again = [named_point(self._context, name, configs[name]) for name in self._lost(ended)]
+                return [trial.id for trial in fresh]
+        again = self._lost(ended)
         self._announce(len(again), again=True)
-        return [point | {AGAIN: True} for point in again]
+        return again
 
-    def _beyond_edges(self, ended: list[Trial], configs: dict[str, TrialConfig]) -> list[Added]:
+    def _beyond_edges(
+        self, ended: list[Trial], known: Mapping[str, SweepTrial]
+    ) -> list[SweepTrial]:
         search = self._context.sweep.search
         if not search.extend_at_edge:
             return []
         return [
-            self._like(configs[trial.trial_id], "edge", learning_rate=rate)
+            _changed(known[trial.trial_id], "edge", learning_rate=rate)
             for trial, rate in beyond_edges(ended, search.rates)
         ]
 
-    def _further_seeds(self, ended: list[Trial], configs: dict[str, TrialConfig]) -> list[Added]:
-        """By what they scored with the sweep's own seed, so that more seeds go to the same."""
+    def _further_seeds(
+        self, ended: list[Trial], known: Mapping[str, SweepTrial]
+    ) -> list[SweepTrial]:
+        """Chosen by the scores of the sweep's own seed, so that further seeds go to the same."""
         by_strategy: dict[str, list[Trial]] = defaultdict(list)
         for point in repeated_points(trial for trial in ended if not trial.is_repeat):
-            if configs[point.trial.trial_id].started_from is None:
+            if known[point.trial.trial_id].config.started_from is None:
                 by_strategy[point.trial.strategy].append(point.trial)
         first = self._context.sweep.seed
         return [
-            self._like(configs[trial.trial_id], "seed", train_seed=seed)
+            _changed(known[trial.trial_id], "seed", train_seed=seed)
             for of_strategy in by_strategy.values()
             for trial in of_strategy[:NUM_REPEATED]
             for seed in range(first + 1, first + self._num_seeds)
         ]
 
     def _lost(self, ended: list[Trial]) -> list[str]:
-        """Winners whose weights went when another was ahead: they are trained once more."""
+        """Winners whose weights were deleted while another trial was ahead: trained once more."""
         execution, found = self._context.execution, []
         for winner in winners(ended):
             name = winner.trial.trial_id
@@ -83,37 +85,10 @@ class Growth:
                 found.append(name)
         return found
 
-    def _like(self, config: TrialConfig, why: str, **changes: float) -> Added:
-        values = self._context.point(named_point(self._context, trial_id(config), config))[2]
-        return Added(config.model_copy(update=changes), why, values)
 
-    def configs(self) -> dict[str, TrialConfig]:
-        """Every trial that was to be run, by its id."""
-        sweep, execution = self._context.sweep, self._context.execution
-        planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)
-        added = {name: found.config for name, found in all_added(execution).items()}
-        return {trial_id(config): config for config in planned} | execution.configs() | added
-
-    def _trial(self, name: str, config: TrialConfig) -> Trial:
-        """As MLflow would tell it."""
-        context = self._context
-        strategy, rate, values = context.point(named_point(context, name, config))
-        result = context.execution.result(name)
-        metrics = {} if result is None else result.metrics
-        return Trial(
-            run_id="",
-            trial_id=name,
-            strategy=strategy.name,
-            learning_rate=rate,
-            status="left_out" if result is None else result.status,
-            score=None if result is None else result.score,
-            report_score=metrics.get("report/cider"),
-            trainable_parameters=int(metrics.get("params/trainable", 0)),
-            trainable_share=metrics.get("params/share", 0.0),
-            options=options_text(strategy, values),
-            seed=config.seed_of_training,
-            is_repeat=config.train_seed is not None,
-        )
+def _changed(trial: SweepTrial, added_by: str, **changes: float) -> SweepTrial:
+    """The same trial with other values."""
+    return SweepTrial(trial.config.model_copy(update=changes), trial.values, added_by)
 
 
 def next_rate(rates: Iterable[float], *, edge: str) -> float | None:

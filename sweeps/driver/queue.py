@@ -1,4 +1,4 @@
-"""The queue of points under Ray Tune, which may grow while the sweep runs."""
+"""The queue of trials under Ray Tune, which may grow while the sweep runs."""
 
 import threading
 from collections import deque
@@ -7,32 +7,32 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweeps.worker.context import TunePoint
+from sweeps.worker.context import TRIAL_KEY
 
 
-class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
-    """Hands out points: first what was put in front, then what was planned, then what is drawn.
+class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
+    """Hands out trial ids: first those put in front, then those planned, then those drawn.
 
     When all of that has ended it asks ``more`` what else is to be run, until that is nothing.
 
     Args:
         planned: In this order.
-        more: Asked while nothing runs; what it gives is run, each point once.
-        drawn: A search that draws further points from what it is told of trials.
+        more: Asked while nothing runs; the trials that it gives are run.
+        drawn: A search whose ``suggest`` gives the ids of further trials.
         num_drawn: How many of them.
     """
 
     def __init__(
         self,
-        planned: Iterable[TunePoint],
-        more: Callable[[], list[TunePoint]],
+        planned: Iterable[str],
+        more: Callable[[], list[str]],
         *,
         drawn: Searcher | None = None,
         num_drawn: int = 0,
     ) -> None:
         super().__init__()
         self._planned = list(planned)[::-1]
-        self._first: deque[TunePoint] = deque()
+        self._first: deque[str] = deque()
         self._more = more
         self._drawn = drawn
         self._num_drawn = num_drawn
@@ -43,13 +43,13 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         self.finished = False
         """Whether all has ended and nothing more is to be run."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "PointQueue":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TrialQueue":
         """Ray copies what it is given; this one others hold on to."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Ray pickles it into its own snapshot, which we never restore from."""
-        return PointQueue, ((), list)
+        return TrialQueue, ((), list)
 
     def anything(self) -> bool:
         """Whether there is anything to run."""
@@ -59,11 +59,11 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
                 self.finished = not self._planned
             return not self.finished
 
-    def put_first(self, point: TunePoint) -> bool:
+    def put_first(self, name: str) -> bool:
         """Have it run next, from any thread; False if the sweep is at its end."""
         with self._lock:
             if not self.finished:
-                self._first.append(point)
+                self._first.append(name)
             return not self.finished
 
     def started(self, tune_id: str) -> None:
@@ -79,18 +79,18 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next point for Ray's trial of this id; None while the next is not known."""
+        """The config of Ray's trial of this id; None while the next trial is not known."""
         with self._lock:
-            point = self._next(trial_id)
-            if point is not None:
+            name = self._next(trial_id)
+            if name is not None:
                 self._waiting.add(trial_id)
-                return {"point": point}
+                return {TRIAL_KEY: name}
             if self._waiting or self._running or self._num_drawn:
                 return None
             self._planned = self._more()[::-1]
             if self._planned:
                 self._waiting.add(trial_id)
-                return {"point": self._planned.pop()}
+                return {TRIAL_KEY: self._planned.pop()}
             self.finished = True
             return str(Searcher.FINISHED)
 
@@ -112,7 +112,7 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     def save(self, checkpoint_path: str) -> None:
         """Nothing: Ray's own snapshots are not restored from, see Execution."""
 
-    def _next(self, trial_id: str) -> TunePoint | None:
+    def _next(self, trial_id: str) -> str | None:
         if self._first:
             return self._first.popleft()
         if self._planned:
@@ -120,8 +120,8 @@ class PointQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         # Drawn one at a time: a search that knows how the others ended draws better.
         if self._drawn is None or not self._num_drawn or self._waiting:
             return None
-        point: TunePoint | None = self._drawn.suggest(trial_id)
-        if point is not None:
+        name: str | None = self._drawn.suggest(trial_id)
+        if name is not None:
             self._num_drawn -= 1
             self._of_search.add(trial_id)
-        return point
+        return name

@@ -12,10 +12,11 @@ from sweeps.driver.steps import _with_halts
 from sweeps.driver.tuning import tune_trials
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.planned import plan, too_big
-from sweeps.plan.space import trials
+from sweeps.plan.trials import trials
 from sweeps.settings import Settings
 from sweeps.storage.execution import BASE, latest_execution, new_execution, read_json, write_json
 from sweeps.storage.full_disk import DiskFullError, disk_full, is_disk_full
+from sweeps.storage.trials import add_trial
 from sweeps.tracking.datasets import dataset_inputs
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.runs import flat
@@ -51,20 +52,19 @@ def run_sweep(
     check_sweep(sweep)
     _warn_of_what_does_not_fit(sweep, console)
     sweep = _with_halts(sweep, settings)
-    planned = [] if sweep.search.algorithm == "tpe" else trials(sweep)
     client = connect(sweep.tracking.uri)
     start_ray(sweep.resources, address)
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     with execution.locked():
+        for trial in trials(sweep):
+            add_trial(execution, trial)
         budget = start_budget(sweep.budget, sweep.resources, execution)
         context = Context(sweep, execution, settings.cache.resolve(), budget)
         tracker = _tracker(context, client)
         try:
             base = _base_scores(context, console)
             _report_base(context, tracker, base)
-            interrupted, left_out = tune_trials(
-                context, tracker, planned, console, num_seeds=num_seeds
-            )
+            interrupted, left_out = tune_trials(context, tracker, console, num_seeds=num_seeds)
         except Exception as error:
             full = is_disk_full(error)
             _give_up(tracker, patience_s=DISK_PATIENCE_S if full else None)

@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from lnt_core.config import TrialConfig
-from lnt_core.identity import trial_id
 from lnt_core.trial import has_checkpoint
+from sweeps.config import SweepConfig
 from sweeps.driver.control import Control
 from sweeps.driver.growth import NUM_REPEATED, Growth
 from sweeps.driver.live_table import Board
-from sweeps.driver.queue import PointQueue
-from sweeps.driver.search import asha, optuna_search
+from sweeps.driver.queue import TrialQueue
+from sweeps.driver.search import asha, tpe_search
 from sweeps.driver.weights import WinnerWeights
+from sweeps.plan.trials import SweepTrial
 from sweeps.storage.execution import Result
-from sweeps.storage.extra_trials import all_added
 from sweeps.storage.full_disk import disk_full
+from sweeps.storage.trials import all_trials
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import Context, TunePoint, named_point
+from sweeps.worker.context import Context
 from sweeps.worker.placement import most_at_once, room_of
-from sweeps.worker.trainable import run_point
+from sweeps.worker.trainable import run_sweep_trial
 
 if TYPE_CHECKING:
     from ray import tune
@@ -35,14 +35,9 @@ MAX_DEATHS = 3
 
 
 def tune_trials(
-    context: Context,
-    tracker: Tracker,
-    planned: list[TrialConfig],
-    console: Console,
-    *,
-    num_seeds: int,
+    context: Context, tracker: Tracker, console: Console, *, num_seeds: int
 ) -> tuple[bool, dict[str, str]]:
-    """Let Ray Tune run what is left.
+    """Let Ray Tune run every trial of the execution that has not ended.
 
     Returns:
         Whether it was interrupted before all was done; and trials that the budget left out, with
@@ -51,25 +46,22 @@ def tune_trials(
     from sweeps.driver.callback import DriverCallback, trial_run
 
     sweep, execution, tags = context.sweep, context.execution, provenance_tags(context.sweep)
-    configs, done = execution.configs(), execution.results()
+    trials, done = all_trials(execution), execution.results()
     for name in [name for name, result in done.items() if result.status == "failed"]:
         execution.forget_result(name)  # it is tried again, from its checkpoint
         del done[name]
-    added = [found.config for found in all_added(execution).values()]
-    num_trials = (sweep.search.num_trials or len(planned)) + len(added)
+    num_trials = _num_trials(sweep, trials)
     weights = WinnerWeights(execution, num_best=NUM_REPEATED if num_seeds > 1 else 1)
     with Board(console, num_trials=num_trials, num_done=len(done)) as board:
         size = Size(num_trials, tracker, board)
         growth = Growth(context, num_seeds=num_seeds, announce=size.grow)
-        queue = _queue(context, planned, added, done, growth)
+        queue = _queue(context, trials, done, growth)
         callback = DriverCallback(context, tracker, board, queue, weights, tags)
-        control = Control(context, growth, queue, callback.stopper, announce=size.grow)
+        control = Control(context, queue, callback.stopper, announce=size.grow)
         tracker.obey(control.poll)
         for name, result in done.items():
-            tracker.ended(
-                trial_run(context, named_point(context, name, configs[name]), tags), result
-            )
-        weights.take_in((name, configs[name], result) for name, result in done.items())
+            tracker.ended(trial_run(context, trials[name], tags), result)
+        weights.take_in((trials[name], result) for name, result in done.items())
         if queue.anything():
             _tuner(context, queue, callback).fit()
             control.hurry()  # who stopped the last trial waits for an answer
@@ -79,6 +71,14 @@ def tune_trials(
     if queue.finished:
         weights.settle()
     return not queue.finished, callback.left_out
+
+
+def _num_trials(sweep: SweepConfig, trials: Mapping[str, SweepTrial]) -> int:
+    """How many trials the sweep has: all that are planned, and those that TPE will draw."""
+    if sweep.search.algorithm != "tpe":
+        return len(trials)
+    added = sum(bool(trial.added_by) for trial in trials.values())
+    return (sweep.search.num_trials or 0) + added
 
 
 class Size:
@@ -98,42 +98,31 @@ class Size:
 
 
 def _queue(
-    context: Context,
-    planned: list[TrialConfig],
-    added: list[TrialConfig],
-    done: Mapping[str, Result],
-    growth: Growth,
-) -> PointQueue:
-    """What is left to be run."""
-    sweep = context.sweep
-    left = _points_left(context, planned + added, set(done))
+    context: Context, trials: Mapping[str, SweepTrial], done: Mapping[str, Result], growth: Growth
+) -> TrialQueue:
+    """What is left to be run; trials with a checkpoint first."""
+    sweep, execution = context.sweep, context.execution
+    left = [name for name, trial in trials.items() if name not in done]
     if sweep.search.algorithm != "tpe":
-        return PointQueue(left, more=growth)
+        left.sort(key=lambda name: not has_checkpoint(execution.trial(name)))
+        return TrialQueue(left, more=growth)
     assert sweep.search.num_trials is not None
-    num_done = len(set(done) - {trial_id(config) for config in added})
-    return PointQueue(
-        left,
+    num_done = sum(name in done and not trial.added_by for name, trial in trials.items())
+    return TrialQueue(
+        [name for name in left if trials[name].added_by],  # the search draws the others again
         more=growth,
-        drawn=optuna_search(sweep, context.execution),
+        drawn=tpe_search(sweep, execution),
         num_drawn=max(0, sweep.search.num_trials - num_done),
     )
 
 
-def _points_left(context: Context, planned: list[TrialConfig], done: set[str]) -> list[TunePoint]:
-    """Of a grid or of random draws; those with a checkpoint first."""
-    named = [(trial_id(config), config) for config in planned]
-    left = [(name, config) for name, config in named if name not in done]
-    left.sort(key=lambda item: not has_checkpoint(context.execution.trial(item[0])))
-    return [named_point(context, name, config) for name, config in left]
-
-
-def _tuner(context: Context, queue: PointQueue, callback: "DriverCallback") -> "tune.Tuner":
+def _tuner(context: Context, queue: TrialQueue, callback: "DriverCallback") -> "tune.Tuner":
     """Ray Tune over what is left. Its own snapshots are not restored from: see Execution."""
     from ray import tune
 
     sweep = context.sweep
     trainable = tune.with_resources(
-        tune.with_parameters(run_point, context=context), functools.partial(room_of, context)
+        tune.with_parameters(run_sweep_trial, context=context), functools.partial(room_of, context)
     )
     return tune.Tuner(
         trainable,

@@ -4,9 +4,8 @@ import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 
-from lnt_core.config import TrialConfig
-from lnt_core.identity import trial_id
 from lnt_core.trial import WEIGHTS
+from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, repeated_points, winners
 from sweeps.storage.execution import Execution, Result
 
@@ -28,16 +27,16 @@ class WinnerWeights:
         self._trials: dict[str, dict[str, Trial]] = defaultdict(dict)
         self._kept: dict[str, set[str]] = defaultdict(set)
 
-    def keep_best(self, name: str, config: TrialConfig, result: Result) -> None:
+    def keep_best(self, trial: SweepTrial, result: Result) -> None:
         """Take in the result of a trial that has just ended."""
-        self.take_in([(name, config, result)])
+        self.take_in([(trial, result)])
 
-    def take_in(self, ended: Iterable[tuple[str, TrialConfig, Result]]) -> None:
+    def take_in(self, ended: Iterable[tuple[SweepTrial, Result]]) -> None:
         """Take in several at once, as a resumed sweep must: none is deleted before all are in."""
-        for name, config, result in ended:
-            strategy: str = config.strategy.name
-            self._trials[strategy][name] = _trial(name, config, result)
-            self._kept[strategy].add(name)
+        for trial, result in ended:
+            strategy: str = trial.config.strategy.name
+            self._trials[strategy][trial.id] = Trial.from_result(trial, result)
+            self._kept[strategy].add(trial.id)
         for strategy in self._trials:
             self._prune(strategy, self._num_best)
 
@@ -54,21 +53,3 @@ class WinnerWeights:
         for name in self._kept[strategy] - keep:
             shutil.rmtree(self._execution.trial(name) / WEIGHTS, ignore_errors=True)
         self._kept[strategy] &= keep
-
-
-def _trial(name: str, config: TrialConfig, result: Result) -> Trial:
-    """What choosing needs; the id of the point stands for its options."""
-    return Trial(
-        run_id="",
-        trial_id=name,
-        strategy=config.strategy.name,
-        learning_rate=config.learning_rate,
-        status=result.status,
-        score=result.score,
-        report_score=None,
-        trainable_parameters=int(result.metrics.get("params/trainable", 0)),
-        trainable_share=0.0,
-        options=trial_id(config.model_copy(update={"train_seed": None})),
-        seed=config.seed_of_training,
-        is_repeat=config.train_seed is not None,
-    )

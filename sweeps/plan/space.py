@@ -30,11 +30,6 @@ def strategies(sweep: SweepConfig) -> list[StrategyConfig]:
     ]
 
 
-def trials(sweep: SweepConfig) -> list[TrialConfig]:
-    """The trials of a grid or of random draws."""
-    return [trial_config(sweep, *point) for point in points(sweep)]
-
-
 def points(sweep: SweepConfig) -> list[Point]:
     """The points of a grid or of random draws."""
     chosen, values = strategies(sweep), value_combinations(sweep)

@@ -5,6 +5,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
+
+from sweeps.plan.trials import SweepTrial
+from sweeps.storage.execution import Result
 
 METRIC = "select/cider"
 Rank = tuple[float, int, float, str]
@@ -35,6 +39,25 @@ class Trial:
     """Of its training."""
     is_repeat: bool = False
     """Whether it repeats another trial of the sweep with a further seed."""
+
+    @classmethod
+    def from_result(cls, trial: SweepTrial, result: Result | None) -> Self:
+        """A trial as its run will have it, from what is on disk; without a run."""
+        metrics = {} if result is None else result.metrics
+        return cls(
+            run_id="",
+            trial_id=trial.id,
+            strategy=trial.config.strategy.name,
+            learning_rate=trial.config.learning_rate,
+            status="left_out" if result is None else result.status,
+            score=None if result is None else result.score,
+            report_score=metrics.get("report/cider"),
+            trainable_parameters=int(metrics.get("params/trainable", 0)),
+            trainable_share=metrics.get("params/share", 0.0),
+            options=trial.options,
+            seed=trial.config.seed_of_training,
+            is_repeat=trial.config.train_seed is not None,
+        )
 
     @property
     def variant(self) -> str:

@@ -3,9 +3,9 @@
 <storage>/<sweep>/<execution>/
     sweep.yaml, execution.json        what was asked for
     base.json, base/                  the untuned base's score; its captions, samples for the report
-    trials/<trial id>/                trial.yaml, events.jsonl, checkpoint.pt, result.json, ...
+    trials/<trial id>/                written when the trial is planned: trial.yaml, origin.json;
+                                      then events.jsonl, checkpoint.pt, result.json, ...
         tracked.json                  which MLflow run the trial is, and how far it was sent
-    added/<trial id>.json             trials that the sweep file does not have
     curve.png, best.yaml              the outcome
 """
 
@@ -22,7 +22,6 @@ from typing import Any
 
 import yaml
 
-from lnt_core.config import TrialConfig
 from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
 
@@ -86,13 +85,6 @@ class Execution:
         """Every trial that has ended, by its id."""
         found = ((p.parent.name, self.result(p.parent.name)) for p in self._result_files())
         return {trial_id: result for trial_id, result in found if result is not None}
-
-    def configs(self) -> dict[str, TrialConfig]:
-        """Every trial that was ever started, by its id."""
-        return {
-            path.parent.name: TrialConfig.model_validate(yaml.safe_load(path.read_text()))
-            for path in sorted(self.path.glob(f"trials/*/{TRIAL}"))
-        }
 
     def _result_files(self) -> list[Path]:
         return sorted(self.path.glob(f"trials/*/{RESULT}"))
@@ -166,12 +158,17 @@ def sweep_yaml(sweep: SweepConfig) -> str:
     return yaml.safe_dump(sweep.model_dump(mode="json"), sort_keys=False)
 
 
-def write_json(path: Path, content: Any) -> None:
+def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     os.replace(draft, path)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text(path, json.dumps(content, indent=1))
 
 
 def read_json(path: Path) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.config import TrialConfig
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import LntError
-from sweeps.plan.space import strategies
+from sweeps.plan.space import strategies, trial_config
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.execution import BASE
 from sweeps.worker.context import Context
@@ -34,8 +34,7 @@ def base_scores(context: Context) -> dict[str, float]:
     import ray
 
     resources = context.sweep.resources
-    count = len(strategies(context.sweep))
-    configs = [context.config({"strategy": i, "learning_rate": ANY_RATE}) for i in range(count)]
+    configs = [trial_config(context.sweep, s, ANY_RATE) for s in strategies(context.sweep)]
     whole = [config for config in configs if stage_of(config.train.deepspeed) != 3]
     workers = {resources.workers_of(config.strategy.name): config for config in configs}
     num_workers = 0 if whole else min(workers)

@@ -16,11 +16,11 @@ SUPERVISOR = {"node:__internal_head__": 0.001}
 for their own room, all at once."""
 
 
-def room_of(context: Context, point: dict[str, Any]) -> "tune.PlacementGroupFactory":
-    """Of the trial at a point of Ray Tune's."""
+def room_of(context: Context, tune_config: dict[str, Any]) -> "tune.PlacementGroupFactory":
+    """The placement group of the trial that Ray Tune's config names."""
     from ray import tune
 
-    if context.config(point["point"]).train.deepspeed is not None:
+    if context.trial(tune_config).config.train.deepspeed is not None:
         return tune.PlacementGroupFactory([SUPERVISOR])
     bundle = worker_room(context.sweep.resources)
     return tune.PlacementGroupFactory([bundle])

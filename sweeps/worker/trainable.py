@@ -7,19 +7,18 @@ in this module's global survives: torch, base weights, encoded data, image featu
 import time
 import traceback
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
-from lnt_core.identity import trial_id
+from lnt_core.trial import WEIGHTS
+from sweeps.plan.trials import SweepTrial
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.events import EVENTS, EventLog
-from sweeps.storage.execution import RAN, TRIAL, Result
+from sweeps.storage.execution import RAN, Result
 from sweeps.storage.full_disk import is_disk_full
-from sweeps.worker.context import AGAIN, Context
+from sweeps.storage.trials import write_config
+from sweeps.worker.context import OBJECTIVE, TRIAL_KEY, Context
 from sweeps.worker.distributed import run_distributed
 from sweeps.worker.group import WorkerDiedError
 from sweeps.worker.out_of_memory import num_kills, run_in_memory
@@ -36,47 +35,60 @@ REPORT_EVERY_S = 1.0
 """Ray hears of progress so often; every step is in the events."""
 
 
-def run_point(point: dict[str, Any], context: Context) -> None:
-    """Run the trial at one point and report it to Ray Tune; a finished one is only reported."""
+def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
+    """Run the trial that Ray Tune's config names, and report how it ended to Ray Tune."""
     from ray import tune
 
-    config = context.config(point["point"])
+    trial = context.trial(tune_config)
     try:
-        final = _outcome(config, trial_id(config), context, again=AGAIN in point["point"])
+        final = _outcome(trial, context)
     except Exception as error:
         if not is_disk_full(error):
             raise
-        final = {"step": 0, "trial": trial_id(config), "status": DISK_FULL}
+        final = {"step": 0, TRIAL_KEY: trial.id, "status": DISK_FULL}
     tune.report(final)
 
 
-def _outcome(
-    config: TrialConfig, name: str, context: Context, *, again: bool
-) -> dict[str, float | str]:
-    """What Ray Tune is told of a trial at its end."""
+def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
+    """The last report of a trial; one that has ended already is only reported."""
     import ray
 
-    result = context.execution.result(name)
-    budget = None if again else context.budget
-    if result is None or again:
-        refusal = _ask_budget(budget, name, config.strategy.name)
+    result = context.execution.result(trial.id)
+    rerun = result is not None and _lost_its_weights(trial, result, context)
+    if result is None or rerun:
+        budget = None if rerun else context.budget  # a rerun was paid for
+        refusal = _ask_budget(budget, trial.id, trial.config.strategy.name)
         if refusal:
-            return {"step": 0, "trial": name, "status": LEFT_OUT, "reason": refusal}
+            return {"step": 0, TRIAL_KEY: trial.id, "status": LEFT_OUT, "reason": refusal}
         began_s = time.monotonic()
         result = replace(
-            _run(config, name, context),
+            _run(trial.config, trial.id, context),
             took_s=time.monotonic() - began_s,
             node=ray.util.get_node_ip_address(),
         )
         if budget is not None:
-            ray.get(budget.ended.remote(name))
-        context.execution.write_result(name, result)
-    final: dict[str, float | str] = {"step": result.steps, "trial": name, "status": result.status}
+            ray.get(budget.ended.remote(trial.id))
+        context.execution.write_result(trial.id, result)
+    final: dict[str, float | str] = {
+        "step": result.steps,
+        TRIAL_KEY: trial.id,
+        "status": result.status,
+    }
     if result.score is not None:
-        final["objective"] = result.score
+        final[OBJECTIVE] = result.score
     elif result.status == "diverged":
-        final["objective"] = WORST_SCORE
+        final[OBJECTIVE] = WORST_SCORE
     return final
+
+
+def _lost_its_weights(trial: SweepTrial, result: Result, context: Context) -> bool:
+    """Whether its weights were deleted because another trial was ahead.
+
+    A finished trial is handed to Ray Tune again only when it wins after all, or when its process
+    died between its result and its last report; then the weights are still there.
+    """
+    weights = context.execution.trial(trial.id) / WEIGHTS
+    return result.status == "finished" and not weights.exists()
 
 
 def _ask_budget(budget: Any, name: str, strategy: str) -> str:
@@ -92,8 +104,6 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
     from lnt_core.trial import TrialResult, run_trial
 
     out = context.execution.trial(name)
-    out.mkdir(parents=True, exist_ok=True)
-    _write_config(config, out / TRIAL)
     events = EventLog(out / EVENTS)
     progress = _Progress(events, name)
     resources = context.sweep.resources
@@ -121,7 +131,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
                 config, run, num_kills=num_kills(out), begun=lambda given: as_begun(given, out)
             )
         if ran != config:
-            _write_config(ran, out / RAN)
+            write_config(ran, out / RAN)
         against_peak = utilisation(done.metrics, resources, num_workers=num_workers)
         if against_peak:
             progress(done.steps, against_peak)
@@ -136,11 +146,6 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
         return Result("failed", progress.step, error=traceback.format_exc())
     finally:
         events.close()
-
-
-def _write_config(config: TrialConfig, path: Path) -> None:
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    path.write_text(text, encoding="utf-8")
 
 
 def utilisation(
@@ -179,9 +184,9 @@ class _Progress:
         halt = "select/cider" in metrics and "time/train_s" not in metrics
         if halt or time.monotonic() - self._told_at >= REPORT_EVERY_S:
             self._told_at = time.monotonic()
-            told: dict[str, Any] = {"step": step, "trial": self._name, "status": "running"}
+            told: dict[str, Any] = {"step": step, TRIAL_KEY: self._name, "status": "running"}
             if "train/loss" in metrics:
                 told["loss"] = metrics["train/loss"]
             if halt:
-                told["objective"] = metrics["select/cider"]
+                told[OBJECTIVE] = metrics["select/cider"]
             tune.report(told)

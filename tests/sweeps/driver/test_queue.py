@@ -1,29 +1,25 @@
-"""The order in which points are handed to Ray Tune, and when it is told that no more come."""
+"""The order in which trials are handed to Ray Tune, and when it is told that no more come."""
 
 import pickle
 from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweeps.driver.queue import PointQueue
+from sweeps.driver.queue import TrialQueue
 
 
-def point(number: int) -> dict[str, Any]:
-    return {"strategy": number, "learning_rate": 1e-3}
-
-
-def run(queue: PointQueue, name: str) -> int | str | None:
-    """Ask for the next and start it; the strategy's number stands for the point."""
+def run(queue: TrialQueue, name: str) -> str | None:
+    """Ask for the next trial and start it; its id, or what else the queue says."""
     given = queue.suggest(name)
     if not isinstance(given, dict):
         return given
     queue.started(name)
-    return given["point"]["strategy"]
+    return given["trial"]
 
 
-def test_planned_points_come_in_order_and_then_nothing() -> None:
-    queue = PointQueue([point(1), point(2)], more=list)
-    assert [run(queue, "a"), run(queue, "b"), run(queue, "c")] == [1, 2, None]
+def test_planned_trials_come_in_order_and_then_nothing() -> None:
+    queue = TrialQueue(["1", "2"], more=list)
+    assert [run(queue, "a"), run(queue, "b"), run(queue, "c")] == ["1", "2", None]
     queue.on_trial_complete("a")
     assert run(queue, "c") is None
     queue.on_trial_complete("b", error=True)
@@ -33,26 +29,26 @@ def test_planned_points_come_in_order_and_then_nothing() -> None:
 
 
 def test_what_is_put_first_comes_next_until_the_end() -> None:
-    queue = PointQueue([point(1), point(2)], more=list)
-    assert run(queue, "a") == 1
-    assert queue.put_first(point(9))
-    assert [run(queue, "b"), run(queue, "c")] == [9, 2]
+    queue = TrialQueue(["1", "2"], more=list)
+    assert run(queue, "a") == "1"
+    assert queue.put_first("9")
+    assert [run(queue, "b"), run(queue, "c")] == ["9", "2"]
     for name in "abc":
         queue.on_trial_complete(name)
     assert run(queue, "d") == Searcher.FINISHED
-    assert not queue.put_first(point(8))
+    assert not queue.put_first("8")
 
 
 def test_more_is_asked_for_only_when_all_has_ended() -> None:
-    rounds = [[point(2), point(3)], [point(4)], []]
-    queue = PointQueue([point(1)], more=lambda: rounds.pop(0))
-    assert [run(queue, "a"), run(queue, "b")] == [1, None]
+    rounds = [["2", "3"], ["4"], []]
+    queue = TrialQueue(["1"], more=lambda: rounds.pop(0))
+    assert [run(queue, "a"), run(queue, "b")] == ["1", None]
     assert len(rounds) == 3
     queue.on_trial_complete("a")
-    assert [run(queue, "b"), run(queue, "c"), run(queue, "d")] == [2, 3, None]
+    assert [run(queue, "b"), run(queue, "c"), run(queue, "d")] == ["2", "3", None]
     queue.on_trial_complete("b")
     queue.on_trial_complete("c")
-    assert run(queue, "d") == 4
+    assert run(queue, "d") == "4"
     queue.on_trial_complete("d")
     assert run(queue, "e") == Searcher.FINISHED
 
@@ -64,9 +60,9 @@ class Drawing(Searcher):
         super().__init__()
         self.next, self.told = 100, []
 
-    def suggest(self, trial_id: str) -> dict[str, Any]:
+    def suggest(self, trial_id: str) -> str:
         self.next += 1
-        return point(self.next - 1)
+        return str(self.next - 1)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         self.told.append((trial_id, "result"))
@@ -76,11 +72,11 @@ class Drawing(Searcher):
 
 
 def test_a_search_draws_no_further_while_what_it_drew_waits_to_start() -> None:
-    queue = PointQueue([], more=list, drawn=Drawing(), num_drawn=2)
-    assert queue.suggest("a") == {"point": point(100)}
+    queue = TrialQueue([], more=list, drawn=Drawing(), num_drawn=2)
+    assert queue.suggest("a") == {"trial": "100"}
     assert queue.suggest("b") is None
     queue.started("a")
-    assert run(queue, "b") == 101
+    assert run(queue, "b") == "101"
     assert run(queue, "c") is None
     queue.on_trial_complete("a")
     queue.on_trial_complete("b")
@@ -89,9 +85,9 @@ def test_a_search_draws_no_further_while_what_it_drew_waits_to_start() -> None:
 
 def test_a_search_hears_of_its_own_trials_alone() -> None:
     search = Drawing()
-    queue = PointQueue([], more=list, drawn=search, num_drawn=1)
-    assert queue.put_first(point(9))
-    assert [run(queue, "clone"), run(queue, "drawn")] == [9, 100]
+    queue = TrialQueue([], more=list, drawn=search, num_drawn=1)
+    assert queue.put_first("9")
+    assert [run(queue, "clone"), run(queue, "drawn")] == ["9", "100"]
     for name in ("clone", "drawn"):
         queue.on_trial_result(name, {"objective": 1.0})
         queue.on_trial_complete(name)
@@ -99,11 +95,11 @@ def test_a_search_hears_of_its_own_trials_alone() -> None:
 
 
 def test_an_empty_queue_is_finished_unless_more_is_to_be_run() -> None:
-    queue = PointQueue([], more=list)
+    queue = TrialQueue([], more=list)
     assert not queue.anything()
     assert queue.finished
-    assert PointQueue([], more=lambda: [point(1)]).anything()
+    assert TrialQueue([], more=lambda: ["1"]).anything()
 
 
 def test_ray_may_pickle_it_into_its_snapshot() -> None:
-    assert isinstance(pickle.loads(pickle.dumps(PointQueue([point(1)], more=list))), PointQueue)
+    assert isinstance(pickle.loads(pickle.dumps(TrialQueue(["1"], more=list))), TrialQueue)

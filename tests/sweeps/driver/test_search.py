@@ -1,17 +1,16 @@
-"""Optuna's study after a resume."""
+"""TPE's study after a resume, and the trials at the points that it draws."""
 
-import yaml
+import pytest
 
-from lnt_core.identity import trial_id
 from sweeps.config import SweepConfig
-from sweeps.driver.search import optuna_search
-from sweeps.plan.space import strategies, trial_config
-from sweeps.storage.execution import TRIAL, Result, new_execution
-from sweeps.worker.context import point_of
+from sweeps.driver.search import point_of, tpe_search, trial_at
+from sweeps.plan.space import strategies
+from sweeps.storage.execution import Result, new_execution
+from sweeps.storage.trials import add_trial, read_trial
 
 
-def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(tmp_path) -> None:
-    sweep = SweepConfig.model_validate(
+def sweep_of(folder, **search) -> SweepConfig:
+    return SweepConfig.model_validate(
         {
             "name": "s",
             "model": {"tiny": True},
@@ -20,12 +19,21 @@ def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(tmp_path) -> 
                 "learning_rate": {"low": 1e-6, "high": 1e-2},
                 "algorithm": "tpe",
                 "num_trials": 8,
-            },
-            "tracking": {"storage": str(tmp_path)},
+            }
+            | search,
+            "tracking": {"storage": str(folder)},
         }
     )
+
+
+@pytest.fixture
+def sweep(tmp_path) -> SweepConfig:
+    return sweep_of(tmp_path)
+
+
+def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(sweep) -> None:
     execution = new_execution(sweep)
-    full, lora = strategies(sweep)
+    full, lora = range(2)
     outcomes = [
         (full, 1e-3, Result("finished", 1, {"select/cider": 7.0})),
         (full, 1e-2, Result("diverged", 1)),
@@ -33,15 +41,31 @@ def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(tmp_path) -> 
         (lora, 1e-5, None),
     ]
     for strategy, rate, result in outcomes:
-        config = trial_config(sweep, strategy, rate)
-        name = trial_id(config)
-        execution.trial(name).mkdir(parents=True)
-        (execution.trial(name) / TRIAL).write_text(yaml.safe_dump(config.model_dump(mode="json")))
+        trial = trial_at(sweep, {"strategy": strategy, "learning_rate": rate})
+        add_trial(execution, trial)
         if result:
-            execution.write_result(name, result)
-    search = optuna_search(sweep, execution)
-    known = {(t.params["learning_rate"], t.value) for t in search._ot_study.get_trials() if t.value}
-    worst = [t.value for t in search._ot_study.get_trials() if t.value == 0.0]
-    assert known == {(1e-3, 7.0)}
-    assert worst == [0.0]
-    assert search.suggest("next") == point_of(sweep, trial_config(sweep, lora, 1e-5))
+            execution.write_result(trial.id, result)
+    search = tpe_search(sweep, execution)
+    known = [t for t in search._ot_study.get_trials() if t.value is not None]
+    assert [(t.params["learning_rate"], t.value) for t in known] == [(1e-3, 7.0), (1e-2, 0.0)]
+    assert search.suggest("next") == trial.id
+
+
+def test_a_resumed_study_draws_no_point_again(sweep) -> None:
+    execution = new_execution(sweep)
+    drawn = set()
+    for number in range(8):  # every trial by a driver of its own
+        name = tpe_search(sweep, execution).suggest(f"trial-{number}")
+        drawn.add(read_trial(execution, name).config.learning_rate)
+        execution.write_result(name, Result("finished", 1, {"select/cider": 1.0}))
+    assert len(drawn) == 8
+
+
+def test_a_point_and_its_trial_are_one_to_one(tmp_path) -> None:
+    sweep = sweep_of(tmp_path, values={"train.weight_decay": [0.0, 0.1]})
+    point = {"strategy": 1, "learning_rate": 3e-4, "values": 1}
+    trial = trial_at(sweep, point)
+    assert trial.config.strategy == strategies(sweep)[1]
+    assert (trial.config.learning_rate, trial.config.train.weight_decay) == (3e-4, 0.1)
+    assert trial.values == (("train.weight_decay", 0.1),)
+    assert point_of(sweep, trial) == point

@@ -18,12 +18,6 @@ def trial_id(config: TrialConfig) -> str:
     Where a file is missing its path stands in for its content (``lnt plan --no-files``).
     """
     content = config.model_dump(mode="json", exclude={"data", "model"})
-    for added_later in ("train_seed", "started_from"):  # ids from before they were there stay
-        if content[added_later] is None:
-            del content[added_later]
-    for stage in ("train", "align"):
-        if content[stage] is not None:
-            content[stage] = _without_new_defaults(content[stage])
     content["data"] = data_sha256(config.data)
     content["model"] = _model_identity(config)
     return _sha256(content)[:ID_LENGTH]
@@ -37,7 +31,7 @@ def align_id(config: TrialConfig) -> str:
     return _sha256(
         {
             "model": _model_identity(config),
-            "align": _without_new_defaults(config.align.model_dump(mode="json")),
+            "align": config.align.model_dump(mode="json"),
             "data": stage_sha256(stage),
             "frozen_precision": config.train.precision,
         }
@@ -50,13 +44,8 @@ def data_sha256(data: DataConfig) -> str:
     return _sha256({k: stage_sha256(v) for k, v in stages.items() if v is not None})
 
 
-def _without_new_defaults(content: dict[str, Any]) -> dict[str, Any]:
-    """Options younger than the first trials, left out where they are not used: names stay."""
-    return {k: v for k, v in content.items() if v or k not in ("deepspeed", "compile", "attention")}
-
-
 def _model_identity(config: TrialConfig) -> dict[str, Any]:
-    content = _without_new_defaults(config.model.model_dump(mode="json", exclude={"shapes"}))
+    content = config.model.model_dump(mode="json", exclude={"shapes"})
     tiny = config.model.tiny
     if tiny and not isinstance(tiny, bool):
         content["tiny"] = {

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from lnt_core import metrics as metric
 from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.micro_batch import settle
 from lnt_core.accounting.trial_costs import Prediction, TrialSteps, cost_metrics, predict_trial
@@ -84,11 +85,11 @@ def run_trial(
     if not trained.diverged:
         metrics |= _scores(ready, out)
     metrics |= {
-        "train/final_loss": trained.final_loss,
-        "train/micro_batch_size": ready.config.train.micro_batch,
-        "time/prepare_s": prepare_s,
-        "time/train_s": trained.train_s,
-        "time/evaluate_s": time.perf_counter() - started,
+        metric.FINAL_LOSS: trained.final_loss,
+        metric.MICRO_BATCH_SIZE: ready.config.train.micro_batch,
+        metric.PREPARE_S: prepare_s,
+        metric.TRAIN_S: trained.train_s,
+        metric.EVALUATE_S: time.perf_counter() - started,
     }
     report(trained.steps, metrics)
     if not trained.diverged:
@@ -141,7 +142,7 @@ def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
         if step in config.train.evaluate_at_steps:
             bf16 = config.train.precision == "bf16"
             scored = prepared.select.evaluate(ready.model, prepared.store, bf16=bf16)
-            report(step, {"select/cider": scored.cider})
+            report(step, {metric.SELECT_CIDER: scored.cider})
 
     return train(
         ready.model,
@@ -197,14 +198,15 @@ def _check_origin(config: TrialConfig, out: Path) -> None:
 def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:
     """Score the split that chooses, and the one that is reported if there is one."""
     scores = {}
-    for name, task in (("select", prepared.select), ("report", prepared.report)):
+    tasks = {metric.SELECT_CIDER: prepared.select, metric.REPORT_CIDER: prepared.report}
+    for name, task in tasks.items():
         if task is not None:
             scored = task.evaluate(model, prepared.store, bf16=bf16)
-            scores[f"{name}/cider"] = scored.cider
+            scores[name] = scored.cider
             if not is_first():
                 continue
             lines = [json.dumps(row, ensure_ascii=False) for row in scored.rows()]
-            path = out / f"captions_{name}.jsonl"
+            path = out / f"captions_{name.partition('/')[0]}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return scores

@@ -65,12 +65,12 @@ class SearchConfig(Frozen):
     scheduler: Literal["none", "asha"] = "none"
     """`asha` scores trials midway and stops the worse of them (arXiv:1810.05934)."""
     reduction_factor: int = Field(default=3, ge=2)
-    """`asha`: one in so many goes on at each halt."""
+    """`asha`: of the trials at a rung, one in this many goes on."""
     extend_at_edge: bool = False
     """`grid`: while the best rate of a strategy, with its options, is at an end of those tried,
     the next one beyond is run, in the grid's own spacing (``sweeps.edge``)."""
     grace_ratio: float = Field(default=0.1, gt=0, lt=1)
-    """`asha`: the first halt, as a share of a trial's steps."""
+    """`asha`: the first rung, as a share of a trial's steps."""
 
     @model_validator(mode="before")
     @classmethod

@@ -22,7 +22,7 @@ WORDS_OF_EXAMPLE = 12
 
 
 @dataclass(frozen=True)
-class Tuned:
+class MetaTrial:
     """What a step of it takes, and captioning."""
 
     model: nn.Module

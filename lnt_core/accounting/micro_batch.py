@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lnt_core import metrics as metric
 from lnt_core.accounting.fit import largest_that_fits
 from lnt_core.accounting.measured import free_gib, held_by
 from lnt_core.accounting.predicted import StepCost
@@ -98,7 +99,7 @@ def settle(
         if is_first():
             logger.log(logging.INFO if kept.fits else logging.WARNING, "micro_batch_size %s", kept)
             _keep(kept, config, out)
-    report(0, {"train/micro_batch_size": kept.size})
+    report(0, {metric.MICRO_BATCH_SIZE: kept.size})
     return config.with_micro_batch(kept.size)
 
 

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from torch import nn
 
+from lnt_core import metrics as metric
 from lnt_core.accounting.fit import sharded
 from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.lengths import Lengths, encoded_lengths
@@ -103,16 +104,16 @@ def cost_metrics(
     count = count_parameters(model, left_out=left_out)
     by_role = count_by_role(model, base.roles)
     return {
-        "params/total": count.total,
-        "params/trainable": count.trainable,
-        "params/share": count.share,
-        **{f"params/by_role/{role}": float(number) for role, number in by_role.items()},
-        "memory/peak_gib": meter.peak_gib,
-        "memory/training_gib": meter.growth_gib,
-        "memory/predicted_gib": step.peak_gib,
-        "memory/predicted_training_gib": step.peak_gib - step.frozen_gib,
-        "memory/predicted_activations_gib": step.activations_gib,
-        "memory/predicted_optimizer_gib": step.optimizer_gib,
-        "compute/gflop_per_token": prediction.flops_per_token / 1e9,
-        "compute/tflops_per_s": prediction.flops_per_token * trained.tokens_per_s / 1e12,
+        metric.PARAMS_TOTAL: count.total,
+        metric.PARAMS_TRAINABLE: count.trainable,
+        metric.PARAMS_SHARE: count.share,
+        **{metric.params_of_role(role): float(number) for role, number in by_role.items()},
+        metric.PEAK_GIB: meter.peak_gib,
+        metric.TRAINING_GIB: meter.growth_gib,
+        metric.PREDICTED_GIB: step.peak_gib,
+        metric.PREDICTED_TRAINING_GIB: step.peak_gib - step.frozen_gib,
+        metric.PREDICTED_ACTIVATIONS_GIB: step.activations_gib,
+        metric.PREDICTED_OPTIMIZER_GIB: step.optimizer_gib,
+        metric.GFLOP_PER_TOKEN: prediction.flops_per_token / 1e9,
+        metric.TFLOPS_PER_S: prediction.flops_per_token * trained.tokens_per_s / 1e12,
     }

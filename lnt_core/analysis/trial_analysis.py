@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from lnt_core import metrics as metric
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.similarity import layer_similarity, mean_similarity
 from lnt_core.distributed.ranks import is_first
@@ -35,14 +36,14 @@ def analyse(
         model, task.prompt_ids, task.images[:NUM_IMAGES], prepared.store, bf16=bf16
     )
     content: dict[str, Any] = {"layer_similarity": matrix}
-    metrics = {"analysis/layer_similarity": mean_similarity(matrix)}
+    metrics = {metric.LAYER_SIMILARITY: mean_similarity(matrix)}
     if gradients is not None:
         variance = {group: gradients.by_block(group) for group in ("all", "norms")}
         content["gradient_variance"] = variance
-        for group, name in (("all", "grad_variance"), ("norms", "grad_variance_norms")):
+        for group, name in (("all", metric.GRAD_VARIANCE), ("norms", metric.GRAD_VARIANCE_NORMS)):
             known = [value for value in variance[group] if value is not None]
             if known:
-                metrics[f"analysis/{name}"] = fmean(known)
+                metrics[name] = fmean(known)
     if is_first():
         out.mkdir(parents=True, exist_ok=True)
         (out / ANALYSIS).write_text(json.dumps(content), encoding="utf-8")

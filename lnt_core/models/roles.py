@@ -61,7 +61,7 @@ class Roles:
     """The module that holds each block's MLP."""
 
     @property
-    def base(self) -> tuple[str, ...]:
+    def shared(self) -> tuple[str, ...]:
         """What the paper trains besides: connector, word embedding, output head."""
         connector = () if self.connector is None else (self.connector,)
         return (*connector, self.embedding, self.head)

@@ -80,7 +80,7 @@ class AdaLora(Strategy[AdaLoraConfig]):
             orth_reg_weight=options.orthogonal_weight,
             total_step=1,  # PEFT wants one; `begin` knows it
             target_modules=target_names(roles, options.targets),
-            modules_to_save=list(roles.base) if options.train_base else None,
+            modules_to_save=list(roles.shared) if options.train_base else None,
         )
         tuned = wrap(model, config, roles)
         for name, parameter in tuned.named_parameters():

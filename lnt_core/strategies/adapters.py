@@ -56,7 +56,7 @@ class _Adapters(Strategy[AdapterConfig]):
             places=options.places,
             parallel=self.parallel,
         )
-        for name in roles.base if options.train_base else ():
+        for name in roles.shared if options.train_base else ():
             model.get_submodule(name).requires_grad_(True)
         return model
 

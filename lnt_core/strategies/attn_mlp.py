@@ -26,4 +26,4 @@ class AttnMLP(TrainModules[AttnMLPConfig]):
 
     @override
     def modules(self, roles: "Roles") -> tuple[str, ...]:
-        return (*roles.require("mlp"), *roles.base)
+        return (*roles.require("mlp"), *roles.shared)

@@ -26,4 +26,4 @@ class AttnQV(TrainModules[AttnQVConfig]):
 
     @override
     def modules(self, roles: "Roles") -> tuple[str, ...]:
-        return (*roles.require("attn_q", "attn_v"), *roles.base)
+        return (*roles.require("attn_q", "attn_v"), *roles.shared)

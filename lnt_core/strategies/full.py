@@ -26,4 +26,4 @@ class Full(TrainModules[FullConfig]):
 
     @override
     def modules(self, roles: "Roles") -> tuple[str, ...]:
-        return (roles.language, *roles.base)
+        return (roles.language, *roles.shared)

@@ -79,7 +79,7 @@ class LayerNorm(Strategy[LayerNormConfig]):
             model,
             LNTuningConfig(
                 target_modules=norm_names(model, roles, options.target_modules),
-                modules_to_save=list(roles.base),
+                modules_to_save=list(roles.shared),
             ),
             roles,
         )

@@ -53,7 +53,7 @@ class Lora(Strategy[LoraConfig]):
                 use_rslora=options.rslora,
                 use_dora=options.dora,
                 target_modules=target_names(roles, options.targets),
-                modules_to_save=list(roles.base) if options.train_base else None,
+                modules_to_save=list(roles.shared) if options.train_base else None,
             ),
             roles,
         )

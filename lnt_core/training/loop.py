@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from lnt_core import metrics as metric
 from lnt_core.config import TrainConfig
 from lnt_core.data.batches import Batch, collate, sample_order
 from lnt_core.data.conversation import IGNORE, Encoded
@@ -92,11 +93,11 @@ class Step:
     def metrics(self) -> dict[str, float]:
         """By the names of MLflow."""
         told = {
-            "train/loss": self.loss,
-            "train/lr": self.learning_rate,
-            "train/grad_norm": self.grad_norm,
+            metric.LOSS: self.loss,
+            metric.LEARNING_RATE: self.learning_rate,
+            metric.GRAD_NORM: self.grad_norm,
         }
-        return told if self.penalty is None else told | {"train/penalty": self.penalty}
+        return told if self.penalty is None else told | {metric.PENALTY: self.penalty}
 
 
 def train(
@@ -152,7 +153,7 @@ def train(
         diverged = monitor.diverged(done.loss)
         tokens_per_s = tokens / (time.perf_counter() - started)
         try:
-            hooks.report(step, done.metrics() | {"train/tokens_per_s": tokens_per_s})
+            hooks.report(step, done.metrics() | {metric.TOKENS_PER_S: tokens_per_s})
         except (KeyboardInterrupt, SystemExit):  # told to stop: what is trained so far is kept
             keep()
             raise

@@ -19,6 +19,7 @@ from sweeps.results.pareto import AXES, pareto_front
 from sweeps.results.read import read_sweep
 from sweeps.results.selection import Sweep
 from sweeps.results.summary import edge_advice, repeats, ties
+from sweeps.storage.execution import TrialStatus
 from sweeps.tracking.store import connect
 
 
@@ -78,7 +79,7 @@ def print_winners(
         console.print(line, highlight=False, soft_wrap=True)
     for line in repeats(sweep):
         console.print(line, highlight=False, soft_wrap=True)
-    others = Counter(t.status for t in sweep.trials if t.status != "finished")
+    others = Counter(t.status for t in sweep.trials if t.status != TrialStatus.FINISHED)
     if others:
         told = ", ".join(f"{count} {status}" for status, count in sorted(others.items()))
         console.print(f"Of {len(sweep.trials)} trials: {told}.", highlight=False)

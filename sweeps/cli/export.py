@@ -8,6 +8,7 @@ from pathlib import Path
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED
 from sweeps.settings import quiet_transformers, read_settings
+from sweeps.storage.execution import TrialStatus
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -71,7 +72,7 @@ def _train(args: argparse.Namespace) -> int:
     if problems := data_problems(best.trial.model, best.trial.data):
         raise all_problems(str(args.best), problems)
     result = train_best(best, args.out, read_settings().cache)
-    if result.status != "finished":
+    if result.status != TrialStatus.FINISHED:
         print(f"lnt: the trial {result.status} at step {result.steps}", file=sys.stderr)
         return EXIT_FAILED
     print(f"CIDEr {result.metrics['select/cider']!r} (exported: {best.score!r}), in {args.out}")

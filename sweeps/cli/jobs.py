@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sweeps.cli.arguments import sweep_arguments
 from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.results import tags as tag
 from sweeps.settings import environment_of, read_settings
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _jobs(args: argparse.Namespace) -> int:
     for column in ("job", "sweep", "status", "submitted", "took"):
         table.add_column(column, no_wrap=column == "job")
     for job in _of(args).list():
-        sweep = job.metadata.get("lnt.sweep", "-")
+        sweep = job.metadata.get(tag.SWEEP, "-")
         table.add_row(job.id, sweep, job.status, _when(job.submitted_at_s), _took(job))
     Console().print(table)
     return EXIT_DONE

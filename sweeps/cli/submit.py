@@ -10,6 +10,7 @@ from lnt_core.errors import all_problems
 from sweeps.config import SweepConfig
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.load import load_sweep, local_paths, sweep_path
+from sweeps.results import tags as tag
 from sweeps.validation import load_yaml
 
 PACKAGES = ("lnt_core", "sweeps", "cluster")
@@ -63,7 +64,7 @@ def submit_sweep(
         files={SWEEP_FILE: sweep_path(source)},
         packages=[_folder(package) for package in PACKAGES],
         environment=GRACE | {"LNT_CACHE": f"{sweep.tracking.storage}/cache"} | environment,
-        metadata={"lnt.sweep": sweep.name},
+        metadata={tag.SWEEP: sweep.name},
     )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.errors import ConfigError, all_problems
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED
+from sweeps.results import tags as tag
+from sweeps.storage.execution import TrialStatus
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -52,12 +54,12 @@ def find_trial(runs: "list[Run]", given: str) -> "Run":
     exact = [
         run
         for run in runs
-        if given in (run.info.run_id, run.info.run_name, run.data.tags["lnt.trial_id"])
+        if given in (run.info.run_id, run.info.run_name, run.data.tags[tag.TRIAL_ID])
     ]
-    found = exact or [run for run in runs if run.data.tags["lnt.trial_id"].startswith(given)]
+    found = exact or [run for run in runs if run.data.tags[tag.TRIAL_ID].startswith(given)]
     if len(found) == 1:
         return found[0]
-    names = [f"{run.data.tags['lnt.trial_id']} ({run.info.run_name})" for run in found or runs]
+    names = [f"{run.data.tags[tag.TRIAL_ID]} ({run.info.run_name})" for run in found or runs]
     listed = ", ".join(sorted(names)) or "none yet"
     if found:
         raise ConfigError(f"TRIAL is {given!r}, which begins several: {listed}")
@@ -83,10 +85,10 @@ def _stop(args: argparse.Namespace) -> int:
     from sweeps.tracking.requests import Request
 
     client, parent, run = _trial(args)
-    status = run.data.tags["lnt.status"]
-    if status != "running":
+    status = run.data.tags[tag.STATUS]
+    if status != TrialStatus.RUNNING:
         raise ConfigError(f"the trial {run.info.run_name!r} is {status}, but must be running")
-    return _ask(args, client, parent, Request("stop", run.data.tags["lnt.trial_id"]))
+    return _ask(args, client, parent, Request("stop", run.data.tags[tag.TRIAL_ID]))
 
 
 def _clone(args: argparse.Namespace) -> int:
@@ -104,7 +106,7 @@ def _clone(args: argparse.Namespace) -> int:
         )
     if problems:
         raise all_problems(f"a clone of {run.info.run_name}", problems)
-    request = Request("clone", run.data.tags["lnt.trial_id"], changes, args.from_checkpoint)
+    request = Request("clone", run.data.tags[tag.TRIAL_ID], changes, args.from_checkpoint)
     return _ask(args, client, parent, request)
 
 

@@ -17,6 +17,7 @@ from sweeps.plan.labels import short_rate
 from sweeps.results.captions import captions_in_store
 from sweeps.results.comparison import compare_winners
 from sweeps.results.progress import Snapshot, clock, read_snapshot
+from sweeps.storage.execution import TrialStatus
 from sweeps.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def _lines(
     console: Console, client: "MlflowClient", snapshot: Snapshot, interval_s: float
 ) -> Snapshot:
     """A line for each change; returns how the sweep ended."""
-    known: dict[str, str] = {}
+    known: dict[str, TrialStatus] = {}
     silent = False
     while True:
         for run_id, trial in snapshot.trials.items():

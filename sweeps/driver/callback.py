@@ -7,21 +7,21 @@ from typing import Any
 from ray import tune
 
 from lnt_core.identity import data_sha256
-from sweeps.driver.live_table import Board
+from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.ray_patches import is_killed_for_memory
 from sweeps.driver.steps import total_steps
 from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.labels import short_rate
 from sweeps.plan.trials import SweepTrial
-from sweeps.storage.execution import Result
+from sweeps.results import tags as tag
+from sweeps.storage.execution import Result, TrialStatus
 from sweeps.storage.trials import read_trial
 from sweeps.tracking.dashboard import NOTE, trial_note
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import Context
+from sweeps.worker.context import TRIAL_KEY, Context
 from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, count_kill
-from sweeps.worker.trainable import DISK_FULL, LEFT_OUT
 
 
 class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
@@ -34,7 +34,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self,
         context: Context,
         tracker: Tracker,
-        board: Board,
+        live_table: LiveTable,
         queue: TrialQueue,
         weights: WinnerWeights,
         tags: dict[str, str],
@@ -42,7 +42,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self._context = context
         self._queue = queue
         self._tracker = tracker
-        self._board = board
+        self._board = live_table
         self._tags = tags
         self.weights = weights
         self._started_s: dict[str, float] = {}
@@ -72,10 +72,10 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A trial ended, or the scheduler stopped it."""
         run = self._run(trial)
-        if trial.last_result.get("status") == DISK_FULL:
+        if trial.last_result.get("status") == TrialStatus.DISK_FULL:
             self.stopper.disk_is_full = True
             return
-        if trial.last_result.get("status") == LEFT_OUT:
+        if trial.last_result.get("status") == TrialStatus.LEFT_OUT:
             self.left_out[run.name] = str(trial.last_result["reason"])
             self._tracker.left_out(run, self.left_out[run.name])
             self._board.left_out(run.trial_id)
@@ -83,7 +83,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         result = self._context.execution.result(run.trial_id)
         if result is None:
             result = Result(
-                "stopped",
+                TrialStatus.STOPPED,
                 int(trial.last_result.get("step", 0)),
                 stopped_by="user" if run.trial_id in self.stopper.asked else "",
                 took_s=self._release(run),
@@ -102,7 +102,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         said = last_error(trial) or "no word from it"
         error = TOO_LITTLE_MEMORY if is_killed_for_memory(said) else f"its process died: {said}"
         step = int(trial.last_result.get("step", 0))
-        result = Result("failed", step, error=error, took_s=self._release(run))
+        result = Result(TrialStatus.FAILED, step, error=error, took_s=self._release(run))
         self._context.execution.write_result(run.trial_id, result)
         self._ended(run, result)
 
@@ -141,7 +141,7 @@ class SweepStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Whether to stop the trial that reports."""
-        return result.get("status") == "running" and result.get("trial") in self.asked
+        return result.get("status") == TrialStatus.RUNNING and result.get(TRIAL_KEY) in self.asked
 
     def stop_all(self) -> bool:
         """Asked by Ray Tune all the time."""
@@ -161,15 +161,15 @@ def trial_run(context: Context, trial: SweepTrial, tags: dict[str, str]) -> Tria
     config = trial.config
     strategy, rate = config.strategy.name, short_rate(config.learning_rate)
     own = {
-        "lnt.kind": "trial",
-        "lnt.strategy": strategy,
-        "lnt.options": trial.options,
-        "lnt.num_steps": str(total_steps(config.train, config.data, config.seed, context.cache)),
-        "lnt.seed": str(config.seed_of_training),
-        "lnt.data_sha256": data_sha256(config.data),
-        "lnt.added": trial.added_by,
-        "lnt.cloned_from": trial.cloned_from,
-        "lnt.started_at_step": str(config.started_from.step) if config.started_from else "",
+        tag.KIND: "trial",
+        tag.STRATEGY: strategy,
+        tag.OPTIONS: trial.options,
+        tag.NUM_STEPS: str(total_steps(config.train, config.data, config.seed, context.cache)),
+        tag.SEED: str(config.seed_of_training),
+        tag.DATA_SHA256: data_sha256(config.data),
+        tag.ADDED_BY: trial.added_by,
+        tag.CLONED_FROM: trial.cloned_from,
+        tag.STARTED_AT_STEP: str(config.started_from.step) if config.started_from else "",
         NOTE: trial_note(strategy, rate, context.sweep.name, trial.id),
     }
     own = {key: value for key, value in own.items() if value}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from lnt_core import metrics as metric
 from lnt_core.analysis.figures import Analysis, draw_winners
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.trial import WEIGHTS
@@ -14,11 +15,11 @@ from sweeps.export.mlflow_model import make_model
 from sweeps.results.captions import captions_on_disk
 from sweeps.results.comparison import Comparison, compare_winners
 from sweeps.results.plots import draw_curve, draw_pareto
-from sweeps.results.read import read_sweep
+from sweeps.results.read import BEST_PREFIX, read_sweep
 from sweeps.results.report.content import gather, in_a_line
 from sweeps.results.report.write import lead, write_report
 from sweeps.results.selection import Sweep
-from sweeps.storage.execution import BASE, Execution, read_json
+from sweeps.storage.execution import BASE, Execution, TrialStatus, read_json
 from sweeps.tracking.dashboard import NOTE, parent_note
 from sweeps.tracking.registry import entries
 from sweeps.tracking.tracker import Tracker
@@ -59,7 +60,7 @@ def finish(
 ) -> Outcome:
     """Winners, their weights, the figure; then the parent run is closed."""
     execution = context.execution
-    failed = [r for r in execution.results().values() if r.status == "failed"]
+    failed = [r for r in execution.results().values() if r.status == TrialStatus.FAILED]
     errors = tuple(in_a_line(result.error) for result in failed)
     status = "KILLED" if interrupted else "FAILED" if errors else "FINISHED"
     if interrupted:
@@ -120,7 +121,7 @@ def _log_best(
     tracker.parent_artifact(execution.path / BEST)
     score = sweep.winners[0].trial.score
     assert score is not None
-    tracker.parent_metrics({"best/select/cider": score})
+    tracker.parent_metrics({BEST_PREFIX + metric.SELECT_CIDER: score})
 
 
 def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> None:

@@ -7,6 +7,7 @@ from lnt_core.trial import WEIGHTS
 from sweeps.config import MAX_EXTENSIONS
 from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, repeated_points, winners
+from sweeps.storage.execution import TrialStatus
 from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import Context
 
@@ -122,7 +123,7 @@ def beyond_edges(trials: Sequence[Trial], grid: Sequence[float]) -> list[tuple[T
     """
     by_variant: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
-        if trial.status != "left_out" and not trial.is_repeat:
+        if trial.status != TrialStatus.LEFT_OUT and not trial.is_repeat:
             by_variant[trial.variant].append(trial)
     found = []
     for of_variant in by_variant.values():

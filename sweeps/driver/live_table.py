@@ -10,7 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from sweeps.storage.execution import Result
+from lnt_core import metrics as metric
+from sweeps.storage.execution import Result, TrialStatus
+from sweeps.worker.context import OBJECTIVE
 
 RECENT = 8
 """So many ended trials stand in the live table."""
@@ -23,14 +25,14 @@ class Row:
     name: str
     """As ``label`` gives it: strategy, options, rate."""
     started_at: float
-    status: str = "starting"
+    status: TrialStatus = TrialStatus.STARTING
     step: int = 0
     loss: float | None = None
     score: float | None = None
     took_s: float = 0.0
 
 
-class Board:
+class LiveTable:
     """Shows trials with strategy, learning rate, step, loss, CIDEr and the time left.
 
     Args:
@@ -48,7 +50,7 @@ class Board:
         self._rows: dict[str, Row] = {}
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render)
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "LiveTable":
         """Show the table, if this is a terminal."""
         if self._console.is_terminal:
             self._live.start()
@@ -72,13 +74,13 @@ class Board:
         row = self._rows[trial_id]
         row.status, row.step = result["status"], result["step"]
         row.loss = result.get("loss", row.loss)
-        row.score = result.get("objective", row.score)
+        row.score = result.get(OBJECTIVE, row.score)
 
     def ended(self, trial_id: str, result: Result) -> None:
         """A trial ended; without a terminal this prints its line."""
         row = self._rows[trial_id]
         row.status, row.step, row.score = result.status, result.steps, result.score
-        row.loss = result.metrics.get("train/final_loss", row.loss)
+        row.loss = result.metrics.get(metric.FINAL_LOSS, row.loss)
         row.took_s = time.monotonic() - row.started_at
         self._num_done += 1
         if not self._console.is_terminal:

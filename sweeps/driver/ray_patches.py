@@ -6,7 +6,7 @@ KILLED_FOR_MEMORY = "Ray's memory monitor killed the trial's process"
 RAYS_WORDS = "the node running low on memory"
 
 
-def mend_tune() -> None:
+def patch_tune() -> None:
     """Change Ray Tune in this process; a second call changes nothing."""
     from ray.air.execution._internal.actor_manager import RayActorManager
     from ray.tune.execution.tune_controller import TuneController

@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import AccessError, ConfigError
-from sweeps.driver.ray_patches import mend_tune
-from sweeps.worker.placement import num_places, worker_room
+from sweeps.driver.ray_patches import patch_tune
+from sweeps.worker.placement import num_workers_that_fit, worker_bundle
 
 if TYPE_CHECKING:
     from sweeps.resources import ResourcesConfig
@@ -50,7 +50,7 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
     # Tune's own snapshots, which we never restore from, may fail without a word.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     _wait_for_room(resources, grows=address is not None)
-    mend_tune()
+    patch_tune()
 
 
 def _no_access(address: str | None) -> AccessError:
@@ -80,14 +80,16 @@ def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
     workers = resources.most_workers
     until_s = time.monotonic() + (resources.wait_for_nodes_s if grows else 0.0)
     asked = False
-    room = worker_room(resources)
-    while (lacking := _lacking(needed, ray.nodes())) or num_places(room, ray.nodes()) < workers:
+    bundle = worker_bundle(resources)
+    while (lacking := _lacking(needed, ray.nodes())) or num_workers_that_fit(
+        bundle, ray.nodes()
+    ) < workers:
         if time.monotonic() >= until_s:
             if lacking:
                 raise ConfigError(_advice(lacking, needed, ray.nodes()))
-            raise ConfigError(_too_few(workers, num_places(room, ray.nodes())))
+            raise ConfigError(_too_few(workers, num_workers_that_fit(bundle, ray.nodes())))
         if not asked:
-            request_resources(bundles=[room] * workers)
+            request_resources(bundles=[bundle] * workers)
             asked = True
         time.sleep(POLL_S)
 

@@ -4,15 +4,17 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from lnt_core import metrics as metric
 from sweeps.config import SweepConfig
 from sweeps.driver.budget import start_budget
 from sweeps.driver.finish import Outcome, finish
 from sweeps.driver.ray_start import start_ray
-from sweeps.driver.steps import _with_halts
+from sweeps.driver.steps import with_rungs
 from sweeps.driver.tuning import tune_trials
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.planned import plan, too_big
 from sweeps.plan.trials import trials
+from sweeps.results.read import BASE_PREFIX
 from sweeps.settings import Settings
 from sweeps.storage.execution import BASE, latest_execution, new_execution, read_json, write_json
 from sweeps.storage.full_disk import DiskFullError, disk_full, is_disk_full
@@ -51,7 +53,7 @@ def run_sweep(
     """
     check_sweep(sweep)
     _warn_of_what_does_not_fit(sweep, console)
-    sweep = _with_halts(sweep, settings)
+    sweep = with_rungs(sweep, settings)
     client = connect(sweep.tracking.uri)
     start_ray(sweep.resources, address)
     execution = latest_execution(sweep) if resume else new_execution(sweep)
@@ -112,12 +114,12 @@ def _base_scores(context: Context, console: Console) -> dict[str, float]:
     with console.status("Preparing the base model, data and stage 1 ..."):
         scores = base_scores(context)
     write_json(path, scores)
-    console.print(f"Untuned base: CIDEr {scores['select/cider']:.2f}", highlight=False)
+    console.print(f"Untuned base: CIDEr {scores[metric.SELECT_CIDER]:.2f}", highlight=False)
     return scores
 
 
 def _report_base(context: Context, tracker: Tracker, base: dict[str, float]) -> None:
     """Its scores, captions and analysis onto the parent run."""
-    tracker.parent_metrics({f"base/{name}": value for name, value in base.items()})
+    tracker.parent_metrics({BASE_PREFIX + name: value for name, value in base.items()})
     for path in sorted((context.execution.path / BASE).iterdir()):
         tracker.parent_artifact(path, folder=BASE)

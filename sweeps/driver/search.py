@@ -14,7 +14,7 @@ from ray.tune.search.optuna import OptunaSearch
 from sweeps.config import RateRange, SweepConfig
 from sweeps.plan.space import strategies, trial_config, value_combinations
 from sweeps.plan.trials import SweepTrial
-from sweeps.storage.execution import Execution
+from sweeps.storage.execution import Execution, TrialStatus
 from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import OBJECTIVE
 from sweeps.worker.trainable import WORST_SCORE
@@ -87,7 +87,7 @@ def tpe_search(sweep: SweepConfig, execution: Execution) -> TpeSearch:
         point, result = point_of(sweep, trial), execution.result(trial.id)
         if result is None:
             study.enqueue_trial(point)
-        elif result.score is not None or result.status == "diverged":
+        elif result.score is not None or result.status == TrialStatus.DIVERGED:
             value = WORST_SCORE if result.score is None else result.score
             study.add_trial(
                 optuna.trial.create_trial(params=point, distributions=space, value=value)
@@ -120,12 +120,12 @@ def _space(sweep: SweepConfig) -> dict[str, BaseDistribution]:
 
 def asha(sweep: SweepConfig) -> TrialScheduler:
     """Asynchronous successive halving over a trial's steps (Li et al., arXiv:1810.05934)."""
-    halts, factor = sweep.train.evaluate_at_steps, sweep.search.reduction_factor
+    rungs, factor = sweep.train.evaluate_at_steps, sweep.search.reduction_factor
     return ASHAScheduler(
         time_attr="step",
         metric=OBJECTIVE,
         mode="max",
-        grace_period=halts[0],
+        grace_period=rungs[0],
         reduction_factor=factor,
-        max_t=halts[-1] * factor + 1,  # behind a trial's last step: it ends by itself
+        max_t=rungs[-1] * factor + 1,  # beyond a trial's last step: it ends by itself
     )

@@ -26,26 +26,35 @@ def _num_samples(data: DataConfig, seed: int, cache: Path) -> int:
     return len(load_samples(stage, seed=seed))
 
 
-def steps_of_halts(search: SearchConfig, total_steps: int) -> tuple[int, ...]:
-    """Steps at which ASHA compares trials: grace, then times the reduction factor.
+def rung_steps(search: SearchConfig, total_steps: int) -> tuple[int, ...]:
+    """The steps at which ASHA compares trials: ``grace_ratio`` of all, then times the factor.
 
-    Integer arithmetic: a logarithm loses a halt at exact powers.
+    Integer arithmetic: a logarithm loses a rung at exact powers.
+
+    Source:
+        Li et al., A System for Massively Parallel Hyperparameter Tuning, arXiv:1810.05934.
     """
     step = max(1, math.ceil(search.grace_ratio * total_steps))
-    halts = []
+    rungs = []
     while step < total_steps:
-        halts.append(step)
+        rungs.append(step)
         step *= search.reduction_factor
-    return tuple(halts)
+    return tuple(rungs)
 
 
-def _with_halts(sweep: SweepConfig, settings: Settings) -> SweepConfig:
-    """Under ASHA trials are scored midway, at steps that depend on how many there are."""
+def with_rungs(sweep: SweepConfig, settings: Settings) -> SweepConfig:
+    """The sweep whose trials are scored at ASHA's rungs; as it is without a scheduler.
+
+    Raises:
+        ConfigError: A trial is too short to be compared before its end.
+    """
     if sweep.search.scheduler == "none":
         return sweep
     total = total_steps(sweep.train, sweep.trial_data, sweep.seed, settings.cache)
-    halts = steps_of_halts(sweep.search, total)
-    if not halts:
-        raise ConfigError("search.scheduler is 'asha', but a trial has one step: nothing to halt")
-    train = sweep.train.model_copy(update={"evaluate_at_steps": halts})
+    rungs = rung_steps(sweep.search, total)
+    if not rungs:
+        raise ConfigError(
+            "search.scheduler is 'asha', but a trial has one step: there is no rung before its end"
+        )
+    train = sweep.train.model_copy(update={"evaluate_at_steps": rungs})
     return sweep.model_copy(update={"train": train})

@@ -10,18 +10,19 @@ from lnt_core.trial import has_checkpoint
 from sweeps.config import SweepConfig
 from sweeps.driver.control import Control
 from sweeps.driver.growth import NUM_REPEATED, Growth
-from sweeps.driver.live_table import Board
+from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.search import asha, tpe_search
 from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.trials import SweepTrial
-from sweeps.storage.execution import Result
+from sweeps.results import tags as tag
+from sweeps.storage.execution import Result, TrialStatus
 from sweeps.storage.full_disk import disk_full
 from sweeps.storage.trials import all_trials
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.tracker import Tracker
 from sweeps.worker.context import Context
-from sweeps.worker.placement import most_at_once, room_of
+from sweeps.worker.placement import max_concurrent_trials, placement_of
 from sweeps.worker.trainable import run_sweep_trial
 
 if TYPE_CHECKING:
@@ -47,16 +48,16 @@ def tune_trials(
 
     sweep, execution, tags = context.sweep, context.execution, provenance_tags(context.sweep)
     trials, done = all_trials(execution), execution.results()
-    for name in [name for name, result in done.items() if result.status == "failed"]:
+    for name in [name for name, result in done.items() if result.status == TrialStatus.FAILED]:
         execution.forget_result(name)  # it is tried again, from its checkpoint
         del done[name]
     num_trials = _num_trials(sweep, trials)
     weights = WinnerWeights(execution, num_best=NUM_REPEATED if num_seeds > 1 else 1)
-    with Board(console, num_trials=num_trials, num_done=len(done)) as board:
-        size = Size(num_trials, tracker, board)
+    with LiveTable(console, num_trials=num_trials, num_done=len(done)) as live_table:
+        size = Size(num_trials, tracker, live_table)
         growth = Growth(context, num_seeds=num_seeds, announce=size.grow)
         queue = _queue(context, trials, done, growth)
-        callback = DriverCallback(context, tracker, board, queue, weights, tags)
+        callback = DriverCallback(context, tracker, live_table, queue, weights, tags)
         control = Control(context, queue, callback.stopper, announce=size.grow)
         tracker.obey(control.poll)
         for name, result in done.items():
@@ -84,17 +85,17 @@ def _num_trials(sweep: SweepConfig, trials: Mapping[str, SweepTrial]) -> int:
 class Size:
     """How many trials the sweep has, for the live table and for who follows it in MLflow."""
 
-    def __init__(self, num_trials: int, tracker: Tracker, board: Board) -> None:
+    def __init__(self, num_trials: int, tracker: Tracker, live_table: LiveTable) -> None:
         self._num_trials = num_trials
         self._tracker = tracker
-        self._board = board
+        self._board = live_table
         self.grow(0)
 
     def grow(self, count: int, *, again: bool = False) -> None:
         """So many more are to be run; ``again``: they have been before."""
         self._num_trials += 0 if again else count
         self._board.added(count)
-        self._tracker.parent_tags({"lnt.num_trials": str(self._num_trials)})
+        self._tracker.parent_tags({tag.NUM_TRIALS: str(self._num_trials)})
 
 
 def _queue(
@@ -122,7 +123,8 @@ def _tuner(context: Context, queue: TrialQueue, callback: "DriverCallback") -> "
 
     sweep = context.sweep
     trainable = tune.with_resources(
-        tune.with_parameters(run_sweep_trial, context=context), functools.partial(room_of, context)
+        tune.with_parameters(run_sweep_trial, context=context),
+        functools.partial(placement_of, context),
     )
     return tune.Tuner(
         trainable,
@@ -130,7 +132,7 @@ def _tuner(context: Context, queue: TrialQueue, callback: "DriverCallback") -> "
             search_alg=queue,
             scheduler=asha(sweep) if sweep.search.scheduler == "asha" else None,
             num_samples=-1,  # until the queue says that it is finished
-            max_concurrent_trials=most_at_once(sweep),
+            max_concurrent_trials=max_concurrent_trials(sweep),
             # a process kept for the next trial would hold room that workers of another wait for
             reuse_actors=not sweep.is_distributed,
         ),

@@ -9,8 +9,10 @@ from lnt_core.config import TrialConfig
 from lnt_core.errors import ConfigError, all_problems
 from lnt_core.frozen import Frozen
 from sweeps.resources import ResourcesConfig
+from sweeps.results import tags as tag
 from sweeps.results.selection import Sweep, Trial
 from sweeps.storage.execution import RAN, TRIAL, Execution
+from sweeps.storage.format import FORMAT, check_format
 from sweeps.tracking.provenance import UNKNOWN, read_versions
 from sweeps.validation import load_yaml, validation_problems
 
@@ -20,6 +22,8 @@ BEST = "best.yaml"
 class BestConfig(Frozen):
     """The content of the file."""
 
+    format: int
+    """Number of the format, ``sweeps.storage.format.FORMAT``."""
     sweep: str
     run_id: str
     """MLflow's."""
@@ -46,13 +50,14 @@ def best_config(
     """Of a trial that has a score; ``tags`` are those of its run."""
     assert trial.score is not None
     return BestConfig(
+        format=FORMAT,
         sweep=sweep.name,
         run_id=trial.run_id,
         metric=sweep.metric,
         score=trial.score,
         versions=read_versions(tags),
-        git_commit=tags.get("lnt.git_commit", UNKNOWN),
-        data_sha256=tags.get("lnt.data_sha256", UNKNOWN),
+        git_commit=tags.get(tag.GIT_COMMIT, UNKNOWN),
+        data_sha256=tags.get(tag.DATA_SHA256, UNKNOWN),
         resources=resources,
         trial=config,
     )
@@ -78,7 +83,9 @@ def load_best(path: Path) -> BestConfig:
     """
     if not path.is_file():
         raise ConfigError(f"there is no file {path}; `lnt export NAME -o DIR` writes one")
+    content = load_yaml(path)
+    check_format(content.get("format"), str(path))
     try:
-        return BestConfig.model_validate(load_yaml(path))
+        return BestConfig.model_validate(content)
     except ValidationError as error:
         raise all_problems(str(path), validation_problems(error, BestConfig)) from None

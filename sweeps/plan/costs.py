@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.lengths import Lengths, estimated_lengths
-from lnt_core.accounting.meta_trial import Tuned
+from lnt_core.accounting.meta_trial import MetaTrial
 from lnt_core.accounting.micro_batch import MicroBatch, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
@@ -146,7 +146,7 @@ class Costs:
             or ("" if found is None or found.fits else f"micro_batch_size {found}"),
         )
 
-    def _tuned(self, sweep: SweepConfig, strategy: StrategyConfig) -> Tuned:
+    def _tuned(self, sweep: SweepConfig, strategy: StrategyConfig) -> MetaTrial:
         import torch
 
         model = copy.deepcopy(self._skeleton)
@@ -155,7 +155,7 @@ class Costs:
         tuned, method = self._apply(model, strategy)
         own_trainable(tuned)
         on_gpu = sweep.resources.gpus_per_trial > 0
-        return Tuned(tuned, method, self._roles, sweep.train, self._image_tokens, on_gpu)
+        return MetaTrial(tuned, method, self._roles, sweep.train, self._image_tokens, on_gpu)
 
     def _apply(self, model: "nn.Module", strategy: StrategyConfig) -> tuple["nn.Module", Strategy]:  # type: ignore[type-arg]
         method = get_strategy(strategy.name)
@@ -184,7 +184,7 @@ def _shared(step: StepCost, sweep: SweepConfig, strategy: StrategyConfig) -> Ste
 
 
 def _found(
-    sweep: SweepConfig, strategy: StrategyConfig, tuned: Tuned, lengths: Lengths
+    sweep: SweepConfig, strategy: StrategyConfig, tuned: MetaTrial, lengths: Lengths
 ) -> MicroBatch | None:
     """The micro batch that `auto` is on a GPU of the stated memory; None without one."""
     train, room_gib = sweep.train, _memory_gib(sweep)
@@ -210,7 +210,7 @@ def _too_long(sweep: SweepConfig, evaluation_gib: float) -> str:
     )
 
 
-def _too_big(sweep: SweepConfig, tuned: Tuned, step: StepCost, lengths: Lengths) -> str:
+def _too_big(sweep: SweepConfig, tuned: MetaTrial, step: StepCost, lengths: Lengths) -> str:
     memory_gib = _memory_gib(sweep)
     if memory_gib is None or step.peak_gib <= memory_gib:
         return ""

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lnt_core import metrics as metric
+from sweeps.results import tags as tag
 from sweeps.results.read import read_runs, sweep_of
-from sweeps.results.selection import METRIC, Sweep
+from sweeps.results.selection import Sweep
+from sweeps.storage.execution import TrialStatus
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 
-LOSS = "train/loss"
-PARTS = ("prepare", "train", "evaluate")
-"""Of a trial's time, as its run has them when it has ended."""
+PARTS = (metric.PREPARE_S, metric.TRAIN_S, metric.EVALUATE_S)
+"""What a trial's time is made of; its run has them when it has ended."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class TrialState:
     """How far one trial is."""
 
     name: str
-    status: str
+    status: TrialStatus
     step: int = 0
     num_steps: int | None = None
     loss: float | None = None
@@ -59,13 +61,13 @@ class Snapshot:
     @property
     def running(self) -> list[TrialState]:
         """The trials that are at work."""
-        return [trial for trial in self.trials.values() if trial.status == "running"]
+        return [trial for trial in self.trials.values() if trial.status == TrialStatus.RUNNING]
 
     @property
-    def counts(self) -> Counter[str]:
+    def counts(self) -> Counter[TrialStatus]:
         """Trials by status, those that have not begun as ``pending``."""
         counts = Counter(trial.status for trial in self.trials.values())
-        counts["pending"] = max(0, self.num_trials - len(self.trials))
+        counts[TrialStatus.PENDING] = max(0, self.num_trials - len(self.trials))
         return +counts
 
     @property
@@ -77,7 +79,7 @@ class Snapshot:
         took = [trial.took_s for trial in self.trials.values() if trial.took_s is not None]
         if not took or self.sweep.status != "RUNNING":
             return None
-        work = self.counts["pending"] + sum(1.0 - trial.share for trial in self.running)
+        work = self.counts[TrialStatus.PENDING] + sum(1.0 - trial.share for trial in self.running)
         return work * sum(took) / len(took) / max(1, len(self.running))
 
     @property
@@ -115,11 +117,11 @@ def snapshot_of(name: str, parent: "Run", runs: Sequence["Run"], *, now_s: float
     ordered = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
     ended_ms = parent.info.end_time if parent.info.status != "RUNNING" else None
     end_s = now_s if ended_ms is None else ended_ms / 1000
-    written_ms = [metric.timestamp for run in runs for metric in _metrics(run).values()]
+    written_ms = [point.timestamp for run in runs for point in _last_points(run).values()]
     written_ms += [run.info.start_time for run in (parent, *runs)]
     return Snapshot(
         sweep=sweep_of(name, parent, ordered),
-        num_trials=int(parent.data.tags.get("lnt.num_trials", len(runs))),
+        num_trials=int(parent.data.tags.get(tag.NUM_TRIALS, len(runs))),
         trials={run.info.run_id: _state(run) for run in ordered},
         elapsed_s=max(0.0, end_s - parent.info.start_time / 1000),
         silent_s=max(0.0, end_s - max(written_ms) / 1000),
@@ -128,20 +130,20 @@ def snapshot_of(name: str, parent: "Run", runs: Sequence["Run"], *, now_s: float
 
 def _state(run: "Run") -> TrialState:
     metrics, tags = run.data.metrics, run.data.tags
-    loss = _metrics(run).get(LOSS)
-    finished = tags["lnt.status"] == "finished"
-    known = [metrics[f"time/{p}_s"] for p in PARTS if f"time/{p}_s" in metrics]
+    loss = _last_points(run).get(metric.LOSS)
+    finished = tags[tag.STATUS] == TrialStatus.FINISHED
+    known = [metrics[part] for part in PARTS if part in metrics]
     return TrialState(
         name=run.info.run_name,
-        status=tags["lnt.status"],
+        status=TrialStatus(tags[tag.STATUS]),
         step=0 if loss is None else loss.step,
-        num_steps=int(tags["lnt.num_steps"]) if "lnt.num_steps" in tags else None,
+        num_steps=int(tags[tag.NUM_STEPS]) if tag.NUM_STEPS in tags else None,
         loss=None if loss is None else loss.value,
-        score=metrics.get(METRIC) if finished else None,
+        score=metrics.get(metric.SELECT_CIDER) if finished else None,
         took_s=sum(known) if finished and len(known) == len(PARTS) else None,
     )
 
 
-def _metrics(run: "Run") -> dict:  # type: ignore[type-arg]
+def _last_points(run: "Run") -> dict:  # type: ignore[type-arg]
     """The last point of each metric, with its step: ``data.metrics`` has values alone."""
-    return {metric.key: metric for metric in run.data._metric_objs}
+    return {point.key: point for point in run.data._metric_objs}

@@ -6,14 +6,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
+from lnt_core import metrics as metric
 from lnt_core.errors import ConfigError, bad_field
-from sweeps.results.selection import METRIC, Sweep, Trial
+from sweeps.results import tags as tag
+from sweeps.results.selection import Sweep, Trial
+from sweeps.storage.execution import TrialStatus
+from sweeps.storage.format import check_format
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 
+BASE_PREFIX = "base/"
+"""Of the untuned base's metrics on a sweep's run."""
+BEST_PREFIX = "best/"
+"""Of the metrics of the best trial on a sweep's run."""
 Read = TypeVar("Read")
 
 
@@ -37,7 +45,7 @@ def read_runs(
         else (
             client.search_runs(
                 [experiment.experiment_id],
-                "tags.`lnt.kind` = 'sweep'",
+                f"tags.`{tag.KIND}` = 'sweep'",
                 order_by=["attributes.start_time DESC"],
                 max_results=1,
             )
@@ -48,7 +56,9 @@ def read_runs(
     if experiment is None or not parents:
         known = [e.name for e in client.search_experiments() if e.name != "Default"]
         raise ConfigError(bad_field("NAME", name, allowed=known) if known else _no_sweeps(name))
-    return parents[0], _children(client, experiment.experiment_id, parents[0].info.run_id)
+    parent = parents[0]
+    check_format(parent.data.tags.get(tag.FORMAT), f"the run {parent.info.run_id} of {name!r}")
+    return parent, _children(client, experiment.experiment_id, parent.info.run_id)
 
 
 def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
@@ -57,8 +67,8 @@ def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
         name=name,
         run_id=parent.info.run_id,
         status=parent.info.status,
-        base_score=parent.data.metrics.get("base/select/cider"),
-        metric=parent.data.tags.get("lnt.metric", METRIC),
+        base_score=parent.data.metrics.get(BASE_PREFIX + metric.SELECT_CIDER),
+        metric=parent.data.tags.get(tag.METRIC, metric.SELECT_CIDER),
         trials=tuple(_trial(run) for run in runs),
     )
 
@@ -76,7 +86,7 @@ def _children(client: "MlflowClient", experiment_id: str, parent_id: str) -> lis
     while True:
         page = client.search_runs(
             [experiment_id],
-            f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`lnt.kind` = 'trial'",
+            f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`{tag.KIND}` = 'trial'",
             max_results=1000,
             page_token=token,
         )
@@ -88,27 +98,27 @@ def _children(client: "MlflowClient", experiment_id: str, parent_id: str) -> lis
 
 def _trial(run: "Run") -> Trial:
     metrics, tags = run.data.metrics, run.data.tags
-    finished = tags["lnt.status"] == "finished"
+    finished = tags[tag.STATUS] == TrialStatus.FINISHED
     return Trial(
         run_id=run.info.run_id,
-        trial_id=tags["lnt.trial_id"],
-        strategy=tags["lnt.strategy"],
+        trial_id=tags[tag.TRIAL_ID],
+        strategy=tags[tag.STRATEGY],
         learning_rate=float(run.data.params["learning_rate"]),
-        status=tags["lnt.status"],
-        score=metrics.get(METRIC) if finished else None,
-        report_score=metrics.get("report/cider") if finished else None,
-        trainable_parameters=int(metrics.get("params/trainable", 0)),
-        trainable_share=metrics.get("params/share", math.nan),
-        options=tags.get("lnt.options", ""),
-        peak_memory_gib=metrics.get("memory/peak_gib"),
+        status=TrialStatus(tags[tag.STATUS]),
+        score=metrics.get(metric.SELECT_CIDER) if finished else None,
+        report_score=metrics.get(metric.REPORT_CIDER) if finished else None,
+        trainable_parameters=int(metrics.get(metric.PARAMS_TRAINABLE, 0)),
+        trainable_share=metrics.get(metric.PARAMS_SHARE, math.nan),
+        options=tags.get(tag.OPTIONS, ""),
+        peak_memory_gib=metrics.get(metric.PEAK_GIB),
         trial_h=_hours(metrics),
-        seed=int(tags.get("lnt.seed", 0)),
+        seed=int(tags.get(tag.SEED, 0)),
         is_repeat="train_seed" in run.data.params,
     )
 
 
 def _hours(metrics: Mapping[str, float]) -> float | None:
-    parts = [metrics.get(f"time/{part}_s") for part in ("train", "evaluate")]
+    parts = [metrics.get(part) for part in (metric.TRAIN_S, metric.EVALUATE_S)]
     known = [seconds for seconds in parts if seconds is not None]
     return sum(known) / 3600 if len(known) == len(parts) else None
 

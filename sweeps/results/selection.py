@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from lnt_core import metrics as metric
 from sweeps.plan.trials import SweepTrial
-from sweeps.storage.execution import Result
+from sweeps.storage.execution import Result, TrialStatus
 
-METRIC = "select/cider"
 Rank = tuple[float, int, float, str]
 """Of a trial: minus its score, parameters, rate, id."""
 
@@ -23,7 +23,7 @@ class Trial:
     trial_id: str
     strategy: str
     learning_rate: float
-    status: str
+    status: TrialStatus
     score: float | None
     report_score: float | None
     """CIDEr x 100 on the split that never chooses."""
@@ -49,11 +49,11 @@ class Trial:
             trial_id=trial.id,
             strategy=trial.config.strategy.name,
             learning_rate=trial.config.learning_rate,
-            status="left_out" if result is None else result.status,
+            status=TrialStatus.LEFT_OUT if result is None else result.status,
             score=None if result is None else result.score,
-            report_score=metrics.get("report/cider"),
-            trainable_parameters=int(metrics.get("params/trainable", 0)),
-            trainable_share=metrics.get("params/share", 0.0),
+            report_score=metrics.get(metric.REPORT_CIDER),
+            trainable_parameters=int(metrics.get(metric.PARAMS_TRAINABLE, 0)),
+            trainable_share=metrics.get(metric.PARAMS_SHARE, 0.0),
             options=trial.options,
             seed=trial.config.seed_of_training,
             is_repeat=trial.config.train_seed is not None,
@@ -183,7 +183,7 @@ def _winner(trials: list[Trial]) -> tuple[Rank, Winner] | None:
     most = max(len(point.scores) for point in points)
     found = next(point for point in points if len(point.scores) == most)
     best = found.trial
-    rates = sorted({t.learning_rate for t in trials if t.status != "left_out"})
+    rates = sorted({t.learning_rate for t in trials if t.status != TrialStatus.LEFT_OUT})
     edge = ""
     if len(rates) > 1 and best.learning_rate in (rates[0], rates[-1]):
         edge = "lowest" if best.learning_rate == rates[0] else "highest"

@@ -17,13 +17,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lnt_core import metrics as metric
 from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
+from sweeps.storage.format import FORMAT, check_format
 
 RESULT = "result.json"
 TRIAL = "trial.yaml"
@@ -37,12 +40,35 @@ RAN = "ran.yaml"
 ran."""
 
 
+class TrialStatus(StrEnum):
+    """How a trial stands; in results, in the tag `lnt.status`, and in reports to Ray Tune."""
+
+    PENDING = "pending"
+    """Planned, and not started yet."""
+    STARTING = "starting"
+    """Its process has its resources, and has reported nothing yet."""
+    RUNNING = "running"
+    FINISHED = "finished"
+    """Trained and scored; the only status with a score."""
+    DIVERGED = "diverged"
+    """Its loss was not finite, or far above its start."""
+    STOPPED = "stopped"
+    """Ended early by the scheduler, or by somebody (see ``Result.stopped_by``)."""
+    FAILED = "failed"
+    """It raised, or its process died too often; `--resume` tries it again."""
+    INTERRUPTED = "interrupted"
+    """The sweep was stopped while it ran; `--resume` goes on with it."""
+    LEFT_OUT = "left_out"
+    """The budget did not allow it to start."""
+    DISK_FULL = "disk_full"
+    """It could not write; it has no result, and the sweep ends."""
+
+
 @dataclass(frozen=True)
 class Result:
     """How a trial ended."""
 
-    status: str
-    """``finished``, ``diverged``, ``stopped`` (see ``stopped_by``) or ``failed``."""
+    status: TrialStatus
     steps: int = 0
     metrics: dict[str, float] = field(default_factory=dict)
     error: str = ""
@@ -58,7 +84,8 @@ class Result:
     @property
     def score(self) -> float | None:
         """CIDEr x 100 on the split that chooses; only a finished trial has one."""
-        return self.metrics.get("select/cider") if self.status == "finished" else None
+        finished = self.status == TrialStatus.FINISHED
+        return self.metrics.get(metric.SELECT_CIDER) if finished else None
 
 
 @dataclass(frozen=True)
@@ -79,7 +106,10 @@ class Execution:
     def result(self, trial_id: str) -> Result | None:
         """How a trial ended; None if it has not."""
         path = self.trial(trial_id) / RESULT
-        return Result(**json.loads(path.read_text())) if path.is_file() else None
+        if not path.is_file():
+            return None
+        content = read_json(path)
+        return Result(**content | {"status": TrialStatus(content["status"])})
 
     def results(self) -> dict[str, Result]:
         """Every trial that has ended, by its id."""
@@ -128,7 +158,10 @@ def new_execution(sweep: SweepConfig) -> Execution:
     else:
         raise ConfigError(f"{parent} already has 99 executions of this second")
     (execution.path / "sweep.yaml").write_text(sweep_yaml(sweep), encoding="utf-8")
-    write_json(execution.path / "execution.json", {"sweep_sha256": _sha256(sweep)})
+    write_json(
+        execution.path / "execution.json",
+        {"format": FORMAT, "sweep_sha256": _sha256(sweep)},
+    )
     return execution
 
 
@@ -142,6 +175,9 @@ def latest_execution(sweep: SweepConfig) -> Execution:
     paths = sorted(p.parent for p in parent.glob("*/execution.json"))
     if not paths:
         raise ConfigError(f"there is nothing to resume in {parent}; run without --resume")
+    check_format(
+        read_json(paths[-1] / "execution.json").get("format"), f"the execution {paths[-1]}"
+    )
     matching = [
         p for p in paths if read_json(p / "execution.json")["sweep_sha256"] == _sha256(sweep)
     ]

@@ -3,20 +3,23 @@
 import json
 from urllib.parse import quote, urlencode
 
+from lnt_core import metrics as metric
+from sweeps.results import tags as tag
+
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description."""
 VIEW = "mlflow.sharedViewState."
 """Tags of an experiment in which MLflow keeps views that were shared by a link."""
 COLUMNS = (
     "attributes.`Duration`",
-    "tags.`lnt.strategy`",
+    f"tags.`{tag.STRATEGY}`",
     "params.`learning_rate`",
-    "metrics.`select/cider`",
-    "metrics.`report/cider`",
-    "metrics.`params/trainable`",
-    "metrics.`memory/peak_gib`",
-    "metrics.`train/final_loss`",
-    "tags.`lnt.status`",
+    f"metrics.`{metric.SELECT_CIDER}`",
+    f"metrics.`{metric.REPORT_CIDER}`",
+    f"metrics.`{metric.PARAMS_TRAINABLE}`",
+    f"metrics.`{metric.PEAK_GIB}`",
+    f"metrics.`{metric.FINAL_LOSS}`",
+    f"tags.`{tag.STATUS}`",
 )
 """Of the table of trials, after the run's name."""
 
@@ -31,7 +34,7 @@ def trials_view(parent_id: str) -> str:
     return json.dumps(
         {
             "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_id}'",
-            "orderByKey": "metrics.`select/cider`",
+            "orderByKey": f"metrics.`{metric.SELECT_CIDER}`",
             "orderByAsc": False,
             "selectedColumns": COLUMNS,
             "columnOrder": COLUMNS,

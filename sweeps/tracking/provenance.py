@@ -8,9 +8,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import lnt_core
+from lnt_core import metrics as metric
 from lnt_core.identity import data_sha256
 from sweeps.config import SweepConfig
-from sweeps.results.selection import METRIC
+from sweeps.results import tags as tag
 
 LIBRARIES = ("torch", "transformers", "peft", "pycocoevalcap")
 """Whose versions a result depends on."""
@@ -22,12 +23,12 @@ def provenance_tags(sweep: SweepConfig) -> dict[str, str]:
     select = sweep.trial_data.select
     on = f"{select.task} {select.split}" if select else "scenes val"
     return {
-        "lnt.sweep": sweep.name,
-        "lnt.version": lnt_core.__version__,
-        "lnt.versions": json.dumps(_versions()),
-        "lnt.git_commit": _git_commit(),
-        "lnt.data_sha256": data_sha256(sweep.trial_data),
-        "lnt.metric": f"{METRIC} on {on}",
+        tag.SWEEP: sweep.name,
+        tag.VERSION: lnt_core.__version__,
+        tag.VERSIONS: json.dumps(_versions()),
+        tag.GIT_COMMIT: _git_commit(),
+        tag.DATA_SHA256: data_sha256(sweep.trial_data),
+        tag.METRIC: f"{metric.SELECT_CIDER} on {on}",
     }
 
 
@@ -50,4 +51,4 @@ def _versions() -> dict[str, str]:
 
 def read_versions(tags: Mapping[str, str]) -> dict[str, str]:
     """Of the libraries that a run was made with; those here if it does not say."""
-    return dict(json.loads(tags["lnt.versions"])) if "lnt.versions" in tags else _versions()
+    return dict(json.loads(tags[tag.VERSIONS])) if tag.VERSIONS in tags else _versions()

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from sweeps.results import tags as tag
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-ASKED = "lnt.request."
-"""Before a request's id: the tag that holds it."""
-ANSWERED = "lnt.answer."
+ASKED = tag.numbered(tag.REQUEST, "")
+"""What the tag of a request begins with; its id follows."""
+ANSWERED = tag.numbered(tag.ANSWER, "")
 POLL_S = 1.0
 
 

@@ -14,8 +14,9 @@ from lnt_core.accounting.micro_batch import kept_choice
 from lnt_core.analysis.figures import draw_layers
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
+from sweeps.results import tags as tag
 from sweeps.storage.events import EVENTS, Event, newer, read_events
-from sweeps.storage.execution import TRACKED, Execution, Result, read_json, write_json
+from sweeps.storage.execution import TRACKED, Execution, Result, TrialStatus, read_json, write_json
 from sweeps.tracking.dashboard import NOTE
 from sweeps.tracking.datasets import dataset_inputs
 
@@ -28,7 +29,11 @@ MAX_METRICS = 1000
 """Of one request; MLflow's own limit."""
 ARTIFACTS = ("*.jsonl", "*.yaml", ANALYSIS, "*.png")
 """What of a trial's folder goes into its run."""
-RUN_STATUS = {"finished": "FINISHED", "diverged": "FINISHED", "stopped": "FINISHED"}
+RUN_STATUS = {
+    TrialStatus.FINISHED: "FINISHED",
+    TrialStatus.DIVERGED: "FINISHED",
+    TrialStatus.STOPPED: "FINISHED",
+}
 """MLflow's status of a trial's run; any other end is FAILED."""
 
 
@@ -94,7 +99,7 @@ class TrialRuns:
         else:
             self._client.update_run(known.run_id, status="RUNNING")
             note = {NOTE: trial.tags[NOTE]} if NOTE in trial.tags else {}
-            self.set_tags(known.run_id, {"lnt.status": "running"} | note)
+            self.set_tags(known.run_id, {tag.STATUS: TrialStatus.RUNNING} | note)
             known.closed = False
         self._save(trial.trial_id, known)
         self._open[trial.trial_id] = known
@@ -114,10 +119,10 @@ class TrialRuns:
                 self._client.log_artifact(state.run_id, str(path))
         if result.error:
             self._client.log_text(state.run_id, result.error, "error.txt")
-        tags = {"lnt.retried": result.note, "lnt.node": result.node, "lnt.status": result.status}
-        tags["lnt.stopped_by"] = result.stopped_by
+        tags = {tag.RETRIED: result.note, tag.NODE: result.node, tag.STATUS: result.status}
+        tags[tag.STOPPED_BY] = result.stopped_by
         found = kept_choice(trial.config, folder)
-        tags["lnt.micro_batch"] = "" if found is None else str(found)
+        tags[tag.MICRO_BATCH] = "" if found is None else str(found)
         self.set_tags(state.run_id, {key: value for key, value in tags.items() if value})
         self._client.set_terminated(state.run_id, RUN_STATUS.get(result.status, "FAILED"))
         self._closed(trial.trial_id)
@@ -126,7 +131,7 @@ class TrialRuns:
         """The trial is not started; a later execution may open its run again."""
         run_id = self.open(trial).run_id
         note = f"Not started, for the budget: {reason}."
-        self.set_tags(run_id, {"lnt.status": "left_out", NOTE: note})
+        self.set_tags(run_id, {tag.STATUS: TrialStatus.LEFT_OUT, NOTE: note})
         self._client.set_terminated(run_id, "KILLED")
         del self._open[trial.trial_id]
 
@@ -134,7 +139,7 @@ class TrialRuns:
         """Mark what is still open as KILLED."""
         for trial_id, state in sorted(self._open.items()):
             self._send_events_of(trial_id, state)
-            self._client.set_tag(state.run_id, "lnt.status", "interrupted")
+            self._client.set_tag(state.run_id, tag.STATUS, TrialStatus.INTERRUPTED)
             self._client.set_terminated(state.run_id, "KILLED")
         self._open.clear()
 
@@ -174,8 +179,8 @@ class TrialRuns:
     def _create(self, trial: TrialRun) -> str:
         tags = trial.tags | {
             "mlflow.parentRunId": self._parent_id,
-            "lnt.trial_id": trial.trial_id,
-            "lnt.status": "running",
+            tag.TRIAL_ID: trial.trial_id,
+            tag.STATUS: TrialStatus.RUNNING,
         }
         run = self._client.create_run(self._experiment_id, run_name=trial.name, tags=tags)
         return str(run.info.run_id)
@@ -185,7 +190,7 @@ class TrialRuns:
         found = self._client.search_runs(
             [self._experiment_id],
             f"tags.`mlflow.parentRunId` = '{self._parent_id}' "
-            f"and tags.`lnt.trial_id` = '{trial_id}'",
+            f"and tags.`{tag.TRIAL_ID}` = '{trial_id}'",
         )
         return str(found[0].info.run_id) if found else None
 

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnt_core.trial import WEIGHTS
+from sweeps.results import tags as tag
 from sweeps.storage.events import Event
 from sweeps.storage.execution import Execution, Result
+from sweeps.storage.format import FORMAT
 from sweeps.tracking.dashboard import NOTE, VIEW, parent_note, trials_view, view_key
 from sweeps.tracking.outbox import Outbox
 from sweeps.tracking.registry import Entry, register
@@ -147,7 +149,7 @@ class Tracker:
     ) -> str:
         from mlflow.entities import Param
 
-        execution = {"lnt.kind": "sweep", "lnt.execution": self._execution.id}
+        execution = {tag.KIND: "sweep", tag.FORMAT: str(FORMAT), tag.EXECUTION: self._execution.id}
         found = self._client.search_runs(
             [self._experiment_id],
             " and ".join(f"tags.`{key}` = '{value}'" for key, value in execution.items()),
@@ -157,14 +159,14 @@ class Tracker:
             self._client.update_run(run_id, status="RUNNING")
             return run_id
         run = self._client.create_run(
-            self._experiment_id, run_name=tags["lnt.sweep"], tags=tags | execution
+            self._experiment_id, run_name=tags[tag.SWEEP], tags=tags | execution
         )
         self._client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])
         run_id = str(run.info.run_id)
         self._client.log_inputs(run_id, datasets)
         view = f"{VIEW}{view_key(run_id)}"
         self._client.set_experiment_tag(self._experiment_id, view, trials_view(run_id))
-        note = parent_note(self._experiment_id, run_id, tags["lnt.sweep"])
+        note = parent_note(self._experiment_id, run_id, tags[tag.SWEEP])
         self._client.set_tag(run_id, NOTE, note)
         return run_id
 

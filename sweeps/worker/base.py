@@ -11,7 +11,7 @@ from sweeps.resources import ResourcesConfig
 from sweeps.storage.execution import BASE
 from sweeps.worker.context import Context
 from sweeps.worker.group import WorkerDiedError, WorkerGroup
-from sweeps.worker.placement import SUPERVISOR, worker_room
+from sweeps.worker.placement import SUPERVISOR, worker_bundle
 from sweeps.worker.process import own_worker, worker_for
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def base_scores(context: Context) -> dict[str, float]:
     config = whole[0] if whole else workers[num_workers]
     room: dict[str, Any] = {"resources": SUPERVISOR, "num_cpus": 0}
     if not num_workers:
-        wanted = worker_room(resources)
+        wanted = worker_bundle(resources)
         room = {"num_cpus": wanted.get("CPU", 0), "num_gpus": wanted.get("GPU", 0)}
     again: Any = [WorkerDiedError]  # as Ray does where its own task's process dies
     task = ray.remote(prepare_base).options(**room, retry_exceptions=again)

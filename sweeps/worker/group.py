@@ -10,7 +10,7 @@ from typing import Any
 from lnt_core.errors import LntError
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.execution import read_json, write_json
-from sweeps.worker.placement import worker_room
+from sweeps.worker.placement import worker_bundle
 
 OUTCOME = "outcome.json"
 """What the first worker leaves for the trial to read."""
@@ -58,7 +58,7 @@ class WorkerGroup(threading.Thread):
             scaling_config=train.ScalingConfig(
                 num_workers=self._num_workers,
                 use_gpu=on_gpu,
-                resources_per_worker=worker_room(self._resources),
+                resources_per_worker=worker_bundle(self._resources),
             ),
             run_config=train.RunConfig(
                 name=uuid.uuid4().hex,  # it would go on from a state of its own under the same one

@@ -16,23 +16,23 @@ SUPERVISOR = {"node:__internal_head__": 0.001}
 for their own room, all at once."""
 
 
-def room_of(context: Context, tune_config: dict[str, Any]) -> "tune.PlacementGroupFactory":
+def placement_of(context: Context, tune_config: dict[str, Any]) -> "tune.PlacementGroupFactory":
     """The placement group of the trial that Ray Tune's config names."""
     from ray import tune
 
     if context.trial(tune_config).config.train.deepspeed is not None:
         return tune.PlacementGroupFactory([SUPERVISOR])
-    bundle = worker_room(context.sweep.resources)
+    bundle = worker_bundle(context.sweep.resources)
     return tune.PlacementGroupFactory([bundle])
 
 
-def worker_room(resources: ResourcesConfig) -> dict[str, float]:
+def worker_bundle(resources: ResourcesConfig) -> dict[str, float]:
     """Of one process that trains."""
     wanted = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     return {kind: number for kind, number in wanted.items() if number}
 
 
-def most_at_once(sweep: SweepConfig) -> int | None:
+def max_concurrent_trials(sweep: SweepConfig) -> int | None:
     """How many trials Ray Tune may start; None leaves it to what they take.
 
     Those of several workers take nothing of their own, so that all would start at once and wait:
@@ -43,15 +43,15 @@ def most_at_once(sweep: SweepConfig) -> int | None:
     resources = sweep.resources
     if resources.max_concurrent_trials is not None or not sweep.is_distributed:
         return resources.max_concurrent_trials
-    return max(1, num_places(worker_room(resources), ray.nodes()))
+    return max(1, num_workers_that_fit(worker_bundle(resources), ray.nodes()))
 
 
-def num_places(room: dict[str, float], nodes: list[dict[str, Any]]) -> int:
+def num_workers_that_fit(room: dict[str, float], nodes: list[dict[str, Any]]) -> int:
     """How many workers the living nodes hold.
 
     Example:
         >>> node = {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}}
-        >>> num_places({"CPU": 3, "GPU": 1}, [node, node])
+        >>> num_workers_that_fit({"CPU": 3, "GPU": 1}, [node, node])
         4
     """
     return sum(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.accounting.ledger import GIB
 from sweeps.resources import ResourcesConfig
 from sweeps.settings import quiet_transformers
-from sweeps.worker.placement import num_places, worker_room
+from sweeps.worker.placement import num_workers_that_fit, worker_bundle
 
 if TYPE_CHECKING:
     from lnt_core.worker import Worker
@@ -69,7 +69,7 @@ def processes_at_once(resources: ResourcesConfig, node: dict[str, object]) -> in
         >>> processes_at_once(ResourcesConfig(max_concurrent_trials=1), node)
         1
     """
-    places = max(1, num_places(worker_room(resources), [node]))
+    places = max(1, num_workers_that_fit(worker_bundle(resources), [node]))
     if resources.max_concurrent_trials is None:
         return places
     return min(places, resources.max_concurrent_trials * resources.most_workers)

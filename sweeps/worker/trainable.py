@@ -9,13 +9,14 @@ import traceback
 from dataclasses import replace
 from typing import Any
 
+from lnt_core import metrics as metric
 from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from lnt_core.trial import WEIGHTS
 from sweeps.plan.trials import SweepTrial
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.events import EVENTS, EventLog
-from sweeps.storage.execution import RAN, Result
+from sweeps.storage.execution import RAN, Result, TrialStatus
 from sweeps.storage.full_disk import is_disk_full
 from sweeps.storage.trials import write_config
 from sweeps.worker.context import OBJECTIVE, TRIAL_KEY, Context
@@ -27,10 +28,6 @@ from sweeps.worker.system_metrics import SystemMetrics
 
 WORST_SCORE = 0.0
 """What a diverged trial counts for in a search: CIDEr cannot be lower. Never logged as a score."""
-LEFT_OUT = "left_out"
-"""Status of a trial that the budget did not allow to start."""
-DISK_FULL = "disk_full"
-"""Status of a trial that could not write; it has no result, and the sweep ends."""
 REPORT_EVERY_S = 1.0
 """Ray hears of progress so often; every step is in the events."""
 
@@ -45,7 +42,7 @@ def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
     except Exception as error:
         if not is_disk_full(error):
             raise
-        final = {"step": 0, TRIAL_KEY: trial.id, "status": DISK_FULL}
+        final = {"step": 0, TRIAL_KEY: trial.id, "status": TrialStatus.DISK_FULL}
     tune.report(final)
 
 
@@ -59,7 +56,12 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
         budget = None if rerun else context.budget  # a rerun was paid for
         refusal = _ask_budget(budget, trial.id, trial.config.strategy.name)
         if refusal:
-            return {"step": 0, TRIAL_KEY: trial.id, "status": LEFT_OUT, "reason": refusal}
+            return {
+                "step": 0,
+                TRIAL_KEY: trial.id,
+                "status": TrialStatus.LEFT_OUT,
+                "reason": refusal,
+            }
         began_s = time.monotonic()
         result = replace(
             _run(trial.config, trial.id, context),
@@ -76,7 +78,7 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
     }
     if result.score is not None:
         final[OBJECTIVE] = result.score
-    elif result.status == "diverged":
+    elif result.status == TrialStatus.DIVERGED:
         final[OBJECTIVE] = WORST_SCORE
     return final
 
@@ -88,7 +90,7 @@ def _lost_its_weights(trial: SweepTrial, result: Result, context: Context) -> bo
     died between its result and its last report; then the weights are still there.
     """
     weights = context.execution.trial(trial.id) / WEIGHTS
-    return result.status == "finished" and not weights.exists()
+    return result.status == TrialStatus.FINISHED and not weights.exists()
 
 
 def _ask_budget(budget: Any, name: str, strategy: str) -> str:
@@ -135,15 +137,15 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
         against_peak = utilisation(done.metrics, resources, num_workers=num_workers)
         if against_peak:
             progress(done.steps, against_peak)
-        return Result(done.status, done.steps, done.metrics | against_peak, note=note)
+        return Result(TrialStatus(done.status), done.steps, done.metrics | against_peak, note=note)
     except WorkerDiedError:
         raise
     except LntError as error:
-        return Result("failed", progress.step, error=str(error))
+        return Result(TrialStatus.FAILED, progress.step, error=str(error))
     except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
         if is_disk_full(error):
             raise
-        return Result("failed", progress.step, error=traceback.format_exc())
+        return Result(TrialStatus.FAILED, progress.step, error=traceback.format_exc())
     finally:
         events.close()
 
@@ -158,9 +160,9 @@ def utilisation(
     """
     if resources.gpu_peak_tflops is None:
         return {}
-    mfu = metrics["compute/tflops_per_s"] / (resources.gpu_peak_tflops * num_workers)
-    predicted_s = metrics["time/train_s"] * mfu / resources.mfu
-    return {"compute/mfu": mfu, "time/predicted_train_s": predicted_s}
+    mfu = metrics[metric.TFLOPS_PER_S] / (resources.gpu_peak_tflops * num_workers)
+    predicted_s = metrics[metric.TRAIN_S] * mfu / resources.mfu
+    return {metric.MFU: mfu, metric.PREDICTED_TRAIN_S: predicted_s}
 
 
 class _Progress:
@@ -181,12 +183,16 @@ class _Progress:
         from ray import tune
 
         self.step = step
-        halt = "select/cider" in metrics and "time/train_s" not in metrics
-        if halt or time.monotonic() - self._told_at >= REPORT_EVERY_S:
+        at_rung = metric.SELECT_CIDER in metrics and metric.TRAIN_S not in metrics
+        if at_rung or time.monotonic() - self._told_at >= REPORT_EVERY_S:
             self._told_at = time.monotonic()
-            told: dict[str, Any] = {"step": step, TRIAL_KEY: self._name, "status": "running"}
-            if "train/loss" in metrics:
-                told["loss"] = metrics["train/loss"]
-            if halt:
-                told[OBJECTIVE] = metrics["select/cider"]
+            told: dict[str, Any] = {
+                "step": step,
+                TRIAL_KEY: self._name,
+                "status": TrialStatus.RUNNING,
+            }
+            if metric.LOSS in metrics:
+                told["loss"] = metrics[metric.LOSS]
+            if at_rung:
+                told[OBJECTIVE] = metrics[metric.SELECT_CIDER]
             tune.report(told)

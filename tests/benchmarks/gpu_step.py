@@ -194,7 +194,7 @@ def plain_step(
 
 
 def plain_config(name: str, roles: Roles) -> peft.PeftConfig:
-    base = list(roles.base)
+    base = list(roles.shared)
     if name == "lora":
         targets = list(roles.require("linear"))
         return peft.LoraConfig(

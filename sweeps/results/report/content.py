@@ -7,12 +7,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from lnt_core import metrics as metric
 from sweeps.results.captions import CAPTIONS, Captions, CaptionsOf, read_captions
 from sweeps.results.comparison import Comparison, compare_winners, image_scores
 from sweeps.results.confidence import Interval, mean_interval
 from sweeps.results.read import read_artifact
 from sweeps.results.selection import Sweep, Trial
-from sweeps.storage.execution import BASE
+from sweeps.storage.execution import BASE, TrialStatus
 from sweeps.storage.samples import SAMPLES, Sample, read_samples
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def gather(client: "MlflowClient", sweep: Sweep, captions_of: CaptionsOf) -> Con
     """
     parent = client.get_run(sweep.run_id)
     scored = {t.run_id: image_scores(captions_of, t) for t in sweep.trials if t.score is not None}
-    unscored = [t for t in sweep.trials if t.status in ("failed", "diverged")]
+    unscored = [t for t in sweep.trials if t.status in (TrialStatus.FAILED, TrialStatus.DIVERGED)]
     return Content(
         sweep=sweep,
         started=datetime.datetime.fromtimestamp(parent.info.start_time / 1000, datetime.UTC),
@@ -89,7 +90,7 @@ def gather(client: "MlflowClient", sweep: Sweep, captions_of: CaptionsOf) -> Con
 
 def _losses(client: "MlflowClient", trial: Trial) -> Losses:
     """Thinned to ``MAX_POINTS`` by averaging neighbours."""
-    history = client.get_metric_history(trial.run_id, "train/loss")
+    history = client.get_metric_history(trial.run_id, metric.LOSS)
     points = sorted((point.step, point.value) for point in history)
     size = -(-len(points) // MAX_POINTS) or 1
     groups = (points[start : start + size] for start in range(0, len(points), size))

@@ -12,6 +12,7 @@ from sweeps.results.report.content import Content
 from sweeps.results.report.svg import band_figures, curve_figure, loss_figure, pareto_figures
 from sweeps.results.report.table import latex, markdown, results_table
 from sweeps.results.summary import edge_advice, ties
+from sweeps.storage.execution import TrialStatus
 
 FORMATS = ("html", "md", "latex")
 
@@ -40,7 +41,7 @@ def write_report(content: Content, form: str) -> str:
 
 def _values(content: Content, form: str) -> dict[str, Any]:
     sweep, table = content.sweep, results_table(content)
-    others = Counter(trial.status for trial in sweep.trials if trial.status != "finished")
+    others = Counter(trial.status for trial in sweep.trials if trial.status != TrialStatus.FINISHED)
     values: dict[str, Any] = {
         "content": content,
         "sweep": sweep,

@@ -64,7 +64,7 @@ def test_roles_of_llama_and_its_kin(kind) -> None:
         f"{x}.mlp.{n}" for x in layers for n in ("gate_proj", "up_proj", "down_proj")
     )
     assert len(roles.linear) == 2 * 7
-    assert roles.base == (
+    assert roles.shared == (
         "model.multi_modal_projector",
         "model.language_model.embed_tokens",
         "lm_head",

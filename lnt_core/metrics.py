@@ -1,0 +1,113 @@
+"""The metrics of a trial: the name of each under which MLflow has it, its unit and its meaning.
+
+This is the one place where they are named; docs/metrics.md is generated from it (`make docs`).
+"""
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """A metric of a trial, or of the untuned base."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {}
+"""Every metric by its name."""
+
+
+def _metric(name: str, unit: str, meaning: str) -> str:
+    METRICS[name] = Metric(name, unit, meaning)
+    return name
+
+
+SELECT_CIDER = _metric(
+    "select/cider", "CIDEr x 100", "Score on the split by which learning rates are chosen."
+)
+REPORT_CIDER = _metric(
+    "report/cider", "CIDEr x 100", "Score on the split that is reported and never chooses."
+)
+
+LOSS = _metric(
+    "train/loss",
+    "nats per answer token",
+    "Mean over the answer tokens of the step's whole batch, without the strategy's penalty.",
+)
+LEARNING_RATE = _metric("train/lr", "1", "Learning rate of the schedule after the step.")
+GRAD_NORM = _metric("train/grad_norm", "1", "Norm of the gradient before clipping.")
+PENALTY = _metric("train/penalty", "nats", "What the strategy adds to the loss, as AdaLoRA does.")
+TOKENS_PER_S = _metric(
+    "train/tokens_per_s", "tokens/s", "Tokens trained per second, image tokens included."
+)
+FINAL_LOSS = _metric("train/final_loss", "nats per answer token", "Mean loss of the last 10 steps.")
+MICRO_BATCH_SIZE = _metric(
+    "train/micro_batch_size",
+    "samples",
+    "Micro-batch that the trial ran with, also where `auto` found it.",
+)
+
+PREPARE_S = _metric(
+    "time/prepare_s", "s", "Model, data and stage 1 made ready; short on a warm worker."
+)
+TRAIN_S = _metric("time/train_s", "s", "Training in this process, without what it resumed from.")
+EVALUATE_S = _metric("time/evaluate_s", "s", "Scoring and analyses after training.")
+PREDICTED_TRAIN_S = _metric(
+    "time/predicted_train_s", "s", "Training time at `resources.mfu` of the stated peak."
+)
+
+PARAMS_TOTAL = _metric("params/total", "parameters", "All, the vision tower included.")
+PARAMS_TRAINABLE = _metric("params/trainable", "parameters", "Those that the strategy trains.")
+PARAMS_SHARE = _metric("params/share", "0..1", "Trainable share of all parameters.")
+PARAMS_BY_ROLE = _metric(
+    "params/by_role/*", "parameters", "Trainable parameters of each role: norm, attn_q, mlp, ..."
+)
+
+PEAK_GIB = _metric(
+    "memory/peak_gib",
+    "GiB",
+    "Peak during training: allocated on the GPU, or resident in the process on a CPU.",
+)
+TRAINING_GIB = _metric(
+    "memory/training_gib", "GiB", "How far the trial raised its worker's memory above its start."
+)
+PREDICTED_GIB = _metric("memory/predicted_gib", "GiB", "Predicted peak of a step.")
+PREDICTED_TRAINING_GIB = _metric(
+    "memory/predicted_training_gib",
+    "GiB",
+    "Predicted peak without the frozen weights; compares with `memory/training_gib`.",
+)
+PREDICTED_ACTIVATIONS_GIB = _metric(
+    "memory/predicted_activations_gib", "GiB", "Activations in the predicted peak."
+)
+PREDICTED_OPTIMIZER_GIB = _metric(
+    "memory/predicted_optimizer_gib", "GiB", "Optimiser state in the predicted peak."
+)
+
+GFLOP_PER_TOKEN = _metric(
+    "compute/gflop_per_token", "GFLOP/token", "Predicted floating-point operations of training."
+)
+TFLOPS_PER_S = _metric("compute/tflops_per_s", "TFLOP/s", "Operations per second reached.")
+MFU = _metric("compute/mfu", "0..1", "Share of `resources.gpu_peak_tflops` that was reached.")
+
+LAYER_SIMILARITY = _metric(
+    "analysis/layer_similarity", "-1..1", "Mean cosine similarity between layers' outputs."
+)
+GRAD_VARIANCE = _metric(
+    "analysis/grad_variance",
+    "1",
+    "Variance of the blocks' gradients in the first 10 steps; absent where nothing trains there.",
+)
+GRAD_VARIANCE_NORMS = _metric(
+    "analysis/grad_variance_norms", "1", "The same of the blocks' norms alone."
+)
+
+SYSTEM = _metric(
+    "system/*", "as MLflow has it", "How busy the trial's node is: CPU, memory, network, GPUs."
+)
+
+
+def params_of_role(role: str) -> str:
+    """The name of the metric of one role's trainable parameters."""
+    return PARAMS_BY_ROLE.replace("*", role)

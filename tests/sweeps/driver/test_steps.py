@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from sweeps.config import SearchConfig, SweepConfig
 from sweeps.driver.search import asha
-from sweeps.driver.steps import steps_of_halts
+from sweeps.driver.steps import rung_steps
 
 
 def search(factor: int, grace: float) -> SearchConfig:
@@ -18,7 +18,7 @@ def search(factor: int, grace: float) -> SearchConfig:
 @pytest.mark.parametrize("total", [10, 27, 28, 100, 243, 244])
 @pytest.mark.parametrize("factor", [2, 3, 4])
 def test_ray_halts_where_trials_are_scored(total, factor) -> None:
-    halts = steps_of_halts(search(factor, 0.1), total)
+    halts = rung_steps(search(factor, 0.1), total)
     sweep = SweepConfig.model_validate(
         {
             "name": "s",
@@ -35,5 +35,5 @@ def test_ray_halts_where_trials_are_scored(total, factor) -> None:
 @given(st.integers(2, 5), st.integers(1, 8))
 def test_a_length_that_is_a_power_has_a_halt_for_each_power_below(factor, power) -> None:
     total = factor**power
-    halts = steps_of_halts(search(factor, 0.5 / total), total)
+    halts = rung_steps(search(factor, 0.5 / total), total)
     assert halts == tuple(factor**k for k in range(power))

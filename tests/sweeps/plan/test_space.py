@@ -7,7 +7,7 @@ import pytest
 from lnt_core.errors import ConfigError
 from sweeps.cli.main import main
 from sweeps.config import PAPER_RATES, SearchConfig, SweepConfig
-from sweeps.driver.steps import steps_of_halts
+from sweeps.driver.steps import rung_steps
 from sweeps.plan.labels import label
 from sweeps.plan.load import load_sweep
 from sweeps.plan.space import points, trials
@@ -199,7 +199,7 @@ def test_a_number_as_papers_write_it_is_a_number() -> None:
 )
 def test_asha_halts_at_grace_times_powers(total, halts) -> None:
     search = SearchConfig.model_validate({"strategy": ["full"], "scheduler": "asha"})
-    assert steps_of_halts(search, total) == halts
+    assert rung_steps(search, total) == halts
 
 
 def test_paths_are_relative_to_the_sweep_file(tmp_path) -> None:

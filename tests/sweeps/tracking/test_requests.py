@@ -1,0 +1,16 @@
+"""What people ask of a running sweep, among the tags of its parent run."""
+
+import json
+
+from sweeps.tracking.requests import ANSWERED, ASKED, Request, unanswered
+
+
+def test_requests_without_an_answer_are_found_among_the_tags() -> None:
+    first, second = Request("stop", "abc"), Request("clone", "def", {"rank": 4}, True)
+    tags = {
+        "lnt.kind": "sweep",
+        ASKED + first.id: json.dumps(vars(first)),
+        ASKED + second.id: json.dumps(vars(second)),
+    }
+    assert {request.id for request in unanswered(tags)} == {first.id, second.id}
+    assert unanswered(tags | {ANSWERED + first.id: "{}"}) == [second]

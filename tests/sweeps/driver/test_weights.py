@@ -1,38 +1,51 @@
 """Which weights stay on disk."""
 
+from dataclasses import replace
+from itertools import permutations
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweeps.config import SweepConfig
 from sweeps.driver.weights import WinnerWeights
-from sweeps.plan.space import trials
+from sweeps.plan.trials import SweepTrial, trials
 from sweeps.results.selection import Trial, winners
 from sweeps.storage.execution import Execution, Result
 
-SWEEP = SweepConfig.model_validate(
-    {
-        "name": "s",
-        "model": {"tiny": True},
-        "search": {"strategy": ["full", "layernorm"], "learning_rate": [1e-2, 1e-3, 1e-4]},
-    }
-)
-NAMED = list(zip("abcdef", trials(SWEEP), strict=True))
+
+def trials_of(strategies: list[str], rates: list[float], **search) -> list[SweepTrial]:
+    search |= {"strategy": strategies, "learning_rate": rates}
+    return trials(
+        SweepConfig.model_validate({"name": "s", "model": {"tiny": True}, "search": search})
+    )
+
+
+SIX = trials_of(["full", "layernorm"], [1e-2, 1e-3, 1e-4])
 
 
 def finished(score: float) -> Result:
     return Result("finished", 1, {"select/cider": score, "params/trainable": 5.0})
 
 
-def keep(execution: Execution, results: list[Result], order=range(6)) -> set[str]:
-    """Tell of the trials in that order; which of them have weights in the end."""
-    keeper = WinnerWeights(execution)
-    for index in order:
-        name, config = NAMED[index]
-        if results[index].status == "finished":
-            (execution.trial(name) / "weights").mkdir(parents=True)
-        keeper.keep_best(name, config, results[index])
-    return {name for name, _ in NAMED if (execution.trial(name) / "weights").is_dir()}
+def end(
+    keeper: WinnerWeights, execution: Execution, ended: list[tuple[SweepTrial, Result]]
+) -> None:
+    """Let trials end in that order; those that finish have weights."""
+    for trial, result in ended:
+        if result.status == "finished":
+            (execution.trial(trial.id) / "weights").mkdir(parents=True)
+        keeper.keep_best(trial, result)
+
+
+def keep(execution: Execution, ended: list[tuple[SweepTrial, Result]]) -> set[str]:
+    """The ids of the trials whose weights stay when all have ended in that order."""
+    end(WinnerWeights(execution), execution, ended)
+    return kept(execution)
+
+
+def kept(execution: Execution) -> set[str]:
+    return {path.parent.name for path in execution.path.glob("trials/*/weights")}
 
 
 @settings(max_examples=40)
@@ -43,12 +56,10 @@ def test_in_any_order_the_winners_weights_stay_and_no_others(
     tmp_path_factory, scores, order
 ) -> None:
     execution = Execution(tmp_path_factory.mktemp("execution"))
-    results = [finished(score) for score in scores]
-    found = winners(
-        Trial("r", n, c.strategy.name, c.learning_rate, "finished", score, None, 5, 0.5)
-        for (n, c), score in zip(NAMED, scores, strict=True)
-    )
-    assert keep(execution, results, order) == {winner.trial.trial_id for winner in found}
+    ended = list(zip(SIX, map(finished, scores), strict=True))
+    found = winners(Trial.from_result(trial, result) for trial, result in ended)
+    expected = {winner.trial.trial_id for winner in found}
+    assert keep(execution, [ended[index] for index in order]) == expected
 
 
 @given(st.permutations(range(3)), st.permutations(range(3)))
@@ -56,31 +67,52 @@ def test_of_equal_trials_at_one_rate_it_is_always_the_same_one(
     tmp_path_factory, ended, read
 ) -> None:
     """They differ in another value; those who ask MLflow are given them in its order."""
-    values = {"train.weight_decay": (0.0, 0.1, 0.2)}
-    search = {"strategy": ["full"], "learning_rate": [1e-3], "values": values}
-    sweep = SweepConfig.model_validate({"name": "s", "model": {"tiny": True}, "search": search})
-    named = list(zip("abc", trials(sweep), strict=True))
+    equal = trials_of(["full"], [1e-3], values={"train.weight_decay": (0.0, 0.1, 0.2)})
     execution = Execution(tmp_path_factory.mktemp("execution"))
-    keeper = WinnerWeights(execution)
-    for name, config in (named[i] for i in ended):
-        (execution.trial(name) / "weights").mkdir(parents=True)
-        keeper.keep_best(name, config, finished(1.0))
-    (winner,) = winners(
-        Trial("r", n, "full", c.learning_rate, "finished", 1.0, None, 5, 0.5, options=n)
-        for n, c in (named[i] for i in read)
-    )
-    assert (execution.trial(winner.trial.trial_id) / "weights").is_dir()
+    left = keep(execution, [(equal[index], finished(1.0)) for index in ended])
+    (winner,) = winners(Trial.from_result(equal[index], finished(1.0)) for index in read)
+    assert left == {winner.trial.trial_id}
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "stopped"])
 def test_a_trial_without_a_score_never_costs_another_its_weights(status, tmp_path) -> None:
     results = [Result(status)] * 2 + [finished(0.0), finished(1.0)] + [Result(status)] * 2
-    assert keep(Execution(tmp_path), results) == {"c", "d"}
+    ended = list(zip(SIX, results, strict=True))
+    assert keep(Execution(tmp_path), ended) == {SIX[2].id, SIX[3].id}
+
+
+def test_a_score_that_is_no_number_costs_no_other_trial_its_weights(tmp_path) -> None:
+    good, bad, *_ = SIX
+    ended = [(good, finished(1.0)), (bad, finished(float("nan")))]
+    assert keep(Execution(tmp_path), ended) == {good.id}
 
 
 def test_a_trial_told_of_twice_keeps_its_weights(tmp_path) -> None:
     keeper, execution = WinnerWeights(Execution(tmp_path)), Execution(tmp_path)
-    (execution.trial("a") / "weights").mkdir(parents=True)
+    (execution.trial(SIX[0].id) / "weights").mkdir(parents=True)
     for _ in range(2):
-        keeper.keep_best("a", NAMED[0][1], finished(1.0))
-    assert (execution.trial("a") / "weights").is_dir()
+        keeper.keep_best(SIX[0], finished(1.0))
+    assert kept(execution) == {SIX[0].id}
+
+
+@pytest.mark.parametrize("order", list(permutations(range(5))))
+def test_the_weights_of_the_point_with_the_best_mean_stay(order, tmp_path) -> None:
+    first, second, third = trials_of(["layernorm"], [1e-3, 1e-4, 1e-5])
+    ended = [
+        (first, finished(10.0)),
+        (second, finished(9.0)),
+        (third, finished(1.0)),
+        (repeat(first), finished(2.0)),
+        (repeat(second), finished(9.0)),
+    ]
+    execution = Execution(tmp_path)
+    keeper = WinnerWeights(execution, num_best=2)
+    end(keeper, execution, [ended[index] for index in order])
+    assert kept(execution) == {first.id, second.id}
+    keeper.settle()
+    assert kept(execution) == {second.id}
+
+
+def repeat(trial: SweepTrial) -> SweepTrial:
+    """With a further seed."""
+    return replace(trial, config=trial.config.model_copy(update={"train_seed": 1}))

@@ -1,4 +1,4 @@
-"""The typed, frozen config of ONE trial: model, data, strategy, learning rate, training, seed."""
+"""The typed, frozen config of one trial: model, data, strategy, learning rate, training, seed."""
 
 from lnt_core.config.data import (
     CAPTION_PROMPT,

@@ -1,4 +1,4 @@
-"""The data of a trial: files as published, or drawn scenes."""
+"""Data configs of a trial: published files for each stage, or drawn scenes."""
 
 from typing import Any, Literal, Self
 
@@ -7,41 +7,46 @@ from pydantic import Field, model_validator
 from lnt_core.frozen import Frozen
 
 CAPTION_PROMPT = "Provide a one-sentence caption for the provided image."
-"""lmms-eval's captioning prompt (its flickr30k task)."""
+"""The captioning prompt of lmms-eval's flickr30k task."""
 Kind = Literal["conversation", "detail", "reasoning"]
 
 
 class DatasetConfig(Frozen):
-    """Images with captions (Karpathy JSON) or with conversations (LLaVA JSON), told by layout."""
+    """Training data: image captions (Karpathy JSON) or conversations (LLaVA JSON).
+
+    The layout is detected from the file's content.
+    """
 
     annotations: str
-    """The JSON file as published."""
+    """Path of the JSON file, as published."""
     images: str
     """The folder that the file's image names are relative to."""
     split: str | None = None
-    """Karpathy layout only: which split; left out, `train` with `restval`, as usual for COCO."""
+    """Karpathy layout only: the split. Default: `train` and `restval`, as usual for COCO."""
     kinds: tuple[Kind, ...] = ()
-    """LLaVA layout only: which of its three kinds of instructions; left out, all."""
+    """LLaVA layout only: the kinds of instructions to use. Default: all three."""
     num_samples: int | None = Field(default=None, ge=1)
-    """A random subset of this many samples, of those kinds, drawn with the trial's seed."""
+    """Use a random subset of this many of these samples, drawn with the trial's seed."""
 
 
 class SelectConfig(Frozen):
-    """The captioning task by which learning rates are chosen. Scores are CIDEr x 100."""
+    """The captioning task whose scores (CIDEr x 100) choose the learning rates."""
 
     task: Literal["flickr30k", "flickr8k", "coco", "scenes"]
-    """The data set's name, under which a score is reported; the layout is Karpathy's for all."""
+    """Name of the data set, reported with the score. All tasks use Karpathy's layout."""
     annotations: str
     images: str
     split: str = "val"
-    """The split that chooses."""
+    """The split used for selection."""
     report_split: str | None = None
-    """A further split that is scored and reported but never chooses: `test` when `val` chooses."""
+    """A further split, scored and reported but never used for selection. Default: `test`, or none
+    if `split` is `test`."""
     num_images: int | None = Field(default=None, ge=2)
-    """The first so many images of the split. A score depends on the set: do not compare across."""
+    """Use only the first `num_images` images of a split. Scores on different images do not
+    compare."""
     prompt: str = CAPTION_PROMPT
     text_examples: int = Field(default=0, ge=0, le=16)
-    """Question-answer examples without image before the question; the paper uses 3."""
+    """Text-only question-answer examples before the question; the paper uses 3."""
     max_new_tokens: int = Field(default=64, ge=1)
     batch_size: int = Field(default=64, ge=1)
 
@@ -55,7 +60,7 @@ class SelectConfig(Frozen):
 
 
 class ScenesConfig(Frozen):
-    """Drawn images with captions, made on this machine in Karpathy's layout."""
+    """Synthetic images with captions, drawn on this machine and stored in Karpathy's layout."""
 
     num_train: int = Field(default=3000, ge=2)
     num_val: int = Field(default=200, ge=2)
@@ -64,10 +69,10 @@ class ScenesConfig(Frozen):
 
 
 class DataConfig(Frozen):
-    """Either files for each stage, or drawn scenes for all of them."""
+    """Either files for each stage, or drawn scenes for all stages."""
 
     align: DatasetConfig | None = None
-    """Stage 1; left out, the tune data."""
+    """Data of stage 1. Default: that of `tune`."""
     tune: DatasetConfig | None = None
     select: SelectConfig | None = None
     scenes: ScenesConfig | None = None

@@ -1,4 +1,4 @@
-"""The base model of a trial: composed, a whole checkpoint, or the embedded tiny one."""
+"""Model configs of a trial: composed of two models, a whole checkpoint, or the tiny model."""
 
 from typing import Any, Literal, Self
 
@@ -11,48 +11,51 @@ Conversation = Literal["vicuna_v1", "plain", "chat_template"]
 
 
 class ShapesConfig(Frozen):
-    """What the absent files would say: the architecture's config values, and how long data is."""
+    """Architectures and sample lengths, in place of model and data files that are absent."""
 
     language: dict[str, Any]
+    """Config values of the language model, `model_type` included."""
     vision: dict[str, Any]
+    """Config values of the vision tower, `model_type` included."""
     num_samples: int = Field(default=80_000, ge=1)
-    """Of the tune data; LLaVA-Instruct-80K has so many."""
+    """Samples in the tune data; the default is the size of LLaVA-Instruct-80K."""
     tokens_per_sample: int = Field(default=512, ge=1)
-    """Mean length, the image's tokens included."""
+    """Mean tokens of a sample, image tokens included."""
     longest_sample: int = Field(default=1024, ge=1)
-    """Tokens; what memory is planned for."""
+    """Tokens of the longest sample, for which memory is planned."""
 
 
 class TinyConfig(Frozen):
-    """What the embedded model learns from before any sweep."""
+    """Training data of the embedded tiny model, which is trained before the first sweep."""
 
     text: str | None = None
-    """English to learn, one sentence a line; left out, the captions of drawn scenes."""
+    """File of English text, one sentence per line. Default: the captions of `pairs`."""
     pairs: DatasetConfig | None = None
-    """Images with captions that the vision tower learns from; left out, drawn scenes."""
+    """Captioned images that the vision tower learns from. Default: drawn scenes."""
 
 
 class ModelConfig(Frozen):
-    """One of: language model + vision tower, a whole checkpoint, or the embedded tiny model."""
+    """The base model: language model + vision tower, a whole checkpoint, or the tiny model."""
 
     language_model: str | None = None
-    """A folder or hub name of any causal language model."""
+    """Folder or Hugging Face Hub name of any causal language model."""
     vision_tower: str | None = None
-    """A folder or hub name of a CLIP-like vision tower."""
+    """Folder or Hub name of a CLIP-like vision tower."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] | None = None
-    """How the language model computes it, by transformers' names. Left out: `sdpa` where the
-    architecture has it. Flash attention wants its own package, a GPU and `precision: bf16`."""
+    """Attention implementation of the language model, by transformers' names. Default: `sdpa`
+    where the architecture supports it. `flash_attention_2` needs the flash-attn package, a GPU and
+    `precision: bf16`."""
     connector: Literal["linear", "mlp2"] = "linear"
     vision_feature_layer: int = -2
-    """Which hidden states of the tower are used; -2 is the last but one (LLaVA)."""
+    """Index of the vision tower's hidden states to use; -2 is the second-to-last, as in LLaVA."""
     checkpoint: str | None = None
-    """A folder or hub name of a whole vision-language model."""
+    """Folder or Hub name of a whole vision-language model."""
     tiny: bool | TinyConfig = False
     conversation: Conversation = "vicuna_v1"
-    """How questions and answers become text. Left out: `vicuna_v1` for a language model with a
-    vision tower, `chat_template` (its own) for a checkpoint, `plain` for the tiny model."""
+    """Format of questions and answers as text. Default: `vicuna_v1` for a language model with a
+    vision tower, `chat_template` (the model's own) for a checkpoint, `plain` for the tiny model."""
     shapes: ShapesConfig | None = None
-    """Only for `lnt plan --no-files`."""
+    """Only for plans without model files (`lnt plan --no-files`)."""
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""How a stage trains: steps, batches, precision, and what shares the work."""
+"""Training configs of both stages: steps, batches, schedule, precision, DeepSpeed."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -12,13 +12,13 @@ Precision = Literal["fp32", "tf32", "bf16"]
 
 
 def _number_or_auto(value: Any) -> str:
-    """Which of the two is meant, so that problems are worded for that one alone."""
+    """The union member to validate against, so that errors mention only that one."""
     return "auto" if isinstance(value, str) and not value.isdecimal() else "number"
 
 
 def _auto(value: Any) -> Any:
     if value != "auto":
-        raise PydanticCustomError("auto", "must be `auto` or a whole number from 1 on")
+        raise PydanticCustomError("auto", "must be `auto` or a whole number of at least 1")
     return value
 
 
@@ -30,26 +30,26 @@ MicroBatchSize = Annotated[
 
 
 class TrainConfig(Frozen):
-    """AdamW with linear warm-up and cosine to zero, as in the paper."""
+    """AdamW with linear warm-up and cosine decay to zero, as in the paper."""
 
     epochs: float | None = Field(default=None, gt=0)
-    """Passes over the tune data; 1 when `max_steps` is left out as well."""
+    """Passes over the stage's data. Default: 1, unless `max_steps` is given."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Optimiser steps, in place of `epochs`."""
+    """Optimizer steps, instead of `epochs`."""
     batch_size: int = Field(default=128, ge=1)
-    """Samples of one optimiser step, over all micro-batches."""
+    """Samples per optimizer step, over all micro-batches and workers."""
     micro_batch_size: MicroBatchSize = 16
-    """Samples of one forward and backward pass. `auto`, for stage 2: each trial takes the largest
-    whose predicted step fits its device (``lnt_core.accounting.micro_batch``)."""
+    """Samples per forward and backward pass. With `auto` (stage 2 only) each trial uses the largest
+    size whose predicted step fits its device (``lnt_core.accounting.micro_batch``)."""
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
     gradient_checkpointing: bool = True
     compile: bool = False
-    """Compile the forward and backward pass (`torch.compile`): minutes once, then faster steps."""
+    """Compile forward and backward with `torch.compile`: takes minutes once, then steps are faster."""
     precision: Precision = "fp32"
     max_length: int = Field(default=2048, ge=8)
-    """Tokens behind which a conversation is cut."""
+    """Conversations are truncated to this many tokens."""
     checkpoint_every_steps: int = Field(default=50, ge=1)
 
     @model_validator(mode="after")
@@ -64,7 +64,7 @@ class TrainConfig(Frozen):
         return self
 
     def num_steps(self, num_samples: int) -> int:
-        """Optimiser steps over so many samples; a last batch that is not full is left out.
+        """`max_steps`, or the number of full batches in `epochs` passes, but at least 1.
 
         Example:
             >>> TrainConfig(batch_size=128, epochs=2).num_steps(1000)
@@ -76,24 +76,24 @@ class TrainConfig(Frozen):
 
     @property
     def micro_batch(self) -> int:
-        """`micro_batch_size` where it is a number, as in all that trains.
+        """`micro_batch_size` as a number.
 
         Raises:
-            ValueError: It is still `auto`; a trial puts a number there before it trains.
+            ValueError: It is `auto`, which a trial replaces by a number before it trains.
         """
         if self.micro_batch_size == "auto":
-            raise ValueError("`micro_batch_size` is still 'auto': no number was found for it yet")
+            raise ValueError("`micro_batch_size` is still 'auto', not yet resolved to a number")
         return self.micro_batch_size
 
 
 class TuneConfig(TrainConfig):
-    """Stage 2."""
+    """Training config of stage 2."""
 
     evaluate_at_steps: tuple[int, ...] = ()
-    """Steps before the last at which the selection score is taken too, for early stopping."""
+    """Steps before the last at which the held-out score is computed as well, for early stopping."""
     deepspeed: str | dict[str, Any] | None = None
-    """`zero1`, `zero2`, `zero3`, or a config as DeepSpeed takes it, with its ZeRO stage and what
-    is offloaded to the CPU. One worker or more train the trial then."""
+    """`zero1`, `zero2`, `zero3`, or a DeepSpeed config with a ZeRO stage and, optionally, CPU
+    offload. The trial can then be trained by several workers."""
 
     @field_validator("deepspeed", mode="before")
     @classmethod
@@ -102,17 +102,20 @@ class TuneConfig(TrainConfig):
 
 
 class AlignConfig(TrainConfig):
-    """Stage 1: the connector alone, before any strategy. The paper: lr 2e-3, 3 epochs."""
+    """Training config of stage 1: the connector alone, before any strategy.
+
+    The paper uses a learning rate of 2e-3 and 3 epochs.
+    """
 
     learning_rate: float = Field(default=2e-3, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
-    """Its own, so that trials with other seeds still share one stage 1."""
+    """Separate from the trial's seed, so that trials with different seeds share one stage 1."""
 
     @field_validator("micro_batch_size")
     @classmethod
     def _one_for_all_trials(cls, value: MicroBatchSize) -> MicroBatchSize:
         if value == "auto":
             raise PydanticCustomError(
-                "auto", "must be a whole number: `auto` is for stage 2 (`train`) alone"
+                "auto", "must be a whole number: `auto` is for stage 2 (`train`) only"
             )
         return value

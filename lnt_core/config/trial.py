@@ -12,12 +12,12 @@ from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
 
 
 class StartedFrom(Frozen):
-    """Where a trial's training began that did not begin at the base model."""
+    """The checkpoint of another trial that this one starts from, instead of the base model."""
 
     trial: str
-    """Whose checkpoint it was; a copy lies in the trial's own folder."""
+    """ID of the trial that wrote the checkpoint, which is copied to this trial's own folder."""
     step: int = Field(ge=1)
-    """Optimiser steps that stood in it."""
+    """Optimizer steps done in the checkpoint."""
 
 
 class TrialConfig(Frozen):
@@ -27,23 +27,23 @@ class TrialConfig(Frozen):
     data: DataConfig
     strategy: AnyStrategyConfig
     learning_rate: float = Field(gt=0, lt=1)
-    """Peak rate of stage 2. No default: no value suits both LoRA and LayerNorm tuning."""
+    """Peak rate of stage 2. Required: no default suits both LoRA and LayerNorm tuning."""
     align: AlignConfig | None = None
-    """Left out: no stage 1 (a checkpoint's connector is aligned already)."""
+    """Stage 1. Default: none (the connector of a checkpoint is already aligned)."""
     train: TuneConfig = TuneConfig()
     seed: int = Field(default=0, ge=0)
     train_seed: int | None = Field(default=None, ge=0)
-    """Of what is random in training alone: sample order, what the strategy adds, dropout. Left
-    out: `seed`. Subsets of the data and text examples stay those of `seed`."""
+    """Seed of the training only: sample order, parameters that the strategy adds, dropout.
+    Default: `seed`. Data subsets and text examples are always drawn with `seed`."""
     started_from: StartedFrom | None = None
 
     @property
     def seed_of_training(self) -> int:
-        """`train_seed`, or `seed` where it is left out."""
+        """`train_seed`, or `seed` if that is not given."""
         return self.seed if self.train_seed is None else self.train_seed
 
     def with_micro_batch(self, size: int) -> Self:
-        """The same with another micro batch; ``size`` divides the batch."""
+        """A copy with another micro-batch size, which must divide `batch_size`."""
         train = self.train.model_copy(update={"micro_batch_size": size})
         return self.model_copy(update={"train": train})
 
@@ -61,7 +61,7 @@ class TrialConfig(Frozen):
             )
         if self.model.attention == "flash_attention_2" and self.train.precision != "bf16":
             raise ValueError(
-                "`model.attention: flash_attention_2` computes in 16 bits: set "
-                "`train.precision: bf16`, or leave it out for sdpa"
+                "`model.attention: flash_attention_2` supports only 16-bit precision: set "
+                "`train.precision: bf16`, or leave `model.attention` out to use sdpa"
             )
         return self

@@ -39,7 +39,7 @@ class TestAMicroBatchThatIsToBeFound:
     @pytest.mark.parametrize(
         ("stage", "value", "told"),
         [
-            (TuneConfig, "atuo", "must be `auto` or a whole number from 1 on"),
+            (TuneConfig, "atuo", "must be `auto` or a whole number of at least 1"),
             (TuneConfig, 0, "greater than or equal to 1"),
             (TuneConfig, None, "valid integer"),
             (AlignConfig, "auto", r"must be a whole number: `auto` is for stage 2 \(`train`\)"),

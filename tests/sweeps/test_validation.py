@@ -79,8 +79,8 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
         FULL + "train: {micro_batch_size: atuo}\nalign: {micro_batch_size: auto}",
         [
             "align.micro_batch_size is 'auto', but must be a whole number: `auto` is for stage 2 "
-            "(`train`) alone",
-            "train.micro_batch_size is 'atuo', but must be `auto` or a whole number from 1 on",
+            "(`train`) only",
+            "train.micro_batch_size is 'atuo', but must be `auto` or a whole number of at least 1",
         ],
     ),
     "batches that do not divide": (

@@ -14,3 +14,10 @@ def client(store_uri):
     from sweeps.tracking.store import connect
 
     return connect(store_uri)
+
+
+@pytest.fixture
+def running(client, store_uri):
+    from tests.sweeps.running import RunningSweep
+
+    return RunningSweep(client, store_uri)

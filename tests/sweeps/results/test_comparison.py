@@ -1,17 +1,12 @@
-"""Which trials the images cannot tell from the winner, and how it is told."""
-
-import io
-import json
+"""Which trials the images cannot tell from the winner."""
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-from sweeps.cli.best import as_json, print_winners
-from sweeps.results.captions import CAPTIONS, Caption, read_captions
+from sweeps.results.captions import Caption
 from sweeps.results.comparison import compare_winners
 from sweeps.results.selection import Sweep
-from tests.sweeps.test_selection import trial
+from tests.sweeps.results.trials import trial
 
 IMAGES = [f"{i}.jpg" for i in range(100)]
 RNG = np.random.default_rng(0)
@@ -71,24 +66,3 @@ def test_strategies_are_compared_with_the_best_of_all(compared) -> None:
 
 def test_without_captions_nothing_is_claimed(sweep) -> None:
     assert compare_winners(sweep, lambda _: None) == {}
-    (first, *_) = as_json(sweep)["winners"]
-    assert (first["tied_run_ids"], first["behind_best_ci95"]) == (None, None)
-
-
-def test_ties_are_printed_and_in_the_json(sweep, compared) -> None:
-    text = io.StringIO()
-    print_winners(Console(file=text, width=100), sweep, compared)
-    flat = " ".join(text.getvalue().split())
-    assert "Tied with full, which leads by" in flat
-    assert "images): lora (" in flat
-    assert "Tied with the best of their strategy: full 1e-3." in flat
-    told = {w["strategy"]: w for w in json.loads(json.dumps(as_json(sweep, compared)))["winners"]}
-    assert told["full"]["tied_run_ids"] == [CLOSE.run_id]
-    low, high = told["layernorm"]["behind_best_ci95"]
-    assert 0 < low < high
-
-
-def test_scores_are_read_from_a_trials_captions(tmp_path) -> None:
-    rows = [{"image": "a.jpg", "caption": "a cat", "cider": 1.5}]
-    (tmp_path / CAPTIONS).write_text("\n".join(map(json.dumps, rows)) + "\n")
-    assert read_captions(tmp_path / CAPTIONS) == {"a.jpg": Caption("a cat", 1.5)}

@@ -13,7 +13,7 @@ from sweeps.results.confidence import Difference, Interval
 from sweeps.results.report.content import Content, Failure
 from sweeps.results.selection import Sweep
 from sweeps.storage.samples import Sample
-from tests.sweeps.test_selection import trial
+from tests.sweeps.results.trials import trial
 
 TRIALS = (
     trial("full", 1e-3, 120.0),

@@ -1,0 +1,42 @@
+"""The commands that act on a Ray cluster, without one."""
+
+import yaml
+
+from sweeps.cli.exit_codes import EXIT_REFUSED
+from sweeps.cli.main import main
+
+DASHBOARD = "http://127.0.0.1:9"  # the port of discard: nobody answers
+SWEEP = {
+    "name": "s",
+    "model": {"tiny": True},
+    "search": {"strategy": ["full"]},
+    "tracking": {"uri": "http://mlflow:5000", "storage": "/shared/runs"},
+}
+
+
+def refused(tmp_path, capsys, *options: str) -> str:
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(SWEEP))
+    argv = ["submit", str(tmp_path / "s.yaml"), "--address", DASHBOARD, *options]
+    assert main(argv) == EXIT_REFUSED
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_nobody_at_the_address(tmp_path, capsys) -> None:
+    line = refused(tmp_path, capsys)
+    assert line.startswith(f"lnt: no Ray dashboard answers at {DASHBOARD} (")
+    assert line.endswith("where `ray start --head` says, usually http://HEAD:8265")
+
+
+def test_without_an_address(capsys, monkeypatch) -> None:
+    monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
+    assert main(["jobs"]) == EXIT_REFUSED
+    assert capsys.readouterr().err == (
+        "lnt: which cluster? Give --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS\n"
+    )
+
+
+def test_a_variable_that_is_not_set(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    line = refused(tmp_path, capsys, "--env", "NOT_THERE")
+    assert line == "lnt: --env NOT_THERE: no variable of that name is set here"

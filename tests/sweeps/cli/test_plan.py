@@ -1,0 +1,92 @@
+"""`lnt plan`: tables for people, and one JSON object."""
+
+import json
+
+import pytest
+
+from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.cli.main import main
+from sweeps.config import PAPER_RATES
+
+
+def plan(capsys, *overrides: str, sweep: str = "demo") -> list[dict]:
+    argv = ["plan", sweep, "--no-files", "--json"]
+    for override in overrides:
+        argv += ["--set", override]
+    assert main(argv) == EXIT_DONE
+    content = json.loads(capsys.readouterr().out)
+    assert content["sweep"] == sweep
+    return content["trials"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "num_trials"), [("demo", 66), ("demo-all", 132), ("paper-7b", 66), ("paper-13b", 66)]
+)
+def test_every_preset_plans_without_files(preset, num_trials, capsys) -> None:
+    trials = plan(capsys, sweep=preset)
+    assert len({trial["id"] for trial in trials}) == len(trials) == num_trials
+    assert {
+        "id",
+        "strategy",
+        "learning_rate",
+        "trainable_parameters",
+        "trainable_share",
+        "memory_gib",
+        "gpu_hours",
+    } <= trials[0].keys()
+
+
+def test_it_lists_every_strategy_at_every_rate_in_the_files_order(capsys) -> None:
+    found = plan(capsys, "search.strategy=[layernorm_simple, full]")
+    assert [(t["strategy"], t["learning_rate"]) for t in found] == [
+        (strategy, rate) for strategy in ("layernorm_simple", "full") for rate in PAPER_RATES
+    ]
+
+
+def test_one_value_set_anew_gives_trials_of_another_name(capsys) -> None:
+    one = ("search.strategy=[layernorm]", "search.learning_rate=[3e-4]")
+    (before,) = plan(capsys, *one)
+    (after,) = plan(capsys, *one, "train.weight_decay=1e-2")
+    assert before["id"] != after["id"]
+    assert before["trainable_parameters"] == after["trainable_parameters"]
+
+
+def test_a_trial_that_is_yet_to_be_drawn_has_no_name(capsys) -> None:
+    found = plan(
+        capsys,
+        "search.algorithm=tpe",
+        "search.num_trials=9",
+        "search.learning_rate={low: 1e-5, high: 1e-2}",
+    )
+    assert {(trial["id"], trial["learning_rate"]) for trial in found} == {("", None)}
+    assert len(found) == 6
+
+
+def test_json_has_the_costs(capsys) -> None:
+    (trial,) = plan(
+        capsys, "search.strategy=[layernorm]", "search.learning_rate=[1e-4]", sweep="paper-7b"
+    )
+    memory, activations = trial["memory"], trial["activations_gib"]
+    assert activations["checkpointed"] == memory["activations_gib"] < activations["whole"]
+    assert sum(trial["trainable_by_role"].values()) == trial["trainable_parameters"]
+    assert trial["too_big"] is None
+
+
+def test_the_tables_show_what_does_not_fit_and_what_was_assumed(capsys) -> None:
+    argv = ["plan", "paper-7b", "--no-files", "--set", "search.strategy=[layernorm]"]
+    assert main([*argv, "--set", "resources.gpu_memory_gib=36"]) == EXIT_DONE
+    told = capsys.readouterr().out
+    assert "(!) layernorm: " in told
+    assert "at 40% of 156 TFLOP/s" in told
+    assert "11 trials of 1 strategies" in told
+
+
+@pytest.mark.parametrize("found_here", [True, False])
+def test_a_micro_batch_that_each_trial_finds_is_told(found_here, capsys) -> None:
+    argv = ["plan", "demo", "--no-files", "--set", "search.strategy=[full]"]
+    argv += ["--set", "train.micro_batch_size=auto"]
+    if found_here:
+        argv += ["--set", "resources={gpus_per_trial: 1, gpu_memory_gib: 80}"]
+    assert main(argv) == EXIT_DONE
+    told = "is found by each trial on its device; the memory printed is that of micro batch 1"
+    assert (told in capsys.readouterr().out) == (not found_here)

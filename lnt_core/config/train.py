@@ -46,7 +46,7 @@ class TrainConfig(Frozen):
     max_grad_norm: float = Field(default=1.0, gt=0)
     gradient_checkpointing: bool = True
     compile: bool = False
-    """Compile forward and backward with `torch.compile`: takes minutes once, then steps are faster."""
+    """Compile forward and backward (`torch.compile`): takes minutes once, then steps are faster."""
     precision: Precision = "fp32"
     max_length: int = Field(default=2048, ge=8)
     """Conversations are truncated to this many tokens."""

@@ -1,1 +1,1 @@
-"""Trials of several workers: ranks, weights in parts, DeepSpeed's config."""
+"""Trials that run on several workers: ranks, sharded weights, DeepSpeed's config."""

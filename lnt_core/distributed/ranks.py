@@ -1,4 +1,4 @@
-"""This process among the workers of one trial; it is the only one unless a process group stands."""
+"""The workers of one trial: rank 0 of 1 unless a process group is initialized."""
 
 import os
 from typing import TypeVar
@@ -10,22 +10,22 @@ Item = TypeVar("Item")
 
 
 def num_workers() -> int:
-    """How many processes train this trial together."""
+    """Number of processes that train this trial together."""
     return dist.get_world_size() if _joined() else 1
 
 
 def rank() -> int:
-    """This one's number, from 0 on."""
+    """Rank of this process, from 0."""
     return dist.get_rank() if _joined() else 0
 
 
 def is_first() -> bool:
-    """Rank 0 writes files and reports; the others compute their share."""
+    """Whether this is rank 0, which writes files and reports; the others only compute."""
     return rank() == 0
 
 
 def gather(item: Item) -> list[Item]:
-    """What each worker gave, in the order of ranks; every worker must call it."""
+    """The ``item`` of each worker, in rank order; every worker must call this."""
     if num_workers() == 1:
         return [item]
     items: list[Item] = [item] * num_workers()
@@ -34,15 +34,15 @@ def gather(item: Item) -> list[Item]:
 
 
 def wait_for_all() -> None:
-    """Return when every worker is here."""
+    """Block until every worker has called this."""
     if num_workers() > 1:
-        gather(None)  # a barrier of NCCL's would have to be told the device
+        gather(None)  # dist.barrier would need the device under NCCL
 
 
 def join(device: str) -> None:
-    """Join the other workers: those of ``torchrun``, or none where nothing started this process.
+    """Initialize the process group: under ``torchrun`` of its workers, else of this process alone.
 
-    A process group that stands already is kept.
+    An existing process group is kept.
     """
     if _joined():
         return
@@ -50,24 +50,24 @@ def join(device: str) -> None:
     if torchrun():
         dist.init_process_group(backend)
     else:
-        os.environ.setdefault("LOCAL_RANK", "0")  # noqa: TID251  DeepSpeed wants launchers to set it
+        os.environ.setdefault("LOCAL_RANK", "0")  # noqa: TID251  DeepSpeed expects the launcher to set it
         alone = torch.distributed.HashStore()  # type: ignore[attr-defined]  # not re-exported
         dist.init_process_group(backend, store=alone, rank=0, world_size=1)
 
 
 def leave() -> None:
-    """Leave the other workers, at the end."""
+    """Destroy the process group, if there is one."""
     if _joined():
         dist.destroy_process_group()
 
 
 def torchrun() -> bool:
-    """Whether ``torchrun`` started this process, as one of several."""
+    """Whether ``torchrun`` started this process."""
     return dist.is_available() and dist.is_torchelastic_launched()
 
 
 def own_device(device: str) -> str:
-    """``cuda`` as the GPU of this worker, where ``torchrun`` starts one for each."""
+    """This worker's device: under ``torchrun``, ``cuda`` means the GPU of the local rank."""
     if device == "cuda" and torchrun():
         device = f"cuda:{dist.get_node_local_rank()}"
         torch.cuda.set_device(device)

@@ -1,4 +1,4 @@
-"""Weights and checkpoints that several workers hold in parts; deepspeed, where it is wanted."""
+"""Weights and checkpoints sharded over several workers (ZeRO-3), and the import of deepspeed."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -15,16 +15,17 @@ from lnt_core.errors import TrialError
 
 
 def shards(checkpoint: Path) -> Path:
-    """The folder of a sharded checkpoint, beside where a plain one would be."""
+    """Folder of a sharded checkpoint; ``checkpoint`` is the path of an unsharded one."""
     return checkpoint.with_suffix("")
 
 
 @contextlib.contextmanager
 def loaded_in_parts(deepspeed: Deepspeed, *, device: str, dtype: torch.dtype) -> Iterator[None]:
-    """Under ZeRO-3, what transformers loads within it never stands whole on one worker.
+    """Under ZeRO-3, shard the models that transformers loads within this context.
 
-    The first worker reads a checkpoint tensor by tensor, and each keeps its part. Every worker
-    must enter; they are joined if they are not yet. Without ZeRO-3 nothing happens.
+    Rank 0 reads a checkpoint tensor by tensor and each worker keeps its shard, so no worker ever
+    holds the whole model. Every worker must enter the context, which initializes the process group
+    if necessary. Without ZeRO-3 it has no effect.
     """
     if stage_of(deepspeed) != 3:
         yield
@@ -37,9 +38,10 @@ def loaded_in_parts(deepspeed: Deepspeed, *, device: str, dtype: torch.dtype) ->
 
 @contextlib.contextmanager
 def open_to_strategies(model: nn.Module, deepspeed: Deepspeed) -> Iterator[None]:
-    """Within it, a strategy can be applied to a model in parts.
+    """Context within which a strategy can be applied to a sharded model.
 
-    PEFT puts together what it copies or reads, but for norms: vectors stand whole here.
+    PEFT gathers the parameters that it copies or reads, except those of norms: for these, all
+    one-dimensional parameters are gathered here.
     """
     if not is_sharded(model):
         yield
@@ -51,10 +53,10 @@ def open_to_strategies(model: nn.Module, deepspeed: Deepspeed) -> Iterator[None]
 
 @contextlib.contextmanager
 def _known_to_libraries(deepspeed: Deepspeed, dtype: torch.dtype) -> Iterator[None]:
-    """A global of transformers tells it and PEFT that weights are in parts."""
+    """Set the global by which transformers and PEFT know that weights are sharded."""
     from transformers.integrations.deepspeed import HfDeepSpeedConfig, unset_hf_deepspeed_config
 
-    known = HfDeepSpeedConfig(  # held by a weak reference: it lives as long as the name does
+    known = HfDeepSpeedConfig(  # transformers holds only a weak reference to it
         {
             "train_micro_batch_size_per_gpu": 1,
             "zero_optimization": zero_section(deepspeed),
@@ -71,10 +73,10 @@ def _known_to_libraries(deepspeed: Deepspeed, dtype: torch.dtype) -> Iterator[No
 def whole(
     parameters: Sequence[nn.Parameter], *, changed: bool = False
 ) -> AbstractContextManager[None]:
-    """Within it, parameters that ZeRO-3 keeps in parts stand whole on every worker.
+    """Context within which parameters sharded by ZeRO-3 are gathered on every worker.
 
-    To be read, and those that are whole already stay so: autograd may want them again. With
-    ``changed`` each worker's part is at the end that of the first's parameters.
+    With ``changed``, the shards of all workers are updated from rank 0's values on exit. Without,
+    parameters that are already gathered stay so afterwards, since autograd may need them again.
     """
     apart = [p for p in parameters if in_parts(p) and (changed or not _is_available(p))]
     if not apart:
@@ -92,7 +94,7 @@ def _is_available(parameter: Any) -> bool:
 
 
 def make_whole(module: nn.Module) -> None:
-    """Give every worker all of a module that was loaded in parts; for the small ones."""
+    """Replace the sharded parameters of a (small) module by full copies on every worker."""
     for owner in module.modules():
         for name, parameter in list(owner.named_parameters(recurse=False)):
             if in_parts(parameter):
@@ -102,10 +104,10 @@ def make_whole(module: nn.Module) -> None:
 
 
 def own_float32(parameter: nn.Parameter) -> None:
-    """Hold this worker's part in float32, as what trains must be.
+    """Convert this worker's shard to float32, as trained parameters must be.
 
     Raises:
-        TrialError: The part is on disk.
+        TrialError: The shard is offloaded to NVMe.
     """
     part = parameter.ds_tensor  # type: ignore[attr-defined]
     if part.dtype == torch.float32:
@@ -120,25 +122,26 @@ def own_float32(parameter: nn.Parameter) -> None:
 
 
 def in_parts(parameter: nn.Parameter) -> bool:
-    """Whether ZeRO-3 keeps but a part of it here."""
+    """Whether ZeRO-3 shards this parameter."""
     return hasattr(parameter, "ds_id")
 
 
 def shape_of(parameter: torch.Tensor) -> torch.Size:
-    """Of the whole parameter, also where ZeRO-3 keeps but a part of it here."""
+    """Shape of the whole parameter, also if ZeRO-3 shards it."""
     shape: torch.Size = getattr(parameter, "ds_shape", parameter.shape)
     return shape
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether ZeRO-3 keeps but a part of each parameter here, so that workers must keep step."""
+    """Whether ZeRO-3 shards the model, so that all workers must run it the same number of times."""
     return any(in_parts(p) for p in model.parameters())
 
 
 def able_to_run(model: nn.Module, deepspeed: Deepspeed) -> nn.Module:
-    """The model; one in parts puts its layers together as it comes to them, from here on.
+    """Return the model, ready for forward passes without training.
 
-    For a model that does not train: the engine does the same for one that does.
+    A sharded model gathers each layer when it runs from here on. For a model that trains, the
+    engine takes care of this.
     """
     if is_sharded(model):
         deepspeed_quietly().initialize(
@@ -154,16 +157,16 @@ def able_to_run(model: nn.Module, deepspeed: Deepspeed) -> nn.Module:
 
 
 def deepspeed_quietly() -> Any:
-    """The package, without what it says of each thing it does.
+    """Import deepspeed, with its logger restricted to errors, and return the package.
 
     Raises:
-        TrialError: It is not installed.
+        TrialError: deepspeed is not installed.
     """
     try:
         import deepspeed
     except ModuleNotFoundError as error:
         raise TrialError(
-            "train.deepspeed is given, but deepspeed is not installed: "
+            "train.deepspeed is set, but deepspeed is not installed: "
             "pip install 'lnt-sweeps[deepspeed]'"
         ) from error
     import deepspeed.ops.adam

@@ -1,11 +1,11 @@
-"""What `train.deepspeed` may say, and what DeepSpeed is given for it."""
+"""Validates `train.deepspeed`, and makes the ZeRO section of DeepSpeed's config from it."""
 
 from typing import Any
 
 from lnt_core.errors import bad_field, nearest
 
 Deepspeed = str | dict[str, Any] | None
-"""What `train.deepspeed` may be."""
+"""Type of `train.deepspeed`: the name of a stage, a config of DeepSpeed's, or None."""
 STAGES = {"zero1": 1, "zero2": 2, "zero3": 3}
 OWN_KEYS = {
     "train_batch_size": "train.batch_size",
@@ -19,23 +19,24 @@ OWN_KEYS = {
     "amp": "train.precision",
     "torch_autocast": "train.precision",
 }
-"""Keys of DeepSpeed's config that this project sets, and from what."""
+"""Keys of DeepSpeed's config that lnt sets itself, with the settings that they come from."""
 BUCKET = 50_000_000
-"""Elements that are reduced or gathered at once."""
+"""Number of elements that are reduced or gathered at once."""
 
 
 def checked(value: Any) -> Deepspeed:
-    """The value of ``deepspeed`` as it was given.
+    """Validate a value of `train.deepspeed` and return it unchanged.
 
     Raises:
-        ValueError: It is neither a stage's name nor a config with a ZeRO stage.
+        ValueError: It is neither the name of a stage nor a config with a ZeRO stage, or the config
+            has one of ``OWN_KEYS``.
     """
     if value is None or (isinstance(value, str) and value in STAGES):
         return value
     if not isinstance(value, dict):
         hint = nearest(value, STAGES)
         raise ValueError(
-            f"{value!r} is neither zero1, zero2, zero3, nor a config as DeepSpeed takes it"
+            f"{value!r} is neither one of zero1, zero2, zero3 nor a DeepSpeed config"
             + (f"; {hint}" if hint else "")
         )
     for key in OWN_KEYS.keys() & value.keys():
@@ -48,7 +49,7 @@ def checked(value: Any) -> Deepspeed:
 
 
 def stage_of(deepspeed: Deepspeed) -> int:
-    """The ZeRO stage, 0 without DeepSpeed.
+    """The ZeRO stage; 0 without DeepSpeed.
 
     Example:
         >>> stage_of(None), stage_of("zero2"), stage_of({"zero_optimization": {"stage": 3}})
@@ -62,7 +63,7 @@ def stage_of(deepspeed: Deepspeed) -> int:
 
 
 def zero_section(deepspeed: Deepspeed) -> dict[str, Any]:
-    """What DeepSpeed is told of ZeRO: what the user says, else our defaults."""
+    """The `zero_optimization` section: the user's values, with our defaults for the rest."""
     given = deepspeed["zero_optimization"] if isinstance(deepspeed, dict) else {}
     ours = {
         "stage": stage_of(deepspeed),
@@ -74,7 +75,7 @@ def zero_section(deepspeed: Deepspeed) -> dict[str, Any]:
 
 
 def offloads_optimizer(deepspeed: Deepspeed) -> bool:
-    """Whether the optimiser's state and step are on the CPU."""
+    """Whether the optimizer is offloaded, so that its step runs on the CPU."""
     if not isinstance(deepspeed, dict):
         return False
     device = (deepspeed["zero_optimization"].get("offload_optimizer") or {}).get("device", "none")

@@ -247,7 +247,7 @@ def test_shares_cover_the_batch_once() -> None:
     ("value", "said"),
     [
         ("zero4", "did you mean 'zero"),
-        (2, "2 is neither zero1, zero2, zero3, nor a config"),
+        (2, "2 is neither one of zero1, zero2, zero3 nor a DeepSpeed config"),
         ({"zero_optimization": {"stage": 0}}, "must be 1, 2 or 3"),
         ({}, "`zero_optimization.stage` is None"),
         ({"zero_optimization": {"stage": 2}, "bf16": {}}, "is set from train.precision"),

@@ -44,8 +44,8 @@ CASES: dict[str, tuple[dict, list[str]]] = {
             "search.strategy": ["ful"],
         },
         [
-            "train.deepspeed: 'zero4' is neither zero1, zero2, zero3, nor a config as DeepSpeed "
-            "takes it; did you mean 'zero3'?",
+            "train.deepspeed: 'zero4' is neither one of zero1, zero2, zero3 nor a DeepSpeed config; "
+            "did you mean 'zero3'?",
             "resources.workers_per_trial: 0 is neither a whole number from 1 on, nor a mapping of "
             "strategies to such",
             f"search.strategy[0] is 'ful', but must be one of {STRATEGIES}; did you mean 'full'?",

@@ -1,4 +1,4 @@
-"""What trials, rates and shares are called wherever people read."""
+"""Text for users: names of trials, learning rates, shares and counts."""
 
 from typing import Any
 
@@ -7,13 +7,16 @@ from sweeps.plan.space import NONE, Values
 
 
 def label(strategy: StrategyConfig, rate: float, values: Values = NONE) -> str:
-    """``lora rank=8 lr=3e-4``: how a trial is called wherever people read."""
+    """The name of a trial for users: ``lora rank=8 lr=3e-4``."""
     options = options_text(strategy, values)
     return " ".join(filter(None, (strategy.name, options, f"lr={short_rate(rate)}")))
 
 
 def options_text(strategy: StrategyConfig, values: Values = NONE) -> str:
-    """``rank=8 train.weight_decay=0.1``: what tells trials of one strategy apart but the rate."""
+    """A strategy's non-default options and the varied values: ``rank=8 train.weight_decay=0.1``.
+
+    Together with the learning rate, this distinguishes the trials of one strategy.
+    """
     options = strategy.model_dump(
         mode="json", exclude={"name"}, exclude_defaults=True, exclude_none=True
     )
@@ -25,7 +28,7 @@ def _short(value: Any) -> str:
 
 
 def short_rate(rate: float) -> str:
-    """``3e-4`` for 0.0003: as papers write it.
+    """A learning rate in scientific notation, at most three significant digits.
 
     Example:
         >>> short_rate(0.0003), short_rate(1.25e-05)
@@ -36,7 +39,7 @@ def short_rate(rate: float) -> str:
 
 
 def short_share(share: float) -> str:
-    """As the paper prints it: two decimals, three where two would leave nothing.
+    """A share as a percentage with two decimals, or three below 0.01 %.
 
     Example:
         >>> short_share(0.0378), short_share(0.0000383)
@@ -44,3 +47,18 @@ def short_share(share: float) -> str:
     """
     percent = share * 100
     return f"{percent:.2f} %" if percent >= 0.01 else f"{percent:.3f} %"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun in the singular or plural.
+
+    Args:
+        number: How many.
+        noun: The singular.
+        plural: The plural; by default the singular with an ``s``.
+
+    Example:
+        >>> counted(1, "trial"), counted(2, "trial"), counted(0, "process", "processes")
+        ('1 trial', '2 trials', '0 processes')
+    """
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"

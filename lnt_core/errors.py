@@ -1,10 +1,10 @@
-"""The exception tree, and the helpers that word a problem for people.
+"""The exception hierarchy, and helpers that format error messages.
 
 LntError
-├── ConfigError   the sweep or trial file, or what it points to, is wrong (exit 2, nothing started)
-├── AccessError   a service wants a token or password, or refuses the one given (exit 4)
-├── DataError     data that looked right when checked turned out not to be
-└── TrialError    this trial cannot go on; the sweep does
+├── ConfigError   the sweep or trial file, or a file it names, is invalid (exit 2, nothing started)
+├── AccessError   a service requires a token or password, or rejects the one given (exit 4)
+├── DataError     data that passed the checks turned out to be unusable
+└── TrialError    this trial cannot continue; the sweep does
 """
 
 import difflib
@@ -12,23 +12,23 @@ from collections.abc import Iterable
 
 
 class LntError(Exception):
-    """Base of every error that is worded for people and shown without a traceback."""
+    """Base class of errors whose message is meant for the user and shown without a traceback."""
 
 
 class ConfigError(LntError):
-    """What the user asked for cannot be run; says what to change."""
+    """What the user asked for cannot be run; the message says what to change."""
 
 
 class AccessError(LntError):
-    """A service lets nobody in without a token or password, or not with this one."""
+    """A service requires a token or password, or rejected the one given."""
 
 
 class DataError(LntError):
-    """A file passed the checks and still cannot be used."""
+    """A file passed the checks but cannot be used."""
 
 
 class TrialError(LntError):
-    """One trial failed; the others go on."""
+    """One trial failed; the others continue."""
 
 
 def nearest(got: object, allowed: Iterable[str]) -> str:
@@ -38,7 +38,7 @@ def nearest(got: object, allowed: Iterable[str]) -> str:
 
 
 def bad_field(field: str, got: object, *, allowed: str | Iterable[str], fix: str = "") -> str:
-    """One line that says which field, which value, what is allowed and how to mend it.
+    """One line that names a field, its value, what is allowed and how to fix it.
 
     Example:
         >>> bad_field("split", "tst", allowed=["val", "test"])
@@ -52,7 +52,7 @@ def bad_field(field: str, got: object, *, allowed: str | Iterable[str], fix: str
 
 
 def all_problems(where: str, problems: Iterable[str]) -> ConfigError:
-    """Every problem of one file in one error."""
+    """One error that lists every problem of one file; ``where`` names the file."""
     lines = list(dict.fromkeys(problems))
     head = f"{where}: {len(lines)} problem" + ("s" if len(lines) != 1 else "")
     return ConfigError("\n".join([head, *(f"  {line}" for line in lines)]))

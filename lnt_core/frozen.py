@@ -1,4 +1,4 @@
-"""The base of every config."""
+"""The base class of all configs."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Frozen(BaseModel):
-    """Unknown keys are errors, values never change, no NaN, and `true` is not a number."""
+    """Immutable model that rejects unknown keys, NaN, and booleans where none is expected."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -16,7 +16,7 @@ class Frozen(BaseModel):
         for name, field in cls.model_fields.items() if isinstance(values, dict) else ():
             value = values.get(name)
             if isinstance(value, bool) and not _takes_bool(field.annotation):
-                raise ValueError(f"`{name}` is {str(value).lower()}, which is not a value for it")
+                raise ValueError(f"`{name}` is {str(value).lower()}, but must not be a boolean")
         return values
 
 

@@ -1,4 +1,4 @@
-"""Names by content: a hash of what determines a result, wherever the files happen to be."""
+"""Content hashes that identify trials, stages and data, independent of where files are stored."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ ID_LENGTH = 12
 def trial_id(config: TrialConfig) -> str:
     """Hash of a trial's config and data; the same on every machine that has the same files.
 
-    Where a file is missing its path stands in for its content (``lnt plan --no-files``).
+    For a missing file its path is hashed instead of its content (``lnt plan --no-files``).
     """
     content = config.model_dump(mode="json", exclude={"data", "model"})
     content["data"] = data_sha256(config.data)
@@ -24,7 +24,7 @@ def trial_id(config: TrialConfig) -> str:
 
 
 def align_id(config: TrialConfig) -> str:
-    """Hash of what stage 1 depends on: not the strategy, nor its learning rate."""
+    """Hash of what stage 1 depends on; the strategy and its learning rate are not part of it."""
     assert config.align is not None
     stage = config.data.align or config.data.tune or config.data.scenes
     assert stage is not None
@@ -39,7 +39,7 @@ def align_id(config: TrialConfig) -> str:
 
 
 def data_sha256(data: DataConfig) -> str:
-    """Hash of annotations, and of the images' names and sizes, of every stage."""
+    """Hash of the annotations, and of the names and sizes of the images, of every stage."""
     stages = {"align": data.align, "tune": data.tune, "select": data.select, "scenes": data.scenes}
     return _sha256({k: stage_sha256(v) for k, v in stages.items() if v is not None})
 
@@ -57,7 +57,7 @@ def _model_identity(config: TrialConfig) -> dict[str, Any]:
 
 @lru_cache(maxsize=64)
 def stage_sha256(stage: Any) -> str:
-    """Configs are frozen, hence hashable; files are taken not to change while a sweep runs."""
+    """Hash of the data of one stage; cached, so files must not change while a sweep runs."""
     if not isinstance(stage, DatasetConfig | SelectConfig):
         return _sha256(stage.model_dump(mode="json"))
     content = stage.model_dump(mode="json", exclude={"annotations", "images"})

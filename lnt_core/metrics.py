@@ -1,6 +1,6 @@
-"""The metrics of a trial: the name of each under which MLflow has it, its unit and its meaning.
+"""The metrics of a trial: their names in MLflow, units and meanings.
 
-This is the one place where they are named; docs/metrics.md is generated from it (`make docs`).
+This is the only place where they are named; docs/metrics.md is generated from it (`make docs`).
 """
 
 from typing import NamedTuple
@@ -109,5 +109,5 @@ SYSTEM = _metric(
 
 
 def params_of_role(role: str) -> str:
-    """The name of the metric of one role's trainable parameters."""
+    """Name of the metric that counts one role's trainable parameters."""
     return PARAMS_BY_ROLE.replace("*", role)

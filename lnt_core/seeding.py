@@ -1,4 +1,4 @@
-"""One place that seeds every random number generator of a process."""
+"""Seeds of random number generators, and torch's number of threads."""
 
 import contextlib
 import hashlib
@@ -11,14 +11,14 @@ import torch
 
 def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch (all devices)."""
-    random.seed(seed)  # noqa: TID251  this is the one place
-    np.random.seed(seed)  # noqa: NPY002  libraries below still draw from the global generator
+    random.seed(seed)  # noqa: TID251  the only module that may
+    np.random.seed(seed)  # noqa: NPY002  libraries still draw from the global generator
     torch.manual_seed(seed)
 
 
 @contextlib.contextmanager
 def seeded_apart(seed: int) -> Iterator[None]:
-    """Seed for what is inside; behind it, draws go on as if it had not been."""
+    """Seed within this context, and restore the (CPU) generators' states on exit."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     seed_everything(seed)
     try:
@@ -30,14 +30,14 @@ def seeded_apart(seed: int) -> Iterator[None]:
 
 
 def generator(*key: int | str) -> torch.Generator:
-    """A CPU generator of its own for each key, so that one draw never shifts another."""
+    """A CPU generator seeded by ``key``, so that draws under different keys are independent."""
     digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 @contextlib.contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Compute with this many threads: sums in another order differ in their last digits."""
+    """Set torch's threads within this context; sums differ in their last digits with the number."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

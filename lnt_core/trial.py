@@ -1,8 +1,8 @@
 """One trial: prepare, apply the strategy, train, evaluate, save.
 
 As a library: ``run_trial(config, out=..., report=..., worker=Worker(cache))``.
-From a shell: ``python -m lnt_core.trial trial.yaml --out DIR``; where `train.deepspeed` is given
-also ``torchrun --nproc-per-node N -m lnt_core.trial ...``, N workers for the one trial.
+From a shell: ``python -m lnt_core.trial trial.yaml --out DIR``. With `train.deepspeed`,
+``torchrun --nproc-per-node N -m lnt_core.trial ...`` runs the trial on N workers.
 """
 
 import json
@@ -47,7 +47,7 @@ class TrialResult:
     """``finished`` or ``diverged``; only a finished trial has scores."""
     steps: int
     metrics: dict[str, float]
-    """``select/cider`` and what else was measured at the end, by the names of MLflow."""
+    """``select/cider`` and everything else measured at the end, by the names in MLflow."""
 
 
 def run_trial(
@@ -58,22 +58,22 @@ def run_trial(
     worker: Worker,
     memory_gib: float | None = None,
 ) -> TrialResult:
-    """Run one trial from its config, or go on from the checkpoint in ``out``.
+    """Run one trial from its config, or resume it from the checkpoint in ``out``.
 
-    Where several workers run it, each calls this; the first reports and writes.
+    With several workers, each of them calls this; rank 0 reports and writes.
 
     Args:
         config: Everything that determines the outcome.
-        out: The trial's own folder, which all workers see: checkpoint, captions and weights.
-        report: Called with the step and its metrics, each step once and in order.
+        out: The trial's own folder, shared by all workers: checkpoint, captions and weights.
+        report: Called with an optimizer step and metrics measured after it, in order of steps.
         worker: Keeps the base model and data between trials.
-        memory_gib: All that this process may take of its GPU or host; bounds the micro batch that
-            is found for `auto`. Left out: what is free.
+        memory_gib: Total memory, in GiB, that this process may use on its GPU or host; limits the
+            micro-batch size that is found for `auto`. Default: what is free.
 
     Raises:
-        LntError: This trial cannot be run; says why.
+        LntError: The trial cannot be run; the message says why.
     """
-    engine_for(config.train)  # refuses before anything is prepared
+    engine_for(config.train)  # raises before anything is prepared
     _check_origin(config, out)
     report = report if is_first() else _say_nothing
     started = time.perf_counter()
@@ -101,14 +101,14 @@ def run_trial(
 
 @dataclass(frozen=True)
 class _Ready:
-    """A trial that can begin to train."""
+    """A trial that is ready to train."""
 
     config: TrialConfig
-    """With the number that was found for `micro_batch_size: auto`."""
+    """With a number in place of `micro_batch_size: auto`."""
     prepared: Prepared
     strategy: Strategy  # type: ignore[type-arg]
     model: nn.Module
-    """With the strategy applied to it."""
+    """With the strategy applied."""
     gradients: GradientVariance
     prediction: Prediction
     meter: MemoryMeter
@@ -117,7 +117,7 @@ class _Ready:
 def _get_ready(
     config: TrialConfig, out: Path, *, report: Report, worker: Worker, memory_gib: float | None
 ) -> _Ready:
-    """Base model and data, the strategy on a copy of the model, and what a step should take."""
+    """Prepare base model and data, apply the strategy to a copy, and predict the costs."""
     prepared = worker.prepare(config)
     seed_everything(config.seed_of_training)
     strategy = get_strategy(config.strategy.name)
@@ -133,7 +133,7 @@ def _get_ready(
 
 
 def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
-    """Stage 2, scored midway where the config says so."""
+    """Run stage 2, with evaluations midway if the config asks for them."""
     config, prepared = ready.config, ready.prepared
     if rank():  # dropout differs between workers
         seed_everything(config.seed_of_training + rank())
@@ -159,14 +159,14 @@ def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
 
 
 def _scores(ready: _Ready, out: Path) -> dict[str, float]:
-    """Captioning scores and the paper's analyses of the trained model."""
+    """Captioning scores and the paper's analyses of the trained model, as metrics."""
     bf16 = ready.config.train.precision == "bf16"
     scores = evaluate(ready.model, ready.prepared, out, bf16=bf16)
     return scores | analyse(ready.model, ready.prepared, out, bf16=bf16, gradients=ready.gradients)
 
 
 def _save(ready: _Ready, folder: Path) -> None:
-    """The tuned weights, with the connector of stage 1."""
+    """Write the tuned weights and the connector of stage 1."""
     base_name = model_name(ready.config)
     save_weights(ready.model, folder, strategy=ready.config.strategy, base_name=base_name)
     if is_first():
@@ -174,29 +174,29 @@ def _save(ready: _Ready, folder: Path) -> None:
 
 
 def has_checkpoint(out: Path) -> bool:
-    """Whether the trial of this folder can go on from where it was."""
+    """Whether ``out`` has a checkpoint that its trial can resume from."""
     return (out / CHECKPOINT).exists() or shards(out / CHECKPOINT).exists()
 
 
 def _forget_checkpoint(out: Path) -> None:
-    """An ended trial needs none."""
+    """Delete the checkpoint of a trial that has ended."""
     for path in (out / CHECKPOINT, out / GRADIENTS):
         path.unlink(missing_ok=True)
     shutil.rmtree(shards(out / CHECKPOINT), ignore_errors=True)
 
 
 def _check_origin(config: TrialConfig, out: Path) -> None:
-    """A copy of another trial that goes on from its checkpoint must have that."""
+    """Require the checkpoint that a trial with `started_from` continues from."""
     origin = config.started_from
     if origin is not None and not (out / CHECKPOINT).exists():
         raise TrialError(
-            f"this trial goes on from step {origin.step} of trial {origin.trial}, whose checkpoint "
-            f"is not in {out}; without `started_from` it would begin at the base model"
+            f"this trial continues from step {origin.step} of trial {origin.trial}, but {out} has "
+            "no copy of that checkpoint; remove `started_from` to begin at the base model"
         )
 
 
 def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:
-    """Score the split that chooses, and the one that is reported if there is one."""
+    """Score the selection split, and the report split if there is one; write their captions."""
     scores = {}
     tasks = {metric.SELECT_CIDER: prepared.select, metric.REPORT_CIDER: prepared.report}
     for name, task in tasks.items():
@@ -213,11 +213,11 @@ def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> 
 
 
 def _say_nothing(step: int, metrics: dict[str, float]) -> None:
-    """What the workers but the first report."""
+    """The ``report`` of every worker except rank 0."""
 
 
 def model_name(config: TrialConfig) -> str:
-    """The base model in a few words, as an adapter's config and a model card name it."""
+    """Short name of the base model, as written into the adapter's config."""
     model = config.model
     if model.checkpoint is not None:
         return model.checkpoint
@@ -231,13 +231,17 @@ def main() -> None:
     import yaml
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path, help="a TrialConfig in YAML")
+    parser.add_argument("config", type=Path, help="YAML file with a TrialConfig")
     parser.add_argument("--out", type=Path, default=Path("trial-out"))
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "lnt")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
-    parser.add_argument("--threads", type=int, help="of each worker; left out, torch's own choice")
     parser.add_argument(
-        "--memory-gib", type=float, help="GiB a process may take; bounds micro_batch_size: auto"
+        "--threads", type=int, help="CPU threads per worker (default: torch's own choice)"
+    )
+    parser.add_argument(
+        "--memory-gib",
+        type=float,
+        help="GiB that a process may use; limits `micro_batch_size: auto`",
     )
     args = parser.parse_args()
     if args.threads is not None:

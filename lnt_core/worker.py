@@ -36,12 +36,12 @@ class Prepared:
 
 
 class Worker:
-    """Prepares trials, and keeps what the next trial can use.
+    """Prepares trials, and keeps what the next trial can reuse.
 
     Args:
         cache: Folder kept between runs and shared by workers: tiny models, scenes, stage 1.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        feature_cache_gib: Memory for image features; what does not fit is computed again.
+        feature_cache_gib: Memory limit of cached image features; what does not fit is recomputed.
     """
 
     def __init__(self, cache: Path, *, device: str = "cpu", feature_cache_gib: float = 4.0) -> None:
@@ -51,16 +51,16 @@ class Worker:
         self._key = ""
         self._prepared: Prepared | None = None
         self.predictions: dict[str, Any] = {}
-        """Of what is prepared, by strategy and training config."""
+        """Predicted step costs for what is prepared, by strategy and training config."""
 
     def prepare(self, config: TrialConfig) -> Prepared:
-        """What ``config`` needs besides its strategy; kept if the trial before needed the same."""
+        """All that ``config`` needs but its strategy; reused if the last trial needed the same."""
         shared = config.model_dump_json(
             include={"model": True, "data": True, "align": True, "seed": True}
         )
         key = f"{shared} {config.train.precision} {config.train.max_length}"
         if stage_of(config.train.deepspeed) == 3:
-            key += f" {config.train.deepspeed}"  # how it lies in parts
+            key += f" {config.train.deepspeed}"  # determines how the base is sharded
         if self._prepared is None or key != self._key:
             self.predictions.clear()
             self._prepared = None  # free the old base before the new one is built
@@ -69,7 +69,7 @@ class Worker:
         return self._prepared
 
     def release_base(self) -> None:
-        """Let go of a base in parts, which the trial took; the next is built anew."""
+        """Drop a sharded base, which its trial has changed; the next trial gets a new one."""
         self._prepared = None
 
     def _prepare(self, config: TrialConfig) -> Prepared:
@@ -96,7 +96,7 @@ class Worker:
     def _aligned_base(
         self, config: TrialConfig, data: DataConfig
     ) -> tuple[VisionLanguageModel, FeatureStore]:
-        """With the connector of stage 1, which is trained if nobody has yet."""
+        """The base with the connector of stage 1, which is trained unless the cache has it."""
         base, store = self._base(config)
         if config.align is None:
             return base, store
@@ -126,7 +126,7 @@ class Worker:
 
 
 def located(data: DataConfig, cache: Path) -> DataConfig:
-    """The files of each stage; scenes are drawn on first use."""
+    """Data config with the files of each stage; scenes are drawn on first use."""
     return scenes_data(data.scenes, cache) if data.scenes is not None else data
 
 

@@ -16,7 +16,7 @@ FILES = {"task": "flickr30k", "annotations": "a.json", "images": "i"}
     [
         ({"epochs": 1, "max_steps": 2}, "give `epochs` or `max_steps`, not both"),
         ({"batch_size": 10, "micro_batch_size": 4}, "must be a multiple of"),
-        ({"batch_size": True}, "`batch_size` is true, which is not a value for it"),
+        ({"batch_size": True}, "`batch_size` is true, but must not be a boolean"),
         ({"warmup_ratio": float("nan")}, "finite number"),
         ({"warmup_raito": 0.1}, "Extra inputs are not permitted"),
     ],

@@ -46,7 +46,7 @@ def test_an_option_with_no_value_to_try_is_refused(tmp_path) -> None:
 def test_true_for_a_strategys_number_is_told_at_its_place(tmp_path) -> None:
     text = HEAD + "search: {strategy: [{name: lora, rank: true}]}"
     assert refusal(tmp_path, text) == (
-        "DIR/s.yaml: 1 problem\n  search.strategy[0]: `rank` is true, which is not a value for it"
+        "DIR/s.yaml: 1 problem\n  search.strategy[0]: `rank` is true, but must not be a boolean"
     )
 
 

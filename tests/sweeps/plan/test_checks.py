@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from sweeps.cli.arguments import EXIT_REFUSED
+from sweeps.cli.exit_codes import EXIT_REFUSED
 from sweeps.cli.main import main
 
 STRATEGIES = (
@@ -44,8 +44,8 @@ CASES: dict[str, tuple[dict, list[str]]] = {
             "search.strategy": ["ful"],
         },
         [
-            "train.deepspeed: 'zero4' is neither one of zero1, zero2, zero3 nor a DeepSpeed config; "
-            "did you mean 'zero3'?",
+            "train.deepspeed: 'zero4' is neither one of zero1, zero2, zero3 nor a DeepSpeed config"
+            "; did you mean 'zero3'?",
             "resources.workers_per_trial: 0 is neither a whole number from 1 on, nor a mapping of "
             "strategies to such",
             f"search.strategy[0] is 'ful', but must be one of {STRATEGIES}; did you mean 'full'?",
@@ -110,9 +110,30 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         {"search.learning_rate": [NAN]},
         ["search.learning_rate[0] is nan, but should be a finite number"],
     ),
-    "the same trial twice": (
-        {"search.learning_rate": [1e-3, 0.001]},
-        ["search: the trial layernorm lr=1e-3 is listed twice"],
+    "trials with options twice": (
+        {
+            "search.strategy": [{"name": "lora", "rank": [4, 8]}],
+            "search.learning_rate": [1e-3, 0.001],
+        },
+        [
+            "search: the trial lora rank=4 lr=1e-3 is listed twice",
+            "search: the trial lora rank=8 lr=1e-3 is listed twice",
+        ],
+    ),
+    "an option with no value to try": (
+        {"search.strategy": ["full", {"name": "lora", "rank": []}]},
+        ["search.strategy[1].rank is an empty list: give at least one value"],
+    ),
+    "true for a strategy's number": (
+        {"search.strategy": [{"name": "lora", "rank": True}]},
+        ["search.strategy[0]: `rank` is true, which is not a value for it"],
+    ),
+    "tpe over a list": (
+        {"search.algorithm": "tpe", "search.num_trials": 4},
+        [
+            "search.learning_rate is [0.001, 0.0001], but must be a range {low, high}; TPE would "
+            "draw the same trials again; for a list use `grid` or `random`"
+        ],
     ),
     "a strategy's option": (
         {"search.strategy": [{"name": "lora", "rnak": 4, "rank": 0}]},
@@ -167,7 +188,7 @@ CASES: dict[str, tuple[dict, list[str]]] = {
     ),
     "true for a number": (
         {"train.epochs": True},
-        ["train: `epochs` is true, which is not a value for it"],
+        ["train: `epochs` is true, but must not be a boolean"],
     ),
     "tf32 without a GPU": (
         {"train.precision": "tf32"},
@@ -283,7 +304,7 @@ def test_a_good_sweep_is_not_refused(folder, capsys) -> None:
 def test_nothing_is_started_for_a_bad_sweep(folder) -> None:
     path = write_sweep(folder, {"search.learning_rate": [-1]})
     code = (
-        "import sys; from sweeps.cli import main; code = main(sys.argv[1:]); "
+        "import sys; from sweeps.cli.main import main; code = main(sys.argv[1:]); "
         "assert not {'ray', 'mlflow'} & set(sys.modules); sys.exit(code)"
     )
     done = subprocess.run(
@@ -295,21 +316,6 @@ def test_nothing_is_started_for_a_bad_sweep(folder) -> None:
     assert done.returncode == EXIT_REFUSED, done.stderr.decode()
     assert not (folder / "lnt_runs").exists()
     assert not (folder / "mlflow.db").exists()
-
-
-def test_a_key_that_stands_twice_is_refused(folder, capsys) -> None:
-    path = folder / "twice.yaml"
-    path.write_text("name: a\nname: b\n")
-    lines = refusal(capsys, folder, "plan", str(path))
-    assert lines[0] == "lnt: DIR/twice.yaml is not YAML: key 'name' stands twice"
-
-
-def test_an_unknown_preset_names_the_nearest(folder, capsys) -> None:
-    assert refusal(capsys, folder, "plan", "dmo") == [
-        "lnt: SWEEP is 'dmo', but must be one of 'a file', 'demo', 'demo-all', 'paper-13b', "
-        "'paper-13b-llama2', 'paper-13b-llama2-chat', 'paper-7b', 'paper-7b-llama2', "
-        "'paper-7b-llama2-chat'; did you mean 'demo'?"
-    ]
 
 
 def test_a_plan_without_the_papers_files_names_them_all(folder, capsys, monkeypatch) -> None:

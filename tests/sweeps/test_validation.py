@@ -184,6 +184,10 @@ def test_every_float_is_read_as_python_writes_it(rate) -> None:
     assert load_yaml(repr(rate)) == rate
 
 
+def test_a_number_as_papers_write_it_is_a_number() -> None:
+    assert load_yaml("[1e-4, 2E3, -1.5e+2]") == [1e-4, 2000.0, -150.0]
+
+
 @pytest.mark.parametrize("text", ["1e", "e-4", "1e-4x", "v1e4", "1.2.3"])
 def test_words_that_look_like_numbers_stay_words(text) -> None:
     assert load_yaml(text) == text
@@ -191,3 +195,8 @@ def test_words_that_look_like_numbers_stay_words(text) -> None:
 
 def test_a_date_stays_text() -> None:
     assert load_yaml("2026-01-02") == "2026-01-02"
+
+
+def test_a_block_can_be_written_once_and_merged() -> None:
+    text = "align: &a {max_steps: 5, batch_size: 8}\ntrain: {<<: *a, max_steps: 7}"
+    assert load_yaml(text)["train"] == {"max_steps": 7, "batch_size": 8}

@@ -126,7 +126,7 @@ CASES: dict[str, tuple[dict, list[str]]] = {
     ),
     "true for a strategy's number": (
         {"search.strategy": [{"name": "lora", "rank": True}]},
-        ["search.strategy[0]: `rank` is true, which is not a value for it"],
+        ["search.strategy[0]: `rank` is true, but must not be a boolean"],
     ),
     "tpe over a list": (
         {"search.algorithm": "tpe", "search.num_trials": 4},

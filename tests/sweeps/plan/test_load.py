@@ -1,0 +1,57 @@
+"""Sweep files and presets: found, extended, overridden."""
+
+import pytest
+
+from lnt_core.errors import ConfigError
+from sweeps.plan.load import load_sweep
+
+
+@pytest.mark.parametrize("size", ["7b", "13b"])
+def test_presets_of_other_models_differ_in_nothing_else(size) -> None:
+    vicuna = load_sweep(f"paper-{size}")
+    for kind, hub in (("llama2", "hf"), ("llama2-chat", "chat-hf")):
+        other = load_sweep(f"paper-{size}-{kind}")
+        assert other.model.language_model == f"meta-llama/Llama-2-{size}-{hub}"
+        model = other.model.model_copy(update={"language_model": vicuna.model.language_model})
+        assert other.model_copy(update={"model": model, "name": vicuna.name}) == vicuna
+
+
+def test_a_file_may_extend_a_preset(tmp_path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("extends: demo\nname: own\ntrain: {max_steps: 7}\n")
+    own, demo = load_sweep(str(path)), load_sweep("demo")
+    assert own.train == demo.train.model_copy(update={"max_steps": 7})
+    assert own.model_copy(update={"name": "demo", "train": demo.train}) == demo
+    path.write_text("extends: dmo\nname: own\n")
+    with pytest.raises(ConfigError, match="did you mean 'demo'"):
+        load_sweep(str(path))
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_sweep("dmo")
+    assert str(refused.value) == (
+        "SWEEP is 'dmo', but must be one of 'a file', 'demo', 'demo-all', 'paper-13b', "
+        "'paper-13b-llama2', 'paper-13b-llama2-chat', 'paper-7b', 'paper-7b-llama2', "
+        "'paper-7b-llama2-chat'; did you mean 'demo'?"
+    )
+
+
+def test_one_value_can_be_set_from_the_command_line() -> None:
+    given = load_sweep(
+        "demo", ("train.max_steps=7", "search.learning_rate=[1e-4]", "tracking.uri=sqlite:///x.db")
+    )
+    assert given.train.max_steps == 7
+    assert given.search.rates == (1e-4,)
+    assert given.tracking.uri == "sqlite:///x.db"
+
+
+def test_paths_are_relative_to_the_sweep_file(tmp_path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nmodel: {tiny: true}\nsearch: {strategy: full}\ndata:\n"
+        "  tune: {annotations: a.json, images: i}\n"
+        "  select: {task: coco, annotations: /abs/b.json, images: i}\n"
+    )
+    given = load_sweep(str(tmp_path / "s.yaml"))
+    assert given.data.tune.annotations == str(tmp_path / "a.json")
+    assert given.data.select.annotations == "/abs/b.json"

@@ -9,7 +9,7 @@ import pytest
 from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
 from sweeps.plan.load import load_sweep
-from sweeps.storage.execution import latest_execution, new_execution, write_json
+from sweeps.storage.execution import Execution, Result, latest_execution, new_execution, write_json
 
 
 @pytest.fixture
@@ -27,6 +27,30 @@ def sweep(tmp_path) -> SweepConfig:
 def test_the_kept_sweep_file_is_the_same_sweep(sweep) -> None:
     kept = new_execution(sweep).path / "sweep.yaml"
     assert load_sweep(str(kept)) == sweep
+
+
+def test_resume_takes_the_newest_execution_of_this_sweep(sweep) -> None:
+    first, second = new_execution(sweep), new_execution(sweep)
+    assert first.path != second.path
+    assert latest_execution(sweep) == second
+
+
+def test_resume_without_anything_to_resume_is_refused(sweep, tmp_path) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        latest_execution(sweep)
+    assert str(refusal.value) == (
+        f"there is nothing to resume in {tmp_path / 'runs' / 's'}; run without --resume"
+    )
+
+
+def test_resume_of_a_changed_sweep_is_refused(sweep) -> None:
+    started = new_execution(sweep)
+    with pytest.raises(ConfigError) as refusal:
+        latest_execution(sweep.model_copy(update={"seed": 1}))
+    assert str(refusal.value) == (
+        f"the sweep has changed since {started.id} was started: compare it with "
+        f"{started.path / 'sweep.yaml'}, or run without --resume"
+    )
 
 
 def test_resume_passes_over_a_newer_execution_of_another_sweep(sweep) -> None:
@@ -54,7 +78,7 @@ def test_an_execution_killed_while_it_was_made_is_passed_over(sweep) -> None:
 def test_a_driver_in_another_process_keeps_this_one_away(sweep) -> None:
     execution = new_execution(sweep)
     code = (
-        "import sys; from pathlib import Path; from sweeps.execution import Execution\n"
+        "import sys; from pathlib import Path; from sweeps.storage.execution import Execution\n"
         "with Execution(Path(sys.argv[1])).locked():\n"
         "    print('locked', flush=True); sys.stdin.read()"
     )
@@ -75,6 +99,18 @@ def test_a_driver_in_another_process_keeps_this_one_away(sweep) -> None:
         pass
 
 
+def test_a_result_is_read_back_as_written(tmp_path) -> None:
+    execution = Execution(tmp_path)
+    score = 0.1 + 0.2
+    execution.write_result("t", Result("finished", 3, {"select/cider": score}))
+    assert execution.result("t").score == score
+    assert execution.results() == {"t": Result("finished", 3, {"select/cider": score})}
+
+
+def test_only_a_finished_trial_has_a_score() -> None:
+    assert Result("stopped", 3, {"select/cider": 5.0}).score is None
+
+
 def test_who_reads_a_file_while_it_is_written_reads_the_old_one_whole(tmp_path) -> None:
     path = tmp_path / "state.json"
     write_json(path, {"runs": [1]})
@@ -84,6 +120,10 @@ def test_who_reads_a_file_while_it_is_written_reads_the_old_one_whole(tmp_path) 
     assert json.loads(path.read_text()) == {"runs": [1, 2]}
 
 
-def test_writing_json_leaves_nothing_beside_it(tmp_path) -> None:
-    write_json(tmp_path / "deep" / "x.json", [1])
-    assert list((tmp_path / "deep").iterdir()) == [tmp_path / "deep" / "x.json"]
+def test_json_is_written_whole_or_not_at_all_and_leaves_nothing_beside_it(tmp_path) -> None:
+    path = tmp_path / "deep" / "x.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(path.parent.iterdir()) == [path]

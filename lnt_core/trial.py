@@ -232,8 +232,18 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="YAML file with a TrialConfig")
-    parser.add_argument("--out", type=Path, default=Path("trial-out"))
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "lnt")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("trial-out"),
+        help="the trial's folder: checkpoint, weights",
+    )
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path.home() / ".cache" / "lnt",
+        help="folder kept between runs: tiny model, scenes, stage 1",
+    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument(
         "--threads", type=int, help="CPU threads per worker (default: torch's own choice)"

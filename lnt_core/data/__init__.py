@@ -1,1 +1,1 @@
-"""From published files to batches: captions, instructions, label masks, drawn scenes."""
+"""Training and selection data: readers, checks, tokenization, batches, drawn scenes."""

@@ -1,4 +1,4 @@
-"""Which sample comes at which step, and samples to padded tensors."""
+"""The order of samples in training, and their collation into padded batches."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Batch:
 
 
 def sample_order(num_samples: int, *, seed: int) -> Iterator[int]:
-    """An endless stream of sample indices: permutation after permutation, each drawn anew."""
+    """An endless stream of sample indices: a new random permutation for each epoch."""
     epoch = 0
     while True:
         yield from torch.randperm(num_samples, generator=generator("order", seed, epoch)).tolist()
@@ -30,7 +30,7 @@ def sample_order(num_samples: int, *, seed: int) -> Iterator[int]:
 
 
 def collate(samples: Sequence[Encoded], *, pad_id: int, store: FeatureStore) -> Batch:
-    """Pad conversations to the longest of them, with the features of their images."""
+    """Pad conversations to the longest of them, and add the features of their images."""
     length = max(len(sample.input_ids) for sample in samples)
     input_ids = torch.full((len(samples), length), pad_id)
     labels = torch.full((len(samples), length), IGNORE)

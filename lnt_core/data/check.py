@@ -1,4 +1,4 @@
-"""Is every file there and readable? Asked before anything starts, answered all at once."""
+"""Checks, before anything starts, that all data files exist and are readable."""
 
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from lnt_core.data.samples import (
 from lnt_core.errors import DataError, bad_field
 
 MAX_DECODED = 5000
-"""So many images of a data set are decoded whole when checked (about 2 ms each); of a larger set
-an even sample is, and every header is read."""
+"""Maximum number of images of a data set that are decoded completely (about 2 ms each). Of a
+larger set an evenly spaced subset is decoded; of the other images only the header is read."""
 MAX_NAMED = 5
-"""So many bad images are named before the rest is counted."""
+"""Maximum number of bad images named in a message; the rest are only counted."""
 
 
 def data_problems(model: ModelConfig, data: DataConfig) -> list[str]:
-    """Everything wrong with the files that a trial would read; empty if nothing is."""
+    """All problems with the files that a trial would read; empty if there are none."""
     problems = []
     if model.tiny and not isinstance(model.tiny, bool):
         tiny = model.tiny
@@ -63,14 +63,14 @@ def _dataset_problems(field: str, data: DatasetConfig) -> list[str]:
             return [f"{field}.annotations: {unknown_layout(data.annotations)}"]
         if data.kinds and is_karpathy(content):
             return [
-                f"{field}.kinds is for LLaVA's instructions, but {data.annotations} has "
-                "Karpathy's captions; leave it out"
+                f"{field}.kinds applies only to LLaVA's layout, but {data.annotations} has "
+                "Karpathy's; leave it out"
             ]
         samples = load_samples(data.model_copy(update={"num_samples": None}), seed=0)
     except DataError as error:
         return [f"{field}.annotations: {error}"]
     if not samples and data.kinds:
-        return [f"{field}.kinds: {data.annotations} has no sample of {', '.join(data.kinds)}"]
+        return [f"{field}.kinds: {data.annotations} has no samples of {', '.join(data.kinds)}"]
     if not samples:
         return [_no_images(field, data.split or "train", content)]
     if data.num_samples is not None and data.num_samples > len(samples):
@@ -101,13 +101,13 @@ def _select_problems(field: str, select: SelectConfig) -> list[str]:
 def _no_images(field: str, split: str, content: object) -> str:
     assert isinstance(content, dict)
     splits = sorted({item["split"] for item in content["images"]})
-    return f"{field}: split {split!r} has fewer than 2 images; the file has " + ", ".join(
+    return f"{field}: split {split!r} has fewer than 2 images; the file's splits are " + ", ".join(
         map(repr, splits)
     )
 
 
 def image_problems(field: str, folder: str, images: list[Path]) -> list[str]:
-    """Images outside the folder, missing, or not decodable; a few are named, the rest counted."""
+    """Messages about images that are outside the folder, missing, or not decodable."""
     root = Path(folder).resolve()
     unique = list(dict.fromkeys(images))
     step = -(-len(unique) // MAX_DECODED)

@@ -1,4 +1,4 @@
-"""Questions and answers to text, text to token ids, and which of them are answers."""
+"""Formats questions and answers as text, and tokenizes it with labels on the answers."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 IGNORE = -100
-"""Label of a token that is not to be learnt; torch's cross-entropy skips it."""
+"""Label of a token without loss; torch's cross-entropy skips it."""
 
 VICUNA_SYSTEM = (
     "A chat between a curious human and an artificial intelligence assistant. The assistant "
     "gives helpful, detailed, and polite answers to the human's questions."
 )
-"""LLaVA's `vicuna_v1` system prompt (Visual Instruction Tuning, arXiv:2304.08485, its code)."""
+"""System prompt of `vicuna_v1` in LLaVA's code (Visual Instruction Tuning, arXiv:2304.08485)."""
 
 Segment = tuple[str, bool]
 """A piece of text, and whether it is an answer."""
@@ -26,7 +26,7 @@ Segment = tuple[str, bool]
 
 @dataclass(frozen=True)
 class Encoded:
-    """One conversation in token ids."""
+    """One conversation as token ids."""
 
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
@@ -36,25 +36,25 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Conversations:
-    """Turns conversations into token ids, in one style, for one model."""
+    """Encodes conversations as token ids, in one style, for one model."""
 
     style: Conversation
     tokenizer: "PreTrainedTokenizerBase"
     image_token: str
-    """Stands for one image feature in the text; its id is replaced by the feature."""
+    """Placeholder of one image feature in the text; the model puts the feature in its place."""
     num_image_tokens: int
     template: Any = None
-    """What owns ``apply_chat_template`` when the style is ``chat_template``."""
+    """Object with ``apply_chat_template`` for the style ``chat_template``; None: the tokenizer."""
 
     def encode(self, sample: Sample, *, max_length: int | None = None) -> Encoded:
-        """Token ids of a whole conversation; only answers and the end after each are labels.
+        """Token ids of a conversation, with labels on each answer and the end token after it.
 
         Args:
-            sample: Its questions and answers.
-            max_length: Longer conversations are cut behind this many tokens.
+            sample: The conversation.
+            max_length: Longer conversations are truncated to this many tokens.
 
         Raises:
-            DataError: The text itself contains the token that stands for images.
+            DataError: A question or answer contains the image token.
         """
         ids, answers = self._tokenize(self._segments(sample.turns), has_image=bool(sample.image))
         labels = [i if a else IGNORE for i, a in zip(ids, answers, strict=True)]
@@ -63,13 +63,13 @@ class Conversations:
     def encode_prompt(
         self, question: str, *, image: bool = True, examples: tuple[tuple[str, str], ...] = ()
     ) -> list[int]:
-        """Token ids up to where the model is to answer ``question``."""
+        """Token ids of the prompt that asks ``question``, up to the start of the answer."""
         asked = f"{IMAGE}\n{question}" if image else question
         segments = self._segments((*examples, (asked, "")))[:-1]
         return self._tokenize(segments, has_image=image)[0]
 
     def prompt_text(self, question: str, *, examples: tuple[tuple[str, str], ...] = ()) -> str:
-        """The text of a prompt with ``<image>`` once, as it is logged."""
+        """The text of a prompt as it is logged, with a single ``<image>``."""
         segments = self._segments((*examples, (f"{IMAGE}\n{question}", "")))[:-1]
         return "".join(text for text, _ in segments)
 
@@ -91,7 +91,7 @@ class Conversations:
         return segments
 
     def _chat_segments(self, turns: tuple[tuple[str, str], ...]) -> list[Segment]:
-        """The model's own template, rendered turn by turn; what a turn adds is its segment."""
+        """Segments of the model's own template, from the text that each message adds to it."""
         owner = self.template if self.template is not None else self.tokenizer
         messages: list[dict[str, Any]] = []
         segments: list[Segment] = []
@@ -102,16 +102,16 @@ class Conversations:
             messages.append({"role": "user", "content": content})
             asked = owner.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
             messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-            told = owner.apply_chat_template(messages, tokenize=False)
-            if not asked.startswith(text) or not told.startswith(asked):
+            answered = owner.apply_chat_template(messages, tokenize=False)
+            if not asked.startswith(text) or not answered.startswith(asked):
                 raise ConfigError(
                     "model.conversation is 'chat_template', but the model's template rewrites "
-                    "earlier turns, so answers cannot be told from questions; choose 'vicuna_v1' "
+                    "earlier turns, so answers cannot be located in the text; choose 'vicuna_v1' "
                     "or 'plain'"
                 )
-            start = len(asked.rstrip(" "))  # a blank and the word behind it are one token
-            segments += [(asked[len(text) : start], False), (told[start:], True)]
-            text = told
+            start = len(asked.rstrip(" "))  # a space and the word after it are one token
+            segments += [(asked[len(text) : start], False), (answered[start:], True)]
+            text = answered
         return segments
 
     def _tokenize(
@@ -134,7 +134,7 @@ class Conversations:
         image_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
         if ids.count(image_id) != (self.num_image_tokens if has_image else 0):
             raise DataError(
-                f"a caption or question contains {self.image_token!r}, which stands for images: "
+                f"a question or answer contains {self.image_token!r}, the image token: "
                 f"{''.join(piece for piece, _ in segments)[:200]!r}"
             )
         answers = [

@@ -14,7 +14,7 @@ FILES: dict[str, Kind] = {
     "detail_": "detail",
     "complex_reasoning_": "reasoning",
 }
-"""How the files of one kind begin: ``conversation_58k.json`` and so on."""
+"""Kinds by prefix of the file name, as in ``conversation_58k.json``."""
 DETAIL_QUESTIONS = frozenset(
     {
         "analyze the image in a comprehensive and detailed manner",
@@ -30,7 +30,7 @@ DETAIL_QUESTIONS = frozenset(
         "write a detailed description of the given image",
     }
 )
-"""The questions that detail_23k.json draws from, in lower case without the last mark."""
+"""The questions in detail_23k.json, in lower case without final punctuation."""
 
 
 def of_kinds(
@@ -38,9 +38,8 @@ def of_kinds(
 ) -> list[dict[str, Any]]:
     """The items of these kinds; all of them if ``kinds`` is empty.
 
-    A file of one kind says so by its name. In any other, more than one question is a
-    conversation, one of :data:`DETAIL_QUESTIONS` alone a detailed description, and any other
-    question alone is reasoning.
+    In a file named by a prefix in :data:`FILES` every item has that kind. In any other file the
+    kind of each item is determined by :func:`kind_of`.
     """
     if not kinds:
         return content
@@ -49,7 +48,11 @@ def of_kinds(
 
 
 def kind_of(item: dict[str, Any]) -> Kind:
-    """The kind of one item of LLaVA's layout, by its questions."""
+    """The kind of one item of LLaVA's layout, by its questions.
+
+    An item with several questions is a conversation; one with a single question is a detailed
+    description if the question is in :data:`DETAIL_QUESTIONS`, else reasoning.
+    """
     questions = [turn["value"] for turn in item["conversations"] if turn["from"] == "human"]
     if len(questions) != 1:
         return "conversation"

@@ -1,4 +1,4 @@
-"""Reading the published layouts into samples: Karpathy captions and LLaVA instructions."""
+"""Readers of the published layouts: Karpathy captions and LLaVA instructions."""
 
 import json
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from lnt_core.errors import ConfigError, DataError
 from lnt_core.seeding import generator
 
 IMAGE = "<image>"
-"""Stands for the image in a question, as LLaVA's files write it."""
+"""Placeholder of the image in a question, as in LLaVA's files."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One conversation, about one image or none."""
+    """One conversation, with one image or none."""
 
     image: Path | None
     turns: tuple[tuple[str, str], ...]
-    """Questions and answers in order; ``<image>`` stands in the first question if there is one."""
+    """Questions and answers in order; with an image, the first question starts with ``<image>``."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class CaptionedImage:
 
 
 def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
-    """The samples of a data set for training, in the file's order; every caption is a sample.
+    """The samples of a training data set, in the file's order; every caption is one sample.
 
     Raises:
-        ConfigError: The file's layout is neither of the two.
+        ConfigError: The file has neither of the two layouts.
     """
     content = read_json(data.annotations)
     if is_karpathy(content):
@@ -65,7 +65,7 @@ def load_captioned(select: SelectConfig, split: str) -> list[CaptionedImage]:
 
 
 def read_json(path: str) -> Any:
-    """The file's content; DataError if it is not JSON."""
+    """The parsed content of a JSON file; raises DataError if it is not JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -73,7 +73,7 @@ def read_json(path: str) -> Any:
 
 
 def is_karpathy(content: Any) -> bool:
-    """``{"images": [{"filename", "split", "sentences": [{"raw"}]}]}``: Flickr8k, 30k, COCO."""
+    """Whether it is ``{"images": [{"filename", "split", "sentences": [{"raw"}]}]}``."""
     images: Any = content.get("images") if isinstance(content, dict) else []
     return bool(images) and all(
         isinstance(item, dict)
@@ -85,7 +85,7 @@ def is_karpathy(content: Any) -> bool:
 
 
 def is_llava(content: Any) -> bool:
-    """``[{"id", "image", "conversations": [{"from", "value"}]}]``."""
+    """Whether it is ``[{"id", "image", "conversations": [{"from", "value"}]}]``."""
     return (
         isinstance(content, list)
         and bool(content)
@@ -106,7 +106,7 @@ def _all_texts(listed: Any, *keys: str) -> bool:
 
 
 def unknown_layout(path: str) -> str:
-    """What to say of a file that is neither layout."""
+    """Error message for a file with neither layout."""
     return (
         f"{path} has neither of the known layouts: Karpathy's "
         '{"images": [{"filename", "split", "sentences"}]} '
@@ -130,7 +130,7 @@ def _llava_sample(item: dict[str, Any], images: str) -> Sample:
     speakers = [turn["from"] for turn in item["conversations"]]
     if speakers != ["human", "gpt"] * (len(said) // 2) or not said:
         raise DataError(
-            f"conversation {item.get('id')!r} must alternate human, gpt; it has {speakers}"
+            f"conversation {item.get('id')!r} must alternate human, gpt; its turns are {speakers}"
         )
     image = Path(images, item["image"]) if item.get("image") else None
     first = said[0].replace(IMAGE, "").strip()

@@ -1,7 +1,7 @@
 """Drawn scenes with five captions each, in Karpathy's layout so that the real loader reads them.
 
-Two objects (size, colour, shape) stand beside or above one another on a coloured ground: enough
-that a caption must name attributes and a relation, and small enough for a laptop.
+A scene has two objects (size, color, shape), side by side or one above the other, on a colored
+ground: a caption must name attributes and a relation, yet a laptop can train on the images.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from lnt_core.config import DataConfig, DatasetConfig, ScenesConfig, SelectConfig
 
 VERSION = 1
-"""Counts changes of what is drawn or said; part of the cache's key."""
+"""Part of the cache key; incremented whenever the drawings or captions change."""
 PIXELS = 48
 CAPTIONS_PER_SCENE = 5
 COLOURS = {
@@ -42,11 +42,11 @@ RADII = {"small": 5, "large": 10}
 
 
 def scenes_data(config: ScenesConfig, cache: Path) -> DataConfig:
-    """Draw the scenes once, and return where the files of each stage are.
+    """Draw the scenes unless they are cached, and return the config of their files.
 
     Args:
         config: How many scenes of each split, and the seed.
-        cache: Folder kept between runs; a finished set is found by the hash of ``config``.
+        cache: Folder kept between runs, with one subfolder per hash of ``config``.
     """
     key = hashlib.sha256(f"{VERSION} {config.model_dump_json()}".encode()).hexdigest()[:12]
     folder = cache / f"scenes-{key}"
@@ -60,7 +60,7 @@ def scenes_data(config: ScenesConfig, cache: Path) -> DataConfig:
 
 
 def _write(config: ScenesConfig, folder: Path) -> None:
-    """Write to a temporary folder and rename it, so that a killed run leaves nothing half done."""
+    """Write to a temporary folder and rename it, so that a killed run leaves no partial set."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent))
     (draft / "images").mkdir()
@@ -78,7 +78,7 @@ def _write(config: ScenesConfig, folder: Path) -> None:
     (draft / "dataset_scenes.json").write_text(json.dumps(content), encoding="utf-8")
     try:
         os.replace(draft, folder)
-    except OSError:  # another process was first; what it wrote is the same
+    except OSError:  # another process has written the same files
         shutil.rmtree(draft)
 
 

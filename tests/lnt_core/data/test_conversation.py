@@ -50,5 +50,5 @@ def test_a_conversation_is_cut_at_the_length_asked_for(conversations) -> None:
 
 
 def test_text_that_holds_the_image_token_is_refused(conversations) -> None:
-    with pytest.raises(DataError, match="contains '<image>', which stands for images"):
+    with pytest.raises(DataError, match="contains '<image>', the image token"):
         conversations("plain").encode(Sample(None, (("What?", "An <image> of a dog."),)))

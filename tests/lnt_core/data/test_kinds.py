@@ -73,7 +73,7 @@ def test_a_random_subset_is_of_the_kinds_and_by_the_seed(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"kinds": ["conversation"]}, "data.tune.kinds: {path} has no sample of conversation"),
+        ({"kinds": ["conversation"]}, "data.tune.kinds: {path} has no samples of conversation"),
         ({"num_samples": 9}, "data.tune.num_samples is 9, but must be at most 2"),
         (
             {"num_samples": 2, "kinds": ["detail"]},

@@ -182,8 +182,8 @@ CASES: dict[str, tuple[dict, list[str]]] = {
     "kinds of captions": (
         {"data.tune.kinds": ["detail"]},
         [
-            "data.tune.kinds is for LLaVA's instructions, but DIR/good.json has Karpathy's "
-            "captions; leave it out"
+            "data.tune.kinds applies only to LLaVA's layout, but DIR/good.json has Karpathy's; "
+            "leave it out"
         ],
     ),
     "true for a number": (
@@ -207,7 +207,10 @@ CASES: dict[str, tuple[dict, list[str]]] = {
     ),
     "a split that is not there": (
         {"data.tune.split": "trian"},
-        ["data.tune: split 'trian' has fewer than 2 images; the file has 'test', 'train', 'val'"],
+        [
+            "data.tune: split 'trian' has fewer than 2 images; the file's splits are 'test', "
+            "'train', 'val'"
+        ],
     ),
     "a checkpoint that is not here": (
         {"model": {"checkpoint": "nobody/nothing"}},

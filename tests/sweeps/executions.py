@@ -51,6 +51,14 @@ def trial_runs(sweep: SweepConfig) -> list[TrialRun]:
     ]
 
 
+def log_losses(execution: Execution, run: TrialRun, losses: dict[int, float]) -> None:
+    """Write the losses of steps where the trial would."""
+    log = EventLog(execution.trial(run.trial_id) / EVENTS)
+    for step, loss in losses.items():
+        log.write(step, {"train/loss": loss})
+    log.close()
+
+
 def end_trial(
     sweep: SweepConfig, execution: Execution, tracker: Tracker, score: float, *, index: int = 0
 ) -> TrialRun:

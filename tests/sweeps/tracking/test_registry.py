@@ -5,12 +5,7 @@ from mlflow.exceptions import MlflowException
 
 from sweeps.results.selection import Sweep, Trial
 from sweeps.tracking.registry import Entry, entries, register
-from sweeps.tracking.store import connect, experiment_id
-
-
-@pytest.fixture(scope="module")
-def client(tmp_path_factory):
-    return connect(f"sqlite:///{tmp_path_factory.mktemp('registry') / 'm.db'}")
+from sweeps.tracking.store import experiment_id
 
 
 @pytest.fixture

@@ -1,0 +1,18 @@
+"""A sweep of two trials in an experiment of its own, and its execution."""
+
+import pytest
+
+from sweeps.config import SweepConfig
+from sweeps.storage.execution import Execution, new_execution
+from tests.sweeps.executions import tiny_sweep
+
+
+@pytest.fixture
+def sweep(store_uri, tmp_path, monkeypatch) -> SweepConfig:
+    monkeypatch.chdir(tmp_path)  # artifacts of an sqlite store go below the working folder
+    return tiny_sweep(tmp_path / "runs", store_uri)
+
+
+@pytest.fixture
+def execution(sweep) -> Execution:
+    return new_execution(sweep)

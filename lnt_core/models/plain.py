@@ -1,4 +1,4 @@
-"""A tuned model as a plain transformers checkpoint, which loads without this package."""
+"""Writes a tuned model as a plain transformers checkpoint, which loads without this package."""
 
 import copy
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MERGED = "merged"
-"""The checkpoint's folder within an export."""
+"""Folder of the checkpoint within an export."""
 _TURNS = """{%- for message in messages -%}
 {%- set parts = message['content'] -%}
 {%- if parts is string -%}{%- set parts = [{'type': 'text', 'text': parts}] -%}{%- endif -%}
@@ -41,7 +41,7 @@ _STYLES = {
         "GENERATE": " ASSISTANT:",
     },
 }
-"""What stands around questions and answers (:meth:`Conversations._segments`)."""
+"""Text around questions and answers, by style; the same as in ``Conversations._segments``."""
 
 
 def save_plain(
@@ -49,17 +49,17 @@ def save_plain(
 ) -> None:
     """Write model and processor for ``AutoModelForImageTextToText`` and ``AutoProcessor``.
 
-    Weights are written in float32: norms that were tuned at a small rate would be rounded back to
-    where they were by bfloat16.
+    Weights are written in float32: in bfloat16, norms that were tuned at a small rate would be
+    rounded back to their initial values.
 
     Args:
-        base: What ``model`` was merged into: its tokenizer, images and style of conversation.
-        model: Merged, with a vision tower of its own.
-        folder: Written to.
-        max_new_tokens: Of ``generate()`` when it is not told.
+        base: The base of ``model``, with tokenizer, image processor and style of conversation.
+        model: The merged model, including the vision tower.
+        folder: Folder to write to.
+        max_new_tokens: Default of ``generate()``.
 
     Raises:
-        ConfigError: The parts do not fit the architecture that transformers has.
+        ConfigError: The model does not fit the LLaVA architecture of transformers.
     """
     plain = model if base.conversations.template is not None else _as_llava(base, model)
     plain.to(torch.float32)
@@ -70,7 +70,7 @@ def save_plain(
 
 
 def processor(base: VisionLanguageModel) -> Any:
-    """The transformers processor that makes the prompts of this model's conversations."""
+    """A transformers processor that makes the same prompts as the model's conversations."""
     conversations = base.conversations
     if conversations.template is not None:
         own = copy.deepcopy(conversations.template)
@@ -81,7 +81,7 @@ def processor(base: VisionLanguageModel) -> Any:
 
     tower: Any = base.tower
     tokenizer = copy.deepcopy(conversations.tokenizer)
-    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # LLaVA takes no token types
+    tokenizer.model_input_names = ["input_ids", "attention_mask"]  # LLaVA takes no token_type_ids
     return LlavaProcessor(
         image_processor=base.image_processor,
         tokenizer=tokenizer,
@@ -94,7 +94,7 @@ def processor(base: VisionLanguageModel) -> Any:
 
 
 def chat_template(base: VisionLanguageModel) -> str:
-    """The Jinja template that renders turns as :class:`Conversations` does."""
+    """A Jinja chat template that renders turns as :class:`Conversations` does."""
     conversations = base.conversations
     if conversations.style == "chat_template":
         return str(conversations.tokenizer.chat_template)
@@ -109,7 +109,7 @@ def chat_template(base: VisionLanguageModel) -> str:
 
 
 def _as_llava(base: VisionLanguageModel, model: "PreTrainedModel") -> "PreTrainedModel":
-    """The parts in transformers' own LLaVA, whose connector always has two layers."""
+    """Move the parts into transformers' own LLaVA, whose connector always has two layers."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
     own, connector = model.config, model.model.multi_modal_projector
@@ -134,19 +134,19 @@ def _as_llava(base: VisionLanguageModel, model: "PreTrainedModel") -> "PreTraine
     plain.model.vision_tower = model.model.vision_tower
     plain.model.multi_modal_projector = connector
     plain.model.language_model = model.model.language_model
-    plain.lm_head = copy.deepcopy(model.lm_head)  # a tied pair is written as two
+    plain.lm_head = copy.deepcopy(model.lm_head)  # tied weights are written twice
     found = {name: tensor.shape for name, tensor in plain.state_dict().items()}
     if found != expected:
         other = sorted(found.items() ^ expected.items(), key=str)[:2]
         raise ConfigError(
-            f"this model cannot be merged into a plain LLaVA of {text.model_type}: its parts have "
-            f"tensors that transformers' own has not, or of another shape ({other} ...)"
+            f"this model cannot be merged into a plain LLaVA of {text.model_type}: its tensors "
+            f"differ in name or shape from those of transformers' own LLaVA ({other} ...)"
         )
     return plain
 
 
 def _two_layers(connector: nn.Linear, projector: Any) -> nn.Module:
-    """One linear layer as two with nothing between them, of which the second is the identity."""
+    """The linear layer followed by an identity layer, with no activation in between."""
     projector = projector.to_empty(device=connector.weight.device)
     projector.linear_1.load_state_dict(connector.state_dict())
     with torch.no_grad():
@@ -162,7 +162,7 @@ def _select_strategy(base: VisionLanguageModel) -> str:
 
 
 def _generation(base: VisionLanguageModel, model: "PreTrainedModel", max_new_tokens: int) -> Any:
-    """Greedy, as captions are scored; what else the base's own config says stays."""
+    """Greedy decoding, as in scoring; the rest is that of the base's generation config."""
     tokenizer = base.conversations.tokenizer
     generation = copy.deepcopy(model.generation_config)
     changes: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_length": None}

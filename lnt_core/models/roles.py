@@ -1,4 +1,4 @@
-"""Which part of a model does what: found in its architecture, never in a table of names."""
+"""Roles of a model's parts, found from its architecture instead of a table of model names."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from torch import nn
 from lnt_core.errors import ConfigError
 
 ATTENTION_NAMES = {"q": ("q_proj", "query", "wq"), "v": ("v_proj", "value", "wv")}
-"""What the query and value projections of an attention are called in the libraries of the field."""
+"""Names of the query and value projections in the common libraries."""
 
 
 def _any_of(which: str) -> str:
@@ -16,37 +16,37 @@ def _any_of(which: str) -> str:
 
 
 LOOKED_FOR = {
-    "vision": "a vision tower (`vision_tower`), which a model of language alone lacks",
-    "connector": "a connector (`multi_modal_projector`), which a model of language alone lacks",
-    "norm": "norms outside the attention (LayerNorm, RMSNorm and their kin)",
-    "attn_q": f"in each block an attention with a linear {_any_of('q')}, not one fused",
-    "attn_v": f"in each block an attention with a linear {_any_of('v')}, not one fused",
+    "vision": "a vision tower (`vision_tower`), which a pure language model lacks",
+    "connector": "a connector (`multi_modal_projector`), which a pure language model lacks",
+    "norm": "norms outside the attention (LayerNorm, RMSNorm and the like)",
+    "attn_q": f"in each block an attention with a linear {_any_of('q')} (not fused)",
+    "attn_v": f"in each block an attention with a linear {_any_of('v')} (not fused)",
     "attn": "linear layers in the attention of each block",
     "mlp": "linear layers of each block outside its attention",
     "linear": "linear layers (`nn.Linear`) in the blocks",
     "attention": "in each block an attention with linear q and v projections of its own",
-    "feedforward": "in each block one module that holds its MLP",
+    "feedforward": "in each block one module that contains its MLP",
 }
-"""By role, what :func:`find_roles` looks for."""
+"""What :func:`find_roles` looks for, by role."""
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Module names by role. Together they name every parameter but position embeddings.
+    """Module names by role. Together they cover every parameter except position embeddings.
 
-    A tuple is empty where the architecture has no such part, or fuses it with another (GPT-2's
-    q, k and v); :meth:`require` refuses a strategy that needs one.
+    A tuple is empty if the architecture has no such part, or fuses it with another, as GPT-2 does
+    with q, k and v. :meth:`require` raises an error if a strategy needs a part that is missing.
     """
 
     vision: str | None
-    """None in a model of language alone, as is ``connector``."""
+    """None in a pure language model, as is ``connector``."""
     connector: str | None
     language: str
     """The language model without its output head."""
     embedding: str
     head: str
     norm: tuple[str, ...]
-    """Norms of each block outside its attention, and the final one. RMSNorm counts."""
+    """Norms (LayerNorm, RMSNorm, ...) of each block outside its attention, and the final norm."""
     attn_q: tuple[str, ...]
     attn_v: tuple[str, ...]
     mlp: tuple[str, ...]
@@ -58,11 +58,11 @@ class Roles:
     attention: tuple[str, ...]
     """The attention module of each block."""
     feedforward: tuple[str, ...]
-    """The module that holds each block's MLP."""
+    """The module of each block that contains its MLP."""
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """What the paper trains besides: connector, word embedding, output head."""
+        """Parts that most strategies of the paper train as well: connector, embedding, head."""
         connector = () if self.connector is None else (self.connector,)
         return (*connector, self.embedding, self.head)
 
@@ -72,15 +72,17 @@ class Roles:
         return tuple(name for name in self.linear if name not in self.mlp) if self.mlp else ()
 
     def require(self, *roles: str) -> tuple[str, ...]:
-        """The modules of these roles, in order.
+        """Names of the modules with these roles, in order.
 
         Raises:
-            ConfigError: One of them is not there; says what was looked for.
+            ConfigError: The model lacks one of them; the message says what was looked for.
         """
         missing = [role for role in roles if not getattr(self, role)]
         if missing:
             looked_for = "; ".join(f"`{role}`: {LOOKED_FOR[role]}" for role in missing)
-            raise ConfigError(f"this model has no part that a strategy needs. {looked_for}")
+            raise ConfigError(
+                f"this model lacks a part that the strategy needs. Looked for {looked_for}"
+            )
         found = [getattr(self, role) for role in roles]
         return tuple(
             name for part in found for name in ((part,) if isinstance(part, str) else part)
@@ -88,21 +90,21 @@ class Roles:
 
 
 def is_norm(module: nn.Module) -> bool:
-    """A layer with a scale per channel and nothing below it: LayerNorm, RMSNorm and their kin."""
-    named_so = type(module).__name__.lower().endswith("norm")
+    """Whether a module is a norm with one scale per channel: LayerNorm, RMSNorm and the like."""
+    has_name = type(module).__name__.lower().endswith("norm")
     weight = getattr(module, "weight", None)
-    return named_so and weight is not None and weight.dim() == 1
+    return has_name and weight is not None and weight.dim() == 1
 
 
 def find_roles(model: nn.Module) -> Roles:
-    """Discover the roles of a LLaVA-like model, or of a causal language model alone.
+    """Find the roles of the parts of a LLaVA-like model or of a causal language model.
 
     Args:
         model: ``LlavaForConditionalGeneration``, any model with the same three parts, or any
             ``AutoModelForCausalLM``.
 
     Raises:
-        ConfigError: A part is missing; names each, and what was looked for.
+        ConfigError: Parts are missing; the message lists each of them.
     """
     names = {id(module): name for name, module in model.named_modules()}
     inner = getattr(model, "model", model)
@@ -163,13 +165,13 @@ def _named(names: dict[int, str], modules: Iterable[nn.Module | None]) -> tuple[
 
 
 def _blocks(language: nn.Module) -> list[nn.Module]:
-    """The longest list of equal layers: the decoder's blocks."""
+    """The decoder's blocks: the longest ``ModuleList``."""
     lists = [list(m) for m in language.modules() if isinstance(m, nn.ModuleList)]
     return max(lists, key=len, default=[])
 
 
 def _attention(block: nn.Module) -> nn.Module | None:
-    """The module of a block that owns both a query and a value projection."""
+    """The module of a block that has both a query and a value projection."""
     found = (m for m in block.modules() if _projection(m, "q") and _projection(m, "v"))
     return next(found, None)
 
@@ -197,7 +199,7 @@ def _mlp_linears(blocks: list[nn.Module], in_attention: set[int]) -> list[nn.Mod
 def _feedforward(
     names: dict[int, str], blocks: list[nn.Module], in_attention: set[int]
 ) -> tuple[str, ...]:
-    """The child of each block that holds all linears of its MLP; empty if a block has none."""
+    """The child of each block that contains its whole MLP; empty if a block has none."""
     found = []
     for block in blocks:
         linears = {id(m) for m in _mlp_linears([block], in_attention)}

@@ -1,7 +1,7 @@
-"""The embedded tiny model: a LLaMA that learns English and a CLIP tower that learns to see.
+"""The embedded tiny model: a small LLaMA and a small CLIP vision tower, trained on first use.
 
-Trained on first use, under a minute on 2 cores, and cached by the hash of what it learnt from.
-It is saved as a causal LM and a vision tower, so it loads the way any other model does.
+Training takes under a minute on 2 cores. The result is cached under a hash of the training data,
+and saved as a causal language model and a vision tower, so it loads like any other model.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 VERSION = 1
-"""Counts changes of the recipe below; part of the cache's key."""
+"""Part of the cache key; incremented whenever the recipe below changes."""
 VOCABULARY = 2048
 LANGUAGE_SHAPE: dict[str, Any] = {
     "model_type": "llama",
@@ -65,13 +65,13 @@ def tiny_model(config: TinyConfig, cache: Path) -> tuple[str, str]:
         _train(config, cache, draft)
         try:
             os.replace(draft, folder)
-        except OSError:  # another process was first; what it wrote is the same
+        except OSError:  # another process has written the same files
             shutil.rmtree(draft)
     return str(folder / "language"), str(folder / "vision")
 
 
 def _key(config: TinyConfig) -> str:
-    """Hash of the recipe, the architecture and what is learnt from."""
+    """Hash of the recipe, the architecture and the training data."""
     parts = [str(VERSION), str(SCENES_VERSION), json.dumps([LANGUAGE_SHAPE, VISION_SHAPE])]
     if config.text is not None:
         parts.append(hashlib.sha256(Path(config.text).read_bytes()).hexdigest())
@@ -91,7 +91,7 @@ def _train(config: TinyConfig, cache: Path, out: Path) -> None:
         sentences = [line.strip() for line in lines if line.strip()]
     else:
         sentences = [caption for _, caption in captions]
-    # always two threads, so that the weights do not depend on who asks first
+    # always two threads, so that the weights do not depend on the caller's setting
     with seeded_apart(0), cpu_threads(2):
         tokenizer = _train_tokenizer(sentences)
         _train_language(tokenizer, sentences, out / "language")
@@ -123,10 +123,10 @@ def _train_tokenizer(sentences: list[str]) -> "PreTrainedTokenizerFast":
 def _train_language(
     tokenizer: "PreTrainedTokenizerFast", sentences: list[str], folder: Path
 ) -> None:
-    """Next-token prediction; three sentences in four follow their own words and a question.
+    """Train next-token prediction; before three of four sentences come their words and a question.
 
-    So the model learns to speak of what stands before the question, which is what stage 1 aligns
-    images to; a large model has it from in-context learning.
+    In this way the model learns to answer from the text before the question, which is where stage 1
+    aligns images to. Large models can do so by in-context learning.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -166,9 +166,10 @@ def _train_language(
 
 
 def _words(sentence: str, draws: torch.Generator) -> str:
-    """A sentence's words in order; of every other sentence about four in five.
+    """The words of a sentence in order; of half of the sentences, each word with probability 0.8.
 
-    If words are dropped from all of them, copying is not learnt within the steps (docs/LOG.md).
+    If words are dropped from all sentences, the model does not learn to copy within its training
+    steps (docs/LOG.md).
     """
     words = sentence.rstrip(" .").split()
     if torch.rand((), generator=draws) < 0.5:
@@ -180,7 +181,7 @@ def _words(sentence: str, draws: torch.Generator) -> str:
 def _train_vision(
     tokenizer: "PreTrainedTokenizerFast", captions: list[tuple[str, str]], folder: Path
 ) -> None:
-    """CLIP's contrast of images with captions (Radford et al., arXiv:2103.00020)."""
+    """Train CLIP's contrastive loss on captioned images (Radford et al., arXiv:2103.00020)."""
     from PIL import Image
     from transformers import CLIPConfig, CLIPModel
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil

@@ -1,4 +1,4 @@
-"""A base vision-language model: frozen, held once per worker, copied structurally per trial."""
+"""The frozen base model, loaded once per worker; trials get copies that share its weights."""
 
 import copy
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class PrecomputedTower(nn.Module):
-    """Takes the place of the vision tower in a trial: its input already is the tower's output."""
+    """Replaces the vision tower in a trial: its input is already the tower's output."""
 
     def forward(self, pixel_values: Tensor, **_: Any) -> Any:
-        """``pixel_values`` are features of shape (images, tokens, channels), passed through."""
+        """Return ``pixel_values``, which are features of shape (images, tokens, channels)."""
         from transformers.modeling_outputs import BaseModelOutputWithPooling
 
         return BaseModelOutputWithPooling(hidden_states=(pixel_values,))
@@ -30,20 +30,20 @@ class PrecomputedTower(nn.Module):
 
 @dataclass(frozen=True)
 class VisionLanguageModel:
-    """The base model with everything needed to feed it."""
+    """The base model, with everything that prepares its inputs."""
 
     model: "PreTrainedModel"
-    """LLaVA-like; every parameter frozen, in evaluation mode."""
+    """The LLaVA-like model; every parameter frozen, in evaluation mode."""
     roles: Roles
     conversations: Conversations
     image_processor: Any
     feature_layers: tuple[int, ...]
     drop_first_token: bool
-    """The tower puts a class token before the patches, and it is not used."""
+    """Whether the tower's first token (the class token) is dropped from the features."""
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         device: torch.device = next(self.model.parameters()).device
         return device
 
@@ -55,7 +55,7 @@ class VisionLanguageModel:
 
     @property
     def connector(self) -> nn.Module:
-        """What translates the tower's features for the language model."""
+        """The projector of the tower's features into the language model's embedding space."""
         connector: nn.Module = self.model.get_submodule(*self.roles.require("connector"))
         return connector
 
@@ -70,7 +70,7 @@ class VisionLanguageModel:
 
     @torch.no_grad()
     def features_of(self, images: list[Image.Image]) -> Tensor:
-        """The same, of images in RGB that are open already."""
+        """Same as :meth:`image_features`, for images in RGB."""
         pixels = self.image_processor(images, return_tensors="pt")["pixel_values"]
         weight = next(self.tower.parameters())
         outputs = self.tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
@@ -79,11 +79,11 @@ class VisionLanguageModel:
         return features[:, 1:] if self.drop_first_token else features
 
     def trial_copy(self) -> "PreTrainedModel":
-        """A copy with modules of its own that shares every weight with the base.
+        """A copy with its own modules that shares every weight with the base.
 
-        It takes features in place of pixels. What is trained must be given storage of its own
-        before the first step: :func:`own_trainable`. Of a base in parts there is one copy: what
-        trains in it trains in the base.
+        It takes features instead of pixels. Before the first step, trained parameters must get
+        their own storage (:func:`own_trainable`). A sharded base supports only one copy, since
+        training the copy changes the base.
         """
         memo: dict[int, Any] = {
             id(p): p if in_parts(p) else nn.Parameter(p.detach(), requires_grad=False)
@@ -98,7 +98,7 @@ class VisionLanguageModel:
 
 
 def own_trainable(model: nn.Module) -> None:
-    """Give each trainable parameter its own storage, in fp32, so that the base never changes."""
+    """Give each trainable parameter its own float32 storage, so that the base never changes."""
     for parameter in model.parameters():
         if parameter.requires_grad and in_parts(parameter):
             own_float32(parameter)
@@ -107,7 +107,7 @@ def own_trainable(model: nn.Module) -> None:
 
 
 def open_image(path: Path) -> Image.Image:
-    """The image in RGB.
+    """Open an image, in RGB.
 
     Raises:
         DataError: It cannot be read.

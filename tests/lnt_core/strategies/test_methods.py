@@ -175,7 +175,7 @@ def test_a_model_without_the_part_is_refused(name) -> None:
     from transformers import AutoModelForCausalLM, GPT2Config
 
     model = AutoModelForCausalLM.from_config(GPT2Config(n_layer=2, n_embd=32, n_head=2))
-    with pytest.raises(ConfigError, match="this model has no part that a strategy needs"):
+    with pytest.raises(ConfigError, match="this model lacks a part that the strategy needs"):
         get_strategy(name).apply(model, find_roles(model), options(name))
 
 

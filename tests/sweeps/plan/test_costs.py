@@ -141,7 +141,7 @@ def test_a_model_without_a_strategys_part_is_named_with_what_it_lacks() -> None:
     )
     problems = Costs(sweep, files=False).problems(strategies(sweep))
     assert [problem.split(":")[1].strip() for problem in problems] == ["attn_qv", "lora"]
-    assert "a linear `q_proj` or `query` or `wq`, not one fused" in problems[0]
+    assert "a linear `q_proj` or `query` or `wq` (not fused)" in problems[0]
 
 
 def test_a_norm_that_is_not_there_is_refused_before_the_start(parts, scenes) -> None:

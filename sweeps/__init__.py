@@ -1,1 +1,1 @@
-"""The search over many trials: space, driver, tracking, selection, the `lnt` command."""
+"""Hyperparameter search over many trials, and the `lnt` command."""

@@ -1,4 +1,4 @@
-"""The typed sweep file: every field, its meaning and its default."""
+"""The typed config of a sweep file: every key, its meaning and its default."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -9,17 +9,18 @@ from lnt_core.frozen import Frozen
 from sweeps.resources import ResourcesConfig
 
 PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
-"""11 values from 2e-3 to 1e-7. Zhao et al., arXiv:2312.11420 fixes the ends and the count; the
-values between are our choice."""
+"""11 values from 2e-3 to 1e-7. The ends and the count are those of Zhao et al., arXiv:2312.11420;
+the values between are our choice."""
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RateRange(Frozen):
-    """A range to draw learning rates from, for `random` and `tpe`."""
+    """A range from which `random` and `tpe` draw learning rates."""
 
     low: Rate
     high: Rate
     log: bool = True
+    """Whether to draw uniformly in the logarithm of the rate."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -29,7 +30,7 @@ class RateRange(Frozen):
 
 
 def _kind_of_rates(value: Any) -> str:
-    """Which of the three forms is meant, so that problems are worded for that one alone."""
+    """The union member to validate against, so that errors mention only that one."""
     if isinstance(value, dict | RateRange):
         return "range"
     return "list" if isinstance(value, list | tuple) else "paper"
@@ -50,27 +51,28 @@ Rates = Annotated[
 
 
 class SearchConfig(Frozen):
-    """Which strategies at which learning rates, and in which order."""
+    """The search space, and the algorithm that searches it."""
 
     strategy: tuple[dict[str, Any], ...] = Field(min_length=1)
-    """Names, or a name with its options; a list as an option's value means each of them."""
+    """Strategies: a name, or a mapping of `name` and options. A list as an option's value means one
+    strategy for each element."""
     learning_rate: Rates = "paper"
-    """`paper`, a list, or a range `{low, high, log}`."""
+    """`paper` (its 11 rates), a list, or a range `{low, high, log}`."""
     values: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
-    """What else to vary: a key below `train` or `data.tune`, with its values:
+    """Other keys to vary, below `train` or `data.tune`, each with its values:
     `{train.weight_decay: [0.0, 0.1], data.tune.kinds: [[conversation], [detail]]}`."""
     algorithm: Literal["grid", "random", "tpe"] = "grid"
     num_trials: int | None = Field(default=None, ge=1)
-    """How many to draw; for `random` and `tpe`, which have no end of their own."""
+    """How many trials to draw. Required for `random` and `tpe`; a grid is always run whole."""
     scheduler: Literal["none", "asha"] = "none"
-    """`asha` scores trials midway and stops the worse of them (arXiv:1810.05934)."""
+    """`asha` scores trials at rungs and stops the worse ones early (arXiv:1810.05934)."""
     reduction_factor: int = Field(default=3, ge=2)
-    """`asha`: of the trials at a rung, one in this many goes on."""
+    """`asha`: one in this many of the trials at a rung continues."""
     extend_at_edge: bool = False
-    """`grid`: while the best rate of a strategy, with its options, is at an end of those tried,
-    the next one beyond is run, in the grid's own spacing (``sweeps.edge``)."""
+    """`grid`: while the best rate of a strategy with its options is at an end of those tried, run
+    the next rate beyond that end, in the grid's own spacing (``sweeps.driver.growth``)."""
     grace_ratio: float = Field(default=0.1, gt=0, lt=1)
-    """`asha`: the first rung, as a share of a trial's steps."""
+    """`asha`: the first rung, as a fraction of a trial's optimizer steps."""
 
     @model_validator(mode="before")
     @classmethod
@@ -98,15 +100,16 @@ class SearchConfig(Frozen):
             if isinstance(self.learning_rate, RateRange):
                 raise ValueError("a range of learning rates needs `algorithm: random` or `tpe`")
             if self.num_trials is not None:
-                raise ValueError("`num_trials` is for `random` and `tpe`; a grid is run whole")
+                raise ValueError("`num_trials` is for `random` and `tpe`; a grid is run in full")
             if self.extend_at_edge and len(set(self.rates)) < 2:
                 raise ValueError(
-                    "`extend_at_edge` goes on in the spacing of `learning_rate`: give two rates"
+                    "`extend_at_edge` continues the spacing of `learning_rate`: give at least two "
+                    "rates"
                 )
         elif self.extend_at_edge:
             raise ValueError(
                 f"`extend_at_edge` is for a grid: `algorithm: {self.algorithm}` draws its rates "
-                "from a range; widen that instead"
+                "from a range; widen the range instead"
             )
         elif self.num_trials is None:
             raise ValueError(f"`algorithm: {self.algorithm}` needs `num_trials`")
@@ -114,43 +117,44 @@ class SearchConfig(Frozen):
 
     @property
     def rates(self) -> tuple[float, ...]:
-        """The grid's values; empty for a range."""
+        """The learning rates, if they are listed; empty for a range."""
         if isinstance(self.learning_rate, RateRange):
             return ()
         return PAPER_RATES if self.learning_rate == "paper" else self.learning_rate
 
 
 class BudgetConfig(Frozen):
-    """What the sweep may spend; a trial that would break it does not start."""
+    """Limits of the whole sweep; a trial that would exceed one is not started."""
 
     trials: int | None = Field(default=None, ge=1)
     wall_clock_h: float | None = Field(default=None, gt=0)
-    """Hours since `lnt run` began; a resumed run begins anew."""
+    """Hours since the start of `lnt run`; `--resume` starts at zero again."""
     gpu_hours: float | None = Field(default=None, gt=0)
-    """Of all trials together, those before a `--resume` included."""
+    """GPU-hours of all trials together, including those before a `--resume`."""
 
 
 class TrackingConfig(Frozen):
-    """Where MLflow is."""
+    """Where the results of a sweep are stored."""
 
     uri: str = "sqlite:///mlflow.db"
-    """As MLflow takes it; a relative path is relative to the working folder."""
+    """MLflow tracking URI. A relative path is relative to the working directory."""
     storage: str = "lnt_runs"
-    """Folder of checkpoints, captions and weights; on a cluster one that every node sees."""
+    """Folder of checkpoints, captions and weights. On a cluster, every node must see it."""
     system_metrics_every_s: float = Field(default=10.0, ge=0)
-    """How often each trial notes how busy its node is (CPU, memory, GPUs); 0: never."""
+    """Seconds between samples of the CPU, memory and GPU use of a trial's node; 0: no samples."""
 
 
 class SweepConfig(Frozen):
-    """One search, as its file says it."""
+    """The content of a sweep file."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
-    """The MLflow experiment."""
+    """Name of the sweep and of its MLflow experiment."""
     model: ModelConfig
     data: DataConfig | None = None
-    """May be left out for the tiny model, which then sees drawn scenes."""
+    """Default: drawn scenes for the tiny model; required for any other."""
     align: AlignConfig | None = None
-    """Stage 1. Left out: trained with its defaults, but not for a checkpoint, which has it."""
+    """Stage 1. Default: `AlignConfig` with its defaults, or none for `model.checkpoint`, whose
+    connector is already aligned."""
     search: SearchConfig
     train: TuneConfig = TuneConfig()
     resources: ResourcesConfig = ResourcesConfig()
@@ -161,7 +165,7 @@ class SweepConfig(Frozen):
     @model_validator(mode="after")
     def _data_given(self) -> Self:
         if self.data is None and not self.model.tiny:
-            raise ValueError("missing `data`: only the tiny model can do without")
+            raise ValueError("missing `data`: only the tiny model works without it")
         if self.train.precision == "tf32" and self.resources.gpus_per_trial == 0:
             raise ValueError(
                 "`train.precision` is 'tf32', which only NVIDIA GPUs have, but "
@@ -169,8 +173,8 @@ class SweepConfig(Frozen):
             )
         if self.budget.gpu_hours is not None and self.resources.gpus_per_trial == 0:
             raise ValueError(
-                "`budget.gpu_hours` is given, but `resources.gpus_per_trial` is 0: no trial takes "
-                "any; limit `budget.wall_clock_h`, or give trials a GPU"
+                "`budget.gpu_hours` is given, but `resources.gpus_per_trial` is 0: trials use no "
+                "GPU; limit `budget.wall_clock_h`, or give trials a GPU"
             )
         return self
 
@@ -179,8 +183,8 @@ class SweepConfig(Frozen):
         resources, sharded = self.resources, self.is_distributed
         if resources.most_workers > 1 and not sharded:
             raise ValueError(
-                f"`resources.workers_per_trial` is {resources.workers_per_trial}, but nothing says "
-                "how they share a trial: give `train.deepspeed: zero1`, zero2 or zero3"
+                f"`resources.workers_per_trial` is {resources.workers_per_trial}, but several "
+                "workers need DeepSpeed: give `train.deepspeed: zero1`, zero2 or zero3"
             )
         if isinstance(resources.workers_per_trial, dict) and not sharded:
             raise ValueError(
@@ -190,13 +194,13 @@ class SweepConfig(Frozen):
         if sharded and resources.gpus_per_trial not in (0, 1):
             raise ValueError(
                 f"`resources.gpus_per_trial` is {resources.gpus_per_trial:g}, but with "
-                "`train.deepspeed` each worker drives one GPU: say 1, and how many workers by "
-                "`resources.workers_per_trial`"
+                "`train.deepspeed` each worker uses one GPU: set it to 1, and give the number of "
+                "workers as `resources.workers_per_trial`"
             )
         if sharded and self.search.scheduler == "asha":
             raise ValueError(
-                "`search.scheduler: asha` cannot stop a trial of several processes midway: use "
-                "`none` with `train.deepspeed`"
+                "`search.scheduler: asha` does not work with `train.deepspeed`; set "
+                "`search.scheduler: none`"
             )
         return self
 
@@ -208,12 +212,12 @@ class SweepConfig(Frozen):
 
     @property
     def trial_data(self) -> DataConfig:
-        """The data as a trial gets them."""
+        """The data config of each trial: `data`, or drawn scenes."""
         return self.data if self.data is not None else DataConfig(scenes=ScenesConfig())
 
     @property
     def trial_align(self) -> AlignConfig | None:
-        """Stage 1 as a trial gets it, with the sweep's seed and the frozen weights' precision."""
+        """The stage 1 config of each trial; seed and precision default to those of the sweep."""
         if self.align is None and self.model.checkpoint is not None:
             return None
         align = self.align if self.align is not None else AlignConfig()
@@ -224,4 +228,4 @@ class SweepConfig(Frozen):
 
 
 MAX_EXTENSIONS = 3
-"""Rates beyond each end of the grid."""
+"""`extend_at_edge` runs at most this many rates beyond each end of the grid."""

@@ -1,4 +1,4 @@
-"""The only reader of the environment."""
+"""Environment variables: the only module that reads them."""
 
 import logging
 import os
@@ -11,35 +11,35 @@ from lnt_core.errors import ConfigError
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment may change; nothing here changes a result."""
+    """Settings from environment variables; none of them changes the result of a trial."""
 
     cache: Path
-    """Tiny models, drawn scenes, stage 1: shared by every sweep. ``LNT_CACHE``."""
+    """Folder of tiny models, drawn scenes and stage 1, shared by all sweeps: ``LNT_CACHE``."""
     tracking_uri: str | None
-    """Where `lnt best` and the like read, if not told: ``MLFLOW_TRACKING_URI``."""
+    """Tracking store of commands without ``--tracking-uri``: ``MLFLOW_TRACKING_URI``."""
     ray_address: str | None
-    """Where jobs go, if not told: ``RAY_API_SERVER_ADDRESS``, as for Ray's own `ray job`."""
+    """Ray cluster of job commands without ``--address``: ``RAY_API_SERVER_ADDRESS``."""
     ray_token: str | None
-    """Of a Ray cluster with authentication: ``RAY_AUTH_TOKEN``, else the content of the file that
-    ``RAY_AUTH_TOKEN_PATH`` names, else of ``~/.ray/auth_token``; Ray's own order."""
+    """Token of a Ray cluster with authentication: ``RAY_AUTH_TOKEN``, else the content of the file
+    ``RAY_AUTH_TOKEN_PATH``, else that of ``~/.ray/auth_token``; the same order as in Ray."""
     tracking_user: str | None
-    """By whose name MLflow is asked: ``MLFLOW_TRACKING_USERNAME``; for messages alone."""
+    """User name for MLflow, used only in messages: ``MLFLOW_TRACKING_USERNAME``."""
 
 
 def environment_of(names: Sequence[str]) -> dict[str, str]:
-    """The variables of these names, to be passed on.
+    """The values of these environment variables, by name.
 
     Raises:
-        ConfigError: One is not set.
+        ConfigError: One of them is not set.
     """
     missing = [name for name in names if name not in os.environ]
     if missing:
-        raise ConfigError(f"--env {missing[0]}: no variable of that name is set here")
+        raise ConfigError(f"--env {missing[0]}: no such environment variable is set")
     return {name: os.environ[name] for name in names}
 
 
 def read_settings() -> Settings:
-    """Read the environment once, at the start of a command."""
+    """The settings of the current environment."""
     cache = os.environ.get("LNT_CACHE")
     return Settings(
         cache=Path(cache) if cache else Path.home() / ".cache" / "lnt",
@@ -58,16 +58,16 @@ def _ray_token() -> str | None:
 
 
 def quiet_libraries() -> None:
-    """Set what the libraries read from the environment, before they are imported."""
+    """Set the libraries' own environment variables, unless set; call this before importing them."""
     defaults = {
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the tracker's thread does the trying again
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # the tracker's thread retries instead
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
         "RAY_AIR_NEW_OUTPUT": "0",  # the new output ignores verbose=0
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a diverged trial reports no score
         "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600",  # a stopped trial may finish its step
-        "TUNE_MAX_PENDING_TRIALS_PG": "200",  # as for a grid; the queue itself holds TPE back
+        "TUNE_MAX_PENDING_TRIALS_PG": "200",  # Ray's own value for a grid; the queue limits TPE
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -79,9 +79,9 @@ def quiet_libraries() -> None:
 
 
 def quiet_transformers() -> None:
-    """Without its progress bars and its warnings of what we do on purpose.
+    """Turn off transformers' progress bars and warnings, and DeepSpeed's message on CPU machines.
 
-    DeepSpeed, where it is installed, is imported with PEFT, and would say that there is no GPU.
+    PEFT imports DeepSpeed if it is installed.
     """
     import transformers
 

@@ -1,4 +1,4 @@
-"""YAML read strictly, and pydantic's findings worded for people."""
+"""Strict YAML parsing, and readable messages for pydantic's validation errors."""
 
 import datetime
 import re
@@ -17,11 +17,11 @@ MERGE = "tag:yaml.org,2002:merge"
 
 
 MEMBERS = {"bool", "paper", "list", "range", "number", "auto"}
-"""Types and tags of union members, which stand in pydantic's paths and in no file."""
+"""Types and tags of union members: part of pydantic's error locations, but not of any file."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's floats (``1e-4`` is one), and no key twice."""
+    """YAML with the floats of YAML 1.2 (``1e-4``) and dates as text; duplicate keys are errors."""
 
 
 _Loader.add_implicit_resolver(
@@ -36,7 +36,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     twice = sorted({str(key) for key in keys if keys.count(key) > 1})
     if twice:
         raise yaml.constructor.ConstructorError(
-            None, None, f"key {twice[0]!r} stands twice", node.start_mark
+            None, None, f"key {twice[0]!r} is given twice", node.start_mark
         )
     return loader.construct_mapping(node, deep=True)
 
@@ -52,23 +52,23 @@ _Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
 
 
 def load_yaml(source: Path | str) -> Any:
-    """The content of a file (a mapping), or the value of a string.
+    """Parse a YAML file, which must be a mapping, or a string of YAML.
 
     Raises:
-        ConfigError: Not YAML, or the file is not a mapping.
+        ConfigError: The YAML is invalid, or the file is not a mapping.
     """
     try:
         text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
         content = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source} is not YAML: {error}") from None
+        raise ConfigError(f"{source} is not valid YAML: {error}") from None
     if isinstance(source, Path) and not isinstance(content, dict):
-        raise ConfigError(f"{source} must be a mapping of keys to values, as presets are")
+        raise ConfigError(f"{source} must be a mapping of keys to values")
     return content
 
 
 def validation_problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """One line a problem: the key's path, the value, what is allowed, the nearest valid name."""
+    """One line per error: the key's path, its value, what is allowed, the nearest valid name."""
     return [_problem(dict(item), model) for item in error.errors()]
 
 
@@ -106,7 +106,7 @@ def _short(value: object) -> str:
 
 
 def _path(loc: Iterable[int | str], model: type[BaseModel]) -> str:
-    """``data.select.split``, ``search.learning_rate[3]``; pydantic's names of union members go."""
+    """A location as ``search.learning_rate[3]``, without pydantic's names of union members."""
     text = ""
     current: list[type[BaseModel]] = [model]
     for part in loc:
@@ -122,7 +122,7 @@ def _path(loc: Iterable[int | str], model: type[BaseModel]) -> str:
 
 
 def _is_union_member(part: int | str) -> bool:
-    """Pydantic adds the tried member to the path of a union: a class's name, a type's or a tag."""
+    """Whether this part of a location is the class, type or tag of a union member."""
     text = str(part)
     return text[:1].isupper() or "[" in text or text in MEMBERS
 

@@ -56,7 +56,7 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
     ),
     "a count for a grid": (
         HEAD + "search: {strategy: [full], num_trials: 3}",
-        ["search: `num_trials` is for `random` and `tpe`; a grid is run whole"],
+        ["search: `num_trials` is for `random` and `tpe`; a grid is run in full"],
     ),
     "no search": (HEAD, ["search is missing: it has no default"]),
     "two kinds of model": (
@@ -69,7 +69,7 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
     ),
     "a model without data": (
         "name: s\nmodel: {checkpoint: x}\nsearch: {strategy: [full]}",
-        ["missing `data`: only the tiny model can do without"],
+        ["missing `data`: only the tiny model works without it"],
     ),
     "half the data": (
         FULL + "data: {tune: {annotations: a, images: b}}",
@@ -131,7 +131,7 @@ def test_a_slip_is_named_with_its_place(slip, tmp_path) -> None:
 def test_a_file_that_is_not_yaml_is_shown_where(tmp_path) -> None:
     (tmp_path / "s.yaml").write_text("name: [a\nb: }")
     assert refusal(tmp_path / "s.yaml") == (
-        "DIR/s.yaml is not YAML: while parsing a flow sequence\n"
+        "DIR/s.yaml is not valid YAML: while parsing a flow sequence\n"
         '  in "<unicode string>", line 1, column 7:\n'
         "    name: [a\n"
         "          ^\n"
@@ -145,7 +145,7 @@ def test_a_file_that_is_not_yaml_is_shown_where(tmp_path) -> None:
 def test_a_key_twice_deep_inside_is_shown_where(tmp_path) -> None:
     (tmp_path / "s.yaml").write_text("name: s\ntrain:\n  epochs: 1\n  epochs: 2\n")
     assert refusal(tmp_path / "s.yaml") == (
-        "DIR/s.yaml is not YAML: key 'epochs' stands twice\n"
+        "DIR/s.yaml is not valid YAML: key 'epochs' is given twice\n"
         '  in "<unicode string>", line 3, column 3:\n'
         "      epochs: 1\n"
         "      ^"
@@ -155,14 +155,12 @@ def test_a_key_twice_deep_inside_is_shown_where(tmp_path) -> None:
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words"])
 def test_a_file_that_is_no_mapping_is_refused(text, tmp_path) -> None:
     (tmp_path / "s.yaml").write_text(text)
-    assert refusal(tmp_path / "s.yaml") == (
-        "DIR/s.yaml must be a mapping of keys to values, as presets are"
-    )
+    assert refusal(tmp_path / "s.yaml") == ("DIR/s.yaml must be a mapping of keys to values")
 
 
 def test_a_file_that_is_no_text_is_refused(tmp_path) -> None:
     (tmp_path / "s.yaml").write_bytes(b"\xff\xfe\x00")
-    assert refusal(tmp_path / "s.yaml").startswith("DIR/s.yaml is not YAML: ")
+    assert refusal(tmp_path / "s.yaml").startswith("DIR/s.yaml is not valid YAML: ")
 
 
 @pytest.mark.parametrize("override", ["train.epochs", "=5"])

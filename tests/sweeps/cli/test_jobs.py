@@ -39,4 +39,4 @@ def test_without_an_address(capsys, monkeypatch) -> None:
 def test_a_variable_that_is_not_set(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.delenv("NOT_THERE", raising=False)
     line = refused(tmp_path, capsys, "--env", "NOT_THERE")
-    assert line == "lnt: --env NOT_THERE: no variable of that name is set here"
+    assert line == "lnt: --env NOT_THERE: no such environment variable is set"

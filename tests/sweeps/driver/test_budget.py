@@ -78,5 +78,5 @@ def test_what_runs_is_counted_to_its_expected_end() -> None:
 
 def test_gpu_hours_without_a_gpu_are_refused() -> None:
     content = {"name": "s", "model": {"tiny": True}, "search": {"strategy": ["full"]}}
-    with pytest.raises(ValueError, match="no trial takes any; limit"):
+    with pytest.raises(ValueError, match="trials use no GPU; limit"):
         SweepConfig.model_validate(content | {"budget": {"gpu_hours": 1}})

@@ -91,7 +91,7 @@ def test_it_ends_at_the_limit() -> None:
             {"algorithm": "tpe", "num_trials": 3, "learning_rate": {"low": 1e-5, "high": 1e-3}},
             "`extend_at_edge` is for a grid: `algorithm: tpe` draws its rates from a range",
         ),
-        ({"learning_rate": [1e-3]}, "`extend_at_edge` goes on in the spacing of `learning_rate`"),
+        ({"learning_rate": [1e-3]}, "`extend_at_edge` continues the spacing of `learning_rate`"),
     ],
 )
 def test_it_is_refused_where_it_means_nothing(values, told) -> None:

@@ -30,10 +30,10 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         {"trian": {"epochs": 1}},
         ["trian is not a known key; did you mean 'train'?"],
     ),
-    "several workers, and nothing says how they share a trial": (
+    "several workers without DeepSpeed": (
         {"resources": {"workers_per_trial": 4}},
         [
-            "`resources.workers_per_trial` is 4, but nothing says how they share a trial: give "
+            "`resources.workers_per_trial` is 4, but several workers need DeepSpeed: give "
             "`train.deepspeed: zero1`, zero2 or zero3"
         ],
     ),
@@ -46,15 +46,15 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         [
             "train.deepspeed: 'zero4' is neither one of zero1, zero2, zero3 nor a DeepSpeed config"
             "; did you mean 'zero3'?",
-            "resources.workers_per_trial: 0 is neither a whole number from 1 on, nor a mapping of "
-            "strategies to such",
+            "resources.workers_per_trial: 0 is neither a whole number of at least 1 nor a mapping "
+            "of strategies to such numbers",
             f"search.strategy[0] is 'ful', but must be one of {STRATEGIES}; did you mean 'full'?",
         ],
     ),
     "workers of a strategy that is not there": (
         {"train": {"deepspeed": "zero2"}, "resources": {"workers_per_trial": {"lors": 2}}},
         [
-            "resources.workers_per_trial: a strategy is 'lors', but must be one of "
+            "resources.workers_per_trial: the strategy is 'lors', but must be one of "
             f"{STRATEGIES}; did you mean 'lora'?"
         ],
     ),
@@ -64,15 +64,15 @@ CASES: dict[str, tuple[dict, list[str]]] = {
             "resources": {"workers_per_trial": 2, "gpus_per_trial": 0.5},
         },
         [
-            "`resources.gpus_per_trial` is 0.5, but with `train.deepspeed` each worker drives one "
-            "GPU: say 1, and how many workers by `resources.workers_per_trial`"
+            "`resources.gpus_per_trial` is 0.5, but with `train.deepspeed` each worker uses one "
+            "GPU: set it to 1, and give the number of workers as `resources.workers_per_trial`"
         ],
     ),
     "asha over trials of several workers": (
         {"train": {"deepspeed": "zero2"}, "search.scheduler": "asha"},
         [
-            "`search.scheduler: asha` cannot stop a trial of several processes midway: use `none` "
-            "with `train.deepspeed`"
+            "`search.scheduler: asha` does not work with `train.deepspeed`; set "
+            "`search.scheduler: none`"
         ],
     ),
     "a misspelt strategy": (

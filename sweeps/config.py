@@ -63,11 +63,11 @@ class SearchConfig(Frozen):
     `{train.weight_decay: [0.0, 0.1], data.tune.kinds: [[conversation], [detail]]}`."""
     algorithm: Literal["grid", "random", "tpe"] = "grid"
     num_trials: int | None = Field(default=None, ge=1)
-    """How many trials to draw. Required for `random` and `tpe`; a grid is always run whole."""
+    """How many trials to draw. Required for `random` and `tpe`; a grid is run in full."""
     scheduler: Literal["none", "asha"] = "none"
     """`asha` scores trials at rungs and stops the worse ones early (arXiv:1810.05934)."""
     reduction_factor: int = Field(default=3, ge=2)
-    """`asha`: one in this many of the trials at a rung continues."""
+    """`asha`: of the trials at a rung, one in this many continues."""
     extend_at_edge: bool = False
     """`grid`: while the best rate of a strategy with its options is at an end of those tried, run
     the next rate beyond that end, in the grid's own spacing (``sweeps.driver.growth``)."""
@@ -127,6 +127,7 @@ class BudgetConfig(Frozen):
     """Limits of the whole sweep; a trial that would exceed one is not started."""
 
     trials: int | None = Field(default=None, ge=1)
+    """Number of trials to start, including those before a `--resume`."""
     wall_clock_h: float | None = Field(default=None, gt=0)
     """Hours since the start of `lnt run`; `--resume` starts at zero again."""
     gpu_hours: float | None = Field(default=None, gt=0)
@@ -228,4 +229,4 @@ class SweepConfig(Frozen):
 
 
 MAX_EXTENSIONS = 3
-"""`extend_at_edge` runs at most this many rates beyond each end of the grid."""
+"""Limit of `extend_at_edge`: rates beyond each end of the grid, for a strategy with its options."""

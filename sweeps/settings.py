@@ -67,7 +67,7 @@ def quiet_libraries() -> None:
         "RAY_AIR_NEW_OUTPUT": "0",  # the new output ignores verbose=0
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # a diverged trial reports no score
         "TUNE_FUNCTION_THREAD_TIMEOUT_S": "600",  # a stopped trial may finish its step
-        "TUNE_MAX_PENDING_TRIALS_PG": "200",  # Ray's own value for a grid; the queue limits TPE
+        "TUNE_MAX_PENDING_TRIALS_PG": "200",  # Ray's own for a grid; the queue holds TPE back
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -1,6 +1,6 @@
-"""The tuning strategies: one file each, one registry.
+"""The tuning strategies: one file per strategy, and a registry.
 
-A further one is a new file and its Config in the union below.
+To add one, write its file and add its Config to ``AnyStrategyConfig``.
 """
 
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""AdaLoRA: low-rank updates whose ranks are allocated by importance while training."""
+"""AdaLoRA: low-rank updates whose ranks are allocated by importance during training."""
 
 import re
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -17,51 +17,53 @@ if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
 
 FACTOR = re.compile(r"\.lora_[ABE]\.default$")
-"""How PEFT names a part of the singular triplets."""
+"""Matches PEFT's names of the parameters that make up the singular triplets."""
 STATISTICS = ("ipt", "exp_avg_ipt", "exp_avg_unc")
-"""Importance of each weight and its moving averages, as PEFT's allocator holds them."""
+"""Attributes of PEFT's rank allocator: importance of each weight, and its moving averages."""
 
 
 class AdaLoraConfig(StrategyConfig):
-    """Options of AdaLoRA. The budget falls from ``init_rank`` to ``target_rank`` on average."""
+    """Options of AdaLoRA, which reduces the mean rank from ``init_rank`` to ``target_rank``."""
 
     name: Literal["adalora"] = "adalora"
     init_rank: int = Field(default=12, ge=2)
+    """Rank of each update at the start."""
     target_rank: int = Field(default=8, ge=1)
-    """Mean rank of a layer at the end."""
+    """Mean rank of the updates at the end."""
     alpha: float = Field(default=32.0, gt=0)
     """The update is scaled by alpha / init_rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: Targets = "linear"
     """Which linear layers of each block get an update."""
     initial_ratio: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the steps before the budget starts to fall."""
+    """Share of the steps, at the start, before ranks are reduced."""
     final_ratio: float = Field(default=0.3, ge=0, lt=1)
-    """Share of the steps, at the end, in which the ranks stay as they are."""
+    """Share of the steps, at the end, in which the ranks no longer change."""
     allocate_every_steps: int = Field(default=1, ge=1)
+    """Steps between two allocations of the ranks."""
     orthogonal_weight: float = Field(default=0.5, ge=0)
     """Weight of the penalty that keeps the singular vectors orthogonal."""
     train_base: bool = False
-    """Train connector, embedding and head too."""
+    """Also train connector, word embedding and output head."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.target_rank >= self.init_rank:
             raise ValueError(
-                f"`target_rank` ({self.target_rank}) must be below `init_rank` ({self.init_rank}): "
-                "the budget falls"
+                f"`target_rank` ({self.target_rank}) must be below `init_rank` ({self.init_rank}), "
+                "because AdaLoRA reduces ranks"
             )
         if self.initial_ratio + self.final_ratio >= 1:
             raise ValueError(
-                "`initial_ratio` and `final_ratio` must leave steps between them in which the "
-                "budget falls: their sum must be below 1"
+                "the sum of `initial_ratio` and `final_ratio` must be below 1, to leave steps in "
+                "which ranks are reduced"
             )
         return self
 
 
 @register("adalora")
 class AdaLora(Strategy[AdaLoraConfig]):
-    """Train singular triplets beside each linear layer; drop those that matter least."""
+    """Train singular triplets beside each linear layer; zero out the least important ones."""
 
     Config: ClassVar[type[StrategyConfig]] = AdaLoraConfig
     label: ClassVar[str] = "AdaLoRA"
@@ -78,7 +80,7 @@ class AdaLora(Strategy[AdaLoraConfig]):
             lora_dropout=options.dropout,
             deltaT=options.allocate_every_steps,
             orth_reg_weight=options.orthogonal_weight,
-            total_step=1,  # PEFT wants one; `begin` knows it
+            total_step=1,  # PEFT requires a value; `begin` sets the real one
             target_modules=target_names(roles, options.targets),
             modules_to_save=list(roles.shared) if options.train_base else None,
         )
@@ -98,7 +100,10 @@ class AdaLora(Strategy[AdaLoraConfig]):
 
     @override
     def penalty(self, model: "nn.Module") -> "Tensor | None":
-        """Mean over the singular factors of ``|P P' - I|``; PEFT adds it only to its own loss."""
+        """Weighted mean of ``|P P' - I|`` over the singular factors ``P``.
+
+        PEFT adds it only to a loss that its own ``forward`` computes.
+        """
         import torch
 
         weight = self._options.orthogonal_weight
@@ -118,7 +123,7 @@ class AdaLora(Strategy[AdaLoraConfig]):
 
     @override
     def used_between_steps(self, model: "nn.Module") -> "Sequence[nn.Parameter]":
-        """All singular triplets: what PEFT's allocator weighs, and the values that it zeroes."""
+        """All singular triplets: PEFT's allocator rates them and zeroes singular values."""
         return [p for name, p in model.named_parameters() if FACTOR.search(name)]
 
     @override

@@ -1,4 +1,4 @@
-"""Adapter tuning: small networks in every block, in series with its parts or parallel to them."""
+"""Adapter tuning: bottleneck networks after or beside the attention and the MLP of each block."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class AdapterConfig(StrategyConfig):
-    """Options of both kinds."""
+    """Options of serial and parallel adapters."""
 
     width: int = Field(default=64, ge=1)
     """Channels of the bottleneck."""
     scale: float = Field(default=1.0, gt=0)
-    """Factor of the adapter's output; He et al. use 4 with parallel ones."""
+    """Factor of the adapter's output; He et al. use 4 with parallel adapters."""
     places: Literal["attention_mlp", "attention", "mlp"] = "attention_mlp"
-    """What in each block gets an adapter."""
+    """Which modules of each block get an adapter."""
     train_base: bool = False
-    """Train connector, embedding and head too."""
+    """Also train connector, word embedding and output head."""
 
 
 class AdapterSerialConfig(AdapterConfig):

@@ -1,4 +1,4 @@
-"""The MLP of each block, with connector, embedding and head."""
+"""MLP tuning: the MLP of each block, with connector, word embedding and output head."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,7 +18,7 @@ class AttnMLPConfig(StrategyConfig):
 
 @register("attn_mlp")
 class AttnMLP(TrainModules[AttnMLPConfig]):
-    """Train the linear layers of every block outside its attention."""
+    """Train the linear layers of each block outside its attention, and the shared parts."""
 
     Config: ClassVar[type[StrategyConfig]] = AttnMLPConfig
     label: ClassVar[str] = "Attn. MLP"

@@ -1,4 +1,4 @@
-"""Attention query and value projections, with connector, embedding and head."""
+"""Attention tuning: query and value projections, with connector, word embedding, output head."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,7 +18,7 @@ class AttnQVConfig(StrategyConfig):
 
 @register("attn_qv")
 class AttnQV(TrainModules[AttnQVConfig]):
-    """Train the q and v projections of every block."""
+    """Train the q and v projections of each block, and the shared parts."""
 
     Config: ClassVar[type[StrategyConfig]] = AttnQVConfig
     label: ClassVar[str] = "Attn. QV Proj."

@@ -1,4 +1,4 @@
-"""What a tuning strategy is, and the registry of them."""
+"""The base class of tuning strategies, and their registry."""
 
 import re
 from abc import ABC, abstractmethod
@@ -10,45 +10,46 @@ from typing_extensions import override
 from lnt_core.errors import ConfigError, bad_field
 from lnt_core.frozen import Frozen
 
-if TYPE_CHECKING:  # so that reading a config does not import torch
+if TYPE_CHECKING:  # reading a config must not import torch
     from torch import Tensor, nn
 
     from lnt_core.models.roles import Roles
 
 
 class StrategyConfig(Frozen):
-    """Base of every strategy's options."""
+    """Base class of the strategies' options."""
 
     name: str
 
 
 STAND_IN = re.compile(r"\.(modules_to_save|ln_tuning_layers)\.default")
-"""What PEFT puts into the name of a trained copy."""
+"""Matches what PEFT inserts into the name of a parameter's trained copy."""
 Options = TypeVar("Options", bound=StrategyConfig)
 
 
 class Strategy(ABC, Generic[Options]):
-    """What trains, given a model and the roles of its parts. One instance serves one trial."""
+    """Decides which parameters of a model train. Each trial uses an instance of its own."""
 
     Config: ClassVar[type[StrategyConfig]]
     label: ClassVar[str]
-    """The paper's name for it."""
+    """Display name; for the paper's strategies, the name used there."""
     source: ClassVar[str]
+    """Authors, title and arXiv id of the paper that describes it."""
     starts_at_base: ClassVar[bool] = True
-    """At step 0 the tuned model's output is the base's, bit for bit."""
+    """Before the first step, the tuned model's output equals the base model's bit for bit."""
     allows_checkpointing: ClassVar[bool] = True
-    """Works with gradient checkpointing."""
+    """The strategy works with gradient checkpointing."""
     merges: ClassVar[bool] = True
-    """What it trained can become weights of the base's own architecture, with the same output."""
+    """The result can be saved in the base model's own architecture, with the same output."""
 
     @abstractmethod
     def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":
         """Make exactly the strategy's parameters trainable.
 
         Args:
-            model: A copy of the base model of which every parameter is frozen.
-            roles: Names of its parts.
-            options: The strategy's own options.
+            model: A copy of the base model with every parameter frozen.
+            roles: Names of the model's parts.
+            options: The strategy's options.
 
         Returns:
             ``model`` itself, or a PEFT model around it.
@@ -58,29 +59,29 @@ class Strategy(ABC, Generic[Options]):
         """
 
     def begin(self, model: "nn.Module", num_steps: int) -> None:
-        """Told before the first step of how many optimiser steps there will be."""
+        """Called before the first optimizer step, with the number of steps to come."""
 
     def penalty(self, model: "nn.Module") -> "Tensor | None":
-        """What is added to the loss of a step, a scalar; it is not in ``train/loss``."""
+        """Scalar to add to the loss of each step, or None; not included in ``train/loss``."""
         return None
 
     def after_step(self, model: "nn.Module", step: int) -> None:
-        """Called after each optimiser step, from 1 on, while the gradients are still there."""
+        """Called after each optimizer step, before the gradients are cleared; steps start at 1."""
 
     def used_between_steps(self, model: "nn.Module") -> "Sequence[nn.Parameter]":
         """Trained parameters that :meth:`penalty` and :meth:`after_step` read or change.
 
-        DeepSpeed keeps parameters and gradients in parts: these are put together for the two, and
-        only what was done to these is kept.
+        Where DeepSpeed shards parameters or gradients, these are gathered for both methods; changes
+        of other parameters are lost.
         """
         return ()
 
     def state(self, model: "nn.Module") -> dict[str, Any]:
-        """What a checkpoint must hold besides trained tensors; tensors and plain values."""
+        """State to checkpoint besides the trained tensors: tensors and plain values."""
         return {}
 
     def load_state(self, model: "nn.Module", state: dict[str, Any]) -> None:
-        """Put back what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
 
 
 STRATEGIES: dict[str, type[Strategy]] = {}  # type: ignore[type-arg]
@@ -88,12 +89,19 @@ Registered = TypeVar("Registered", bound=type[Strategy])  # type: ignore[type-ar
 
 
 def register(name: str) -> Callable[[Registered], Registered]:
-    """Add a strategy under the ``name`` that its Config declares."""
+    """Class decorator that registers a strategy under the ``name`` in its Config.
+
+    Raises:
+        ValueError: The Config has another name, or the name is taken.
+    """
 
     def add(strategy: Registered) -> Registered:
         declared = strategy.Config.model_fields["name"].default
         if declared != name or name in STRATEGIES:
-            raise ValueError(f"cannot register {name!r}: Config says {declared!r}, or it is taken")
+            raise ValueError(
+                f"cannot register strategy {name!r}: its Config is named {declared!r}, or the name "
+                "is already registered"
+            )
         STRATEGIES[name] = strategy
         return strategy
 
@@ -101,14 +109,18 @@ def register(name: str) -> Callable[[Registered], Registered]:
 
 
 def get_strategy(name: str) -> Strategy:  # type: ignore[type-arg]
-    """The strategy of that name, or a ConfigError that lists them."""
+    """A new instance of the strategy called ``name``.
+
+    Raises:
+        ConfigError: There is no such strategy; lists those that exist.
+    """
     if name not in STRATEGIES:
         raise ConfigError(bad_field("strategy", name, allowed=STRATEGIES))
     return STRATEGIES[name]()
 
 
 def in_base(name: str) -> str:
-    """The name in the base model of a parameter of a tuned one; what PEFT put in is taken out.
+    """The name that a parameter of a tuned model has in the base model, without PEFT's additions.
 
     Example:
         >>> in_base("base_model.model.lm_head.modules_to_save.default.weight")
@@ -118,11 +130,11 @@ def in_base(name: str) -> str:
 
 
 class TrainModules(Strategy[Options]):
-    """A strategy that trains weights of the model itself, named by role."""
+    """Base class of strategies that train modules of the model itself and add none."""
 
     @abstractmethod
     def modules(self, roles: "Roles") -> tuple[str, ...]:
-        """Names of the modules of which every parameter trains."""
+        """Names of the modules to train as a whole."""
 
     @override
     def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":

@@ -1,8 +1,8 @@
 """Bottleneck adapters after or beside the attention and the MLP of each block.
 
-Ours, because no maintained library has them for transformers 5, and PEFT 0.21 registers only
-methods of its own list. The adapter becomes a child of the module it adapts, so every name of
-the base model stays as it is.
+Implemented here because no maintained library has them for transformers 5, and PEFT 0.21 accepts
+only the methods of its own enumeration. An adapter becomes a child of the module that it adapts,
+so all names of the base model stay the same.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
 
 CHILD = "bottleneck_adapter"
+"""Name of the adapter within the module that it adapts."""
 
 
 class Bottleneck(nn.Module):
-    """``scale * up(relu(down(x)))``, which is zero until ``up`` has moved."""
+    """``scale * up(relu(down(x)))``; its output is zero at first, since ``up`` starts at zero."""
 
     def __init__(self, hidden_size: int, width: int, scale: float) -> None:
         super().__init__()
@@ -31,7 +32,7 @@ class Bottleneck(nn.Module):
             nn.init.zeros_(zero)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """(..., hidden_size) to the same shape."""
+        """Map (..., hidden_size) to the same shape."""
         update: Tensor = self.scale * self.up(torch.relu(self.down(hidden)))
         return update
 
@@ -39,15 +40,15 @@ class Bottleneck(nn.Module):
 def attach(
     model: nn.Module, roles: "Roles", *, width: int, scale: float, places: str, parallel: bool
 ) -> None:
-    """Give each adapted module its adapter.
+    """Add an adapter to the attention, the MLP, or both, of each block.
 
     Args:
-        model: Changed in place; its own weights stay as they are.
-        roles: Of ``model``.
+        model: Changed in place; its own weights stay the same.
+        roles: Names of the model's parts.
         width: Channels of the bottleneck.
         scale: Factor of the adapter's output.
-        places: ``attention``, ``mlp`` or ``attention_mlp``: what in each block gets an adapter.
-        parallel: Beside the module, on its input; else behind it, on its output.
+        places: Which modules get an adapter: ``attention``, ``mlp`` or ``attention_mlp``.
+        parallel: Apply the adapter to the module's input instead of its output.
 
     Raises:
         ConfigError: The blocks have no such module.
@@ -63,18 +64,19 @@ def attach(
 
 
 def _after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-    """Serial: h = f(x), then h + adapter(h)."""
+    """Forward hook of a serial adapter: h = f(x), then h + adapter(h)."""
     hidden = output[0] if isinstance(output, tuple) else output
     return _plus(output, getattr(module, CHILD)(hidden))
 
 
 def _beside(module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-    """Parallel: f(x) + adapter(x)."""
+    """Forward hook of a parallel adapter: f(x) + adapter(x)."""
     hidden = args[0] if args else kwargs["hidden_states"]
     return _plus(output, getattr(module, CHILD)(hidden))
 
 
 def _plus(output: Any, update: Tensor) -> Any:
+    """Add ``update`` to a module's output, or to the first item of a tuple."""
     if isinstance(output, tuple):
         return (output[0] + update, *output[1:])
     return output + update

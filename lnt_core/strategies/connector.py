@@ -1,4 +1,4 @@
-"""The connector alone: the paper's ablation."""
+"""Connector tuning: the connector alone, an ablation of the paper."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,7 +18,7 @@ class ConnectorConfig(StrategyConfig):
 
 @register("connector")
 class Connector(TrainModules[ConnectorConfig]):
-    """Train nothing but the connector."""
+    """Train only the connector."""
 
     Config: ClassVar[type[StrategyConfig]] = ConnectorConfig
     label: ClassVar[str] = "Connector"

@@ -18,7 +18,7 @@ class FullConfig(StrategyConfig):
 
 @register("full")
 class Full(TrainModules[FullConfig]):
-    """Train everything but the vision tower."""
+    """Train everything except the vision tower."""
 
     Config: ClassVar[type[StrategyConfig]] = FullConfig
     label: ClassVar[str] = "Finetune"

@@ -1,8 +1,8 @@
-"""LayerNorm tuning: the norms of the language model, with or without the shared base.
+"""LayerNorm tuning: the norms of the language model, with or without the shared parts.
 
-The paper's main method trains the norms with connector, embedding and head; its ablation the
-norms alone. Both are PEFT's LN tuning with its targets named one by one, because PEFT's own
-default for LLaVA also takes projector and embedding.
+The shared parts are connector, word embedding and output head: the paper's main method trains them
+too, its ablation trains the norms alone. Both use PEFT's LN tuning with every target named, because
+PEFT's default for LLaVA includes projector and embedding.
 """
 
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -24,23 +24,23 @@ class LayerNormConfig(StrategyConfig):
 
     name: Literal["layernorm"] = "layernorm"
     target_modules: tuple[str, ...] = ()
-    """Ends of norms' names, as PEFT takes them: `[input_layernorm, norm]`. Left out: the norms of
-    each block outside its attention, and the final one."""
+    """Suffixes of the norms' names, as in PEFT: `[input_layernorm, norm]`. Default: the norms of
+    each block outside its attention, and the final norm."""
 
 
 class LayerNormSimpleConfig(StrategyConfig):
-    """Options of LayerNorm tuning without the shared base."""
+    """Options of LayerNorm tuning without the shared parts."""
 
     name: Literal["layernorm_simple"] = "layernorm_simple"
     target_modules: tuple[str, ...] = ()
-    """As for `layernorm`."""
+    """Same as for `layernorm`."""
 
 
 def norm_names(model: "nn.Module", roles: "Roles", target_modules: tuple[str, ...]) -> list[str]:
-    """Full names of the norms that train, outside the vision tower.
+    """Full names of the norms that train; those of the vision tower are excluded.
 
     Raises:
-        ConfigError: One of ``target_modules`` is the end of no norm's name.
+        ConfigError: One of ``target_modules`` matches no norm.
     """
     from lnt_core.models.roles import is_norm
 
@@ -65,7 +65,7 @@ def norm_names(model: "nn.Module", roles: "Roles", target_modules: tuple[str, ..
 
 @register("layernorm")
 class LayerNorm(Strategy[LayerNormConfig]):
-    """Train the norms of every block and the final one, with connector, embedding and head."""
+    """Train the norms of the language model, and the shared parts."""
 
     Config: ClassVar[type[StrategyConfig]] = LayerNormConfig
     label: ClassVar[str] = "LayerNorm"
@@ -87,7 +87,7 @@ class LayerNorm(Strategy[LayerNormConfig]):
 
 @register("layernorm_simple")
 class LayerNormSimple(Strategy[LayerNormSimpleConfig]):
-    """Train the norms and nothing else."""
+    """Train only the norms of the language model."""
 
     Config: ClassVar[type[StrategyConfig]] = LayerNormSimpleConfig
     label: ClassVar[str] = "LayerNorm-simp."

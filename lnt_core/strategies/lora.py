@@ -1,4 +1,4 @@
-"""LoRA on linear layers of the language model, with connector, embedding and head."""
+"""LoRA on linear layers of the language model, with connector, word embedding and output head."""
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LoraConfig(StrategyConfig):
-    """Options of LoRA. The paper's parameter counts are those of rank 64."""
+    """Options of LoRA. The parameter counts in the paper are those of rank 64."""
 
     name: Literal["lora"] = "lora"
     rank: int = Field(default=32, ge=1)
@@ -27,14 +27,14 @@ class LoraConfig(StrategyConfig):
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead (Kalajdzievski, arXiv:2312.03732)."""
     dora: bool = False
-    """Learn magnitude and direction apart (Liu et al., arXiv:2402.09353)."""
+    """Decompose weights into magnitude and direction (DoRA: Liu et al., arXiv:2402.09353)."""
     train_base: bool = True
-    """Train connector, embedding and head too, as the paper does."""
+    """Also train connector, word embedding and output head, as the paper does."""
 
 
 @register("lora")
 class Lora(Strategy[LoraConfig]):
-    """Train a low-rank update beside each linear layer of the blocks."""
+    """Train a low-rank update of each targeted linear layer, and the shared parts."""
 
     Config: ClassVar[type[StrategyConfig]] = LoraConfig
     label: ClassVar[str] = "LoRA"

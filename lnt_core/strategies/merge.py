@@ -1,4 +1,4 @@
-"""Tuned weights merged into their base: one model, without PEFT, with the same output."""
+"""Merges tuned weights into the base model: one model without PEFT, with the same output."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,25 +15,28 @@ if TYPE_CHECKING:
 
 
 def check_mergeable(strategy: str) -> None:
-    """Refuse a strategy whose weights have no place in the base's architecture.
+    """Check that the weights of a strategy can be merged into the base model.
 
     Raises:
-        ConfigError: Says which strategies have.
+        ConfigError: They cannot; lists the strategies whose weights can.
     """
     if STRATEGIES[strategy].merges:
         return
     can = [name for name, method in STRATEGIES.items() if method.merges]
     raise ConfigError(
-        f"the weights of {strategy!r} cannot be merged: they are modules or tokens that the base's "
-        f"architecture has no place for. Export without --merged, or one of {', '.join(can)}"
+        f"the weights of {strategy!r} cannot be merged: they belong to modules or tokens that the "
+        "base model's architecture lacks. Export without --merged, or choose one of "
+        f"{', '.join(can)}"
     )
 
 
 def merge(base: "VisionLanguageModel", folder: Path) -> "PreTrainedModel":
-    """Write the saved weights of ``folder`` into ``base.model``, which is no base any more then.
+    """Merge the tuned weights saved in ``folder`` into ``base.model``.
+
+    This changes ``base``, which afterwards can no longer serve as the base of a trial.
 
     Returns:
-        The model, with its vision tower, in evaluation mode.
+        The merged model, vision tower included, in evaluation mode.
     """
     from lnt_core.strategies.weights import load_weights
 
@@ -45,7 +48,7 @@ def merge(base: "VisionLanguageModel", folder: Path) -> "PreTrainedModel":
 
 
 def _without_stand_ins(model: nn.Module) -> nn.Module:
-    """PEFT 0.21 unloads whole trained modules for LoRA, and leaves them wrapped for LN tuning."""
+    """Unwrap the trained copies of whole modules, which PEFT 0.21 does for LoRA, not LN tuning."""
     from peft.utils.other import ModulesToSaveWrapper
 
     for name, module in list(model.named_modules()):

@@ -1,4 +1,4 @@
-"""Wrapping a model by PEFT, the same way for every strategy that PEFT has."""
+"""Wraps a model with PEFT, in the same way for every strategy that PEFT implements."""
 
 import contextlib
 import copy
@@ -13,35 +13,36 @@ if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
 
 Targets = Literal["linear", "attn", "attn_qv", "mlp"]
-"""Linear layers of each block: all, those of the attention, q and v alone, those of the MLP."""
+"""Linear layers of each block: all, those of the attention, its q and v, or those of the MLP."""
 
 
 def target_names(roles: "Roles", targets: Targets) -> list[str]:
-    """Full names, so that PEFT hits neither the vision tower nor the connector."""
+    """Full names of the targets, so that PEFT matches nothing in vision tower or connector."""
     wanted = {"attn_qv": ("attn_q", "attn_v")}.get(targets, (targets,))
     return list(roles.require(*wanted))
 
 
 @contextlib.contextmanager
 def quiet_peft() -> Iterator[None]:
-    """Without the warnings of PEFT that say nothing of what we do with it."""
+    """Context without those warnings of PEFT that do not apply here."""
     with warnings.catch_warnings():
         for expected in (
-            "Model has `tie_word_embeddings=True`",  # kept one tensor below
-            "Unsupported layer type",  # RMSNorm is a norm
+            "Model has `tie_word_embeddings=True`",  # `wrap` keeps the tie
+            "Unsupported layer type",  # RMSNorm works like LayerNorm
             "`is_gradient_checkpointing` is deprecated",
-            "The following rank_pattern keys did not match",  # AdaLoRA's are of another kind
+            "The following rank_pattern keys did not match",  # AdaLoRA's keys are not LoRA's
         ):
             warnings.filterwarnings("ignore", message=expected)
         yield
 
 
 def wrap(model: "nn.Module", config: "PeftConfig", roles: "Roles") -> "nn.Module":
-    """Wrap ``model``, and keep embedding and head one tensor where the base ties them.
+    """Wrap ``model``, keeping embedding and head tied and the targets' names in full.
 
-    PEFT copies each of ``modules_to_save`` on its own, which would part a tied pair. Twenty and
-    more targets it shortens to ends of names, which it saves: in a trial's copy, which has no
-    vision tower, ends that in the whole model hit the tower too.
+    PEFT copies each of ``modules_to_save`` separately, which would untie embedding and head. It
+    also shortens 20 or more target names to suffixes and saves those. They are chosen on a trial's
+    copy of the model, which has no vision tower, and might match modules of the tower when the
+    adapter is loaded into the whole model.
     """
     from peft import get_peft_model
 

@@ -1,4 +1,4 @@
-"""Prefix tuning: trained keys and values before those of every layer."""
+"""Prefix tuning: trained keys and values before those of the input, in every layer."""
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -19,11 +19,11 @@ class PrefixConfig(StrategyConfig):
 
     name: Literal["prefix"] = "prefix"
     num_tokens: int = Field(default=20, ge=1)
-    """Virtual tokens before the input, in every layer."""
+    """Number of virtual tokens before the input, in every layer."""
     reparameterise: bool = True
     """Train the prefix through an MLP, which is dropped when the weights are saved."""
     hidden_size: int | None = Field(default=512, ge=1)
-    """Width of that MLP; None without one."""
+    """Width of that MLP; None without `reparameterise`."""
 
     @model_validator(mode="before")
     @classmethod
@@ -32,14 +32,14 @@ class PrefixConfig(StrategyConfig):
             return values
         if values.get("hidden_size") is not None:
             raise ValueError(
-                "`hidden_size` is of the MLP, which `reparameterise: false` leaves out"
+                "`hidden_size` is the width of the MLP, which `reparameterise: false` leaves out"
             )
         return values | {"hidden_size": None}
 
 
 @register("prefix")
 class Prefix(Strategy[PrefixConfig]):
-    """Train keys and values of virtual tokens, in every layer."""
+    """Train the keys and values of virtual tokens in every layer."""
 
     Config: ClassVar[type[StrategyConfig]] = PrefixConfig
     label: ClassVar[str] = "Prefix tuning"
@@ -47,7 +47,7 @@ class Prefix(Strategy[PrefixConfig]):
     merges: ClassVar[bool] = False
     starts_at_base: ClassVar[bool] = False
     allows_checkpointing: ClassVar[bool] = False
-    """The prefix is a cache of keys and values, which transformers drops when it recomputes."""
+    """The prefix is passed as a key/value cache, which transformers drops when it recomputes."""
 
     @override
     def apply(self, model: "nn.Module", roles: "Roles", options: PrefixConfig) -> "nn.Module":

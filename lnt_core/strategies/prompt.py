@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class PromptConfig(StrategyConfig):
-    """Options of prompt tuning. Its papers use rates near 0.3, far above the grid's."""
+    """Options of prompt tuning. Its papers use learning rates near 0.3, far above our grid."""
 
     name: Literal["prompt"] = "prompt"
     num_tokens: int = Field(default=20, ge=1)
-    """Virtual tokens before the input."""
+    """Number of virtual tokens before the input."""
     init: Literal["random", "vocabulary"] = "random"
-    """`vocabulary` starts at the embeddings of tokens drawn at random."""
+    """Initial values: random, or the embeddings of tokens drawn at random (`vocabulary`)."""
 
 
 @register("prompt")

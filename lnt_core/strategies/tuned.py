@@ -1,4 +1,4 @@
-"""A strategy applied to a base model, in whatever way its weights lie."""
+"""Applies a strategy to a copy of the base model, whether or not ZeRO-3 shards it."""
 
 from torch import nn
 
@@ -14,13 +14,16 @@ def tuned_copy(
     options: StrategyConfig,
     deepspeed: Deepspeed = None,
 ) -> nn.Module:
-    """A copy of the base with what the strategy trains: storage of its own, in float32.
+    """Copy the base model and apply a strategy to the copy.
+
+    Frozen weights share the base's storage; trained parameters get their own, in float32. A base
+    that ZeRO-3 shards shares the trained parameters as well, so training changes it.
 
     Args:
-        base: Whole, or in parts.
-        strategy: To be applied.
-        options: The strategy's own.
-        deepspeed: As the base was loaded with.
+        base: The base model.
+        strategy: The strategy to apply.
+        options: The strategy's options.
+        deepspeed: The setting that the base was loaded with.
 
     Raises:
         ConfigError: The model lacks what the strategy tunes.

@@ -1,4 +1,4 @@
-"""Saving what a strategy trained, and putting it back onto the base model."""
+"""Saves what a strategy trained, and loads it into the base model."""
 
 import json
 from pathlib import Path
@@ -15,16 +15,17 @@ from lnt_core.strategies import StrategyConfig, get_strategy
 from lnt_core.strategies.peft_model import quiet_peft
 
 DELTA = "delta.safetensors"
-"""Trained tensors by name, and the strategy in the metadata, for strategies that PEFT lacks."""
+"""Trained tensors by name, with the strategy as metadata, for strategies that PEFT lacks."""
 CONNECTOR = "base_connector.safetensors"
+"""The connector as trained in stage 1."""
 
 
 def save_weights(
     model: nn.Module, folder: Path, *, strategy: StrategyConfig, base_name: str
 ) -> None:
-    """Write a PEFT adapter (plain ``PeftModel.from_pretrained`` loads it) or ``DELTA``.
+    """Write a PEFT adapter, which ``PeftModel.from_pretrained`` loads, or else ``DELTA``.
 
-    Where several workers trained the model, all of them must call it; the first writes.
+    If several workers train the model, all of them must call this; rank 0 writes.
     """
     from peft import PeftModel
     from safetensors.torch import save_file
@@ -44,7 +45,7 @@ def save_weights(
 
 
 def save_connector(base: VisionLanguageModel, folder: Path) -> None:
-    """Write the connector of stage 1, which belongs to the base that the weights go onto."""
+    """Write the connector of stage 1, which is part of the base that was tuned."""
     from safetensors.torch import save_file
 
     tensors = {n: tensor.contiguous() for n, tensor in base.connector.state_dict().items()}
@@ -52,20 +53,20 @@ def save_connector(base: VisionLanguageModel, folder: Path) -> None:
 
 
 def load_connector(base: VisionLanguageModel, folder: Path) -> None:
-    """Put the connector of stage 1 into a base that has not been through it."""
+    """Load the connector of stage 1 into a base model without stage 1."""
     from safetensors.torch import load_file
 
     base.connector.load_state_dict(load_file(folder / CONNECTOR))
 
 
 def load_weights(model: nn.Module, folder: Path) -> nn.Module:
-    """Put saved weights onto a copy of the base model.
+    """Load tuned weights into a copy of the base model.
 
     Returns:
-        A PEFT model around ``model``, or ``model`` itself with the trained tensors in it.
+        A PEFT model around ``model``, or ``model`` itself with the trained tensors.
 
     Raises:
-        DataError: The folder holds neither an adapter nor ``DELTA``.
+        DataError: The folder has neither an adapter nor ``DELTA``.
     """
     from peft import PeftModel
     from safetensors import safe_open
@@ -75,21 +76,22 @@ def load_weights(model: nn.Module, folder: Path) -> nn.Module:
             tuned: nn.Module = PeftModel.from_pretrained(model, str(folder))
         return tuned
     if not (folder / DELTA).is_file():
-        raise DataError(f"{folder} holds no tuned weights: neither adapter_config.json nor {DELTA}")
+        raise DataError(f"{folder} has no tuned weights: neither adapter_config.json nor {DELTA}")
     with safe_open(folder / DELTA, framework="pt") as file:
         options = json.loads(file.metadata()["strategy"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     strategy = get_strategy(options["name"])
     model = strategy.apply(model, find_roles(model), strategy.Config.model_validate(options))
-    own_trainable(model)  # the base it shares storage with stays as it is
+    own_trainable(model)  # the base shares storage with it and must not change
     load_trainable(model, tensors, where=str(folder / DELTA))
     return model.requires_grad_(False)
 
 
 def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Trained tensors by name; a tensor shared by two modules stands once.
+    """Trained tensors by name; a tensor shared by two modules appears once.
 
-    Where workers hold them in parts they are put together one by one, for the first worker alone.
+    Tensors that ZeRO-3 shards are gathered one at a time into the CPU memory of rank 0; the other
+    workers get an empty dict.
     """
     trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
     if not is_sharded(model):
@@ -104,10 +106,22 @@ def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:
 
 @torch.no_grad()
 def load_trainable(model: nn.Module, tensors: dict[str, torch.Tensor], *, where: str) -> None:
-    """Copy tensors into the trainable parameters of the same names; the names must agree."""
+    """Copy tensors into the trainable parameters of the same names.
+
+    Args:
+        model: Changed in place.
+        tensors: Values by parameter name.
+        where: The file that they come from, for the error.
+
+    Raises:
+        TrialError: The names are not exactly those of the model's trainable parameters.
+    """
     own = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if own.keys() != tensors.keys():
         other = sorted(own.keys() ^ tensors.keys())[:3]
-        raise TrialError(f"{where} holds other trained tensors than this trial's: {other} ...")
+        raise TrialError(
+            f"{where} does not have the same trained tensors as the model; differing names include "
+            f"{', '.join(other)}"
+        )
     for name, parameter in own.items():
         parameter.copy_(tensors[name])

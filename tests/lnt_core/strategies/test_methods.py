@@ -183,7 +183,7 @@ def test_a_model_without_the_part_is_refused(name) -> None:
     ("given", "message"),
     [
         ({"name": "adalora", "init_rank": 4, "target_rank": 4}, "must be below `init_rank` (4)"),
-        ({"name": "adalora", "initial_ratio": 0.7}, "their sum must be below 1"),
+        ({"name": "adalora", "initial_ratio": 0.7}, "`final_ratio` must be below 1"),
         (
             {"name": "prefix", "reparameterise": False, "hidden_size": 8},
             "which `reparameterise: false` leaves out",

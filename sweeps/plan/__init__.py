@@ -1,5 +1,5 @@
-"""From sweep file to trials and what each would cost; starts nothing.
+"""Turns a sweep file into trials and predicts what each will cost, without starting anything.
 
-Public face: `load.load_sweep`, `checks.check_sweep`, `planned.plan`, `space.trials`,
+Public interface: `load.load_sweep`, `checks.check_sweep`, `planned.plan`, `space.trials`,
 `space.trial_config`, `labels`.
 """

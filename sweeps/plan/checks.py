@@ -1,4 +1,4 @@
-"""What is refused before a sweep starts: bad points, values, models and files."""
+"""Checks before a sweep starts: points of the search space, values, models and files."""
 
 import contextlib
 import itertools
@@ -27,20 +27,29 @@ from sweeps.plan.space import (
 from sweeps.validation import validation_problems
 
 PROBE_RATE = 1e-3
-"""Any allowed rate: what is asked does not depend on it."""
+"""Learning rate for checks that do not depend on it."""
 MAY_VARY = ("train.", "data.tune.")
-"""Only these: under another base model or another selection set scores do not compare."""
+"""Prefixes of keys that may vary: scores under another base model or on other images do not
+compare."""
 
 
 def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
-    """Raise one ConfigError that names every bad point and every missing or unreadable file."""
+    """Check a sweep before it starts.
+
+    Args:
+        sweep: The sweep.
+        files: Whether to check that models and data files exist and can be read.
+
+    Raises:
+        ConfigError: Lists every problem found.
+    """
     problems = point_problems(sweep)
     if files:
         problems += _model_problems(sweep.model)
         for data in _datas(sweep):
             problems += data_problems(sweep.model, data)
     if files and not problems:
-        from sweeps.plan.costs import Costs  # torch; reading a sweep does without
+        from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
 
         problems = Costs(sweep, files=files).problems(strategies(sweep))
     if problems:
@@ -48,14 +57,14 @@ def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
 
 
 def strategy_problems(content: Any) -> list[str]:
-    """What is wrong with the strategies of a sweep file's content; empty if nothing is."""
+    """Problems of the strategies in the content of a sweep file."""
     search = content.get("search") if isinstance(content, dict) else None
     listed = search.get("strategy") if isinstance(search, dict) else None
     problems: list[str] = []
     for index, entry in enumerate(listed if isinstance(listed, list) else [listed]):
         given = {"name": entry} if isinstance(entry, str) else entry
         if not isinstance(given, dict):
-            continue  # the sweep's own types say so
+            continue  # reported by the validation of SweepConfig
         field = f"search.strategy[{index}]"
         name = given.get("name")
         if name not in STRATEGIES:
@@ -76,7 +85,7 @@ def strategy_problems(content: Any) -> list[str]:
 
 
 def point_problems(sweep: SweepConfig) -> list[str]:
-    """Bad values, points that stand twice, more random points than there are; empty if well."""
+    """Problems of the search space: values, duplicate points, or more random draws than points."""
     if problems := value_problems(sweep):
         return problems
     if problems := trial_problems(sweep):
@@ -87,7 +96,7 @@ def point_problems(sweep: SweepConfig) -> list[str]:
         twice = [label(*point) for point, count in counts.items() if count > 1]
         return [f"search: the trial {name} is listed twice" for name in twice]
     if search.algorithm == "tpe" and search.rates:
-        fix = "TPE would draw the same trials again; for a list use `grid` or `random`"
+        fix = "TPE would draw the same trials repeatedly; use `grid` or `random` for a list"
         return [
             bad_field(
                 "search.learning_rate", list(search.rates), allowed="a range {low, high}", fix=fix
@@ -97,27 +106,27 @@ def point_problems(sweep: SweepConfig) -> list[str]:
     most = combinations * len(set(search.rates))
     wanted = search.num_trials or 0
     if search.algorithm == "random" and search.rates and wanted > most:
-        fix = "lower it, or search a grid"
-        return [bad_field("search.num_trials", wanted, allowed=f"at most {most} here", fix=fix)]
+        fix = "the search space has no more points; lower it, or use `algorithm: grid`"
+        return [bad_field("search.num_trials", wanted, allowed=f"at most {most}", fix=fix)]
     return []
 
 
 def value_problems(sweep: SweepConfig) -> list[str]:
-    """What is wrong with `search.values`; empty if nothing is."""
+    """Problems of `search.values`."""
     problems = []
     for key, values in sweep.search.values.items():
         field = f"search.values.{key}"
         if not key.startswith(MAY_VARY):
             allowed = "a key of " + " or ".join(f"`{start.rstrip('.')}`" for start in MAY_VARY)
-            problems.append(f"{field} cannot vary within a sweep, only {allowed} can")
+            problems.append(f"{field} cannot vary within a sweep; only {allowed} can")
         elif not values:
             problems.append(f"{field} is an empty list: give at least one value")
         elif key.startswith("data.tune.") and (sweep.data is None or sweep.data.tune is None):
-            problems.append(f"{field} needs `data.tune` with files: drawn scenes have no such key")
+            problems.append(f"{field} needs `data.tune` with files; drawn scenes have no such key")
         elif sweep.search.scheduler == "asha" and key.startswith(MAKE_STEPS):
-            fix = "take `scheduler: none`"
+            fix = "ASHA compares trials at equal steps"
             got = sweep.search.scheduler
-            allowed = f"none while {key} varies, because it compares trials at equal steps"
+            allowed = f"'none' because search.values varies {key}"
             problems.append(bad_field("search.scheduler", got, allowed=allowed, fix=fix))
     if problems:
         return problems
@@ -130,7 +139,7 @@ def value_problems(sweep: SweepConfig) -> list[str]:
 
 
 def trial_problems(sweep: SweepConfig) -> list[str]:
-    """Strategies that cannot run with the sweep's other values; empty if all can."""
+    """Problems of strategies that cannot run with the sweep's other values."""
     problems = []
     for strategy, values in itertools.product(strategies(sweep), value_combinations(sweep)):
         workers = sweep.resources.workers_of(strategy.name)
@@ -142,22 +151,22 @@ def trial_problems(sweep: SweepConfig) -> list[str]:
         if workers > 1 and config.train.deepspeed is None:
             problems.append(
                 f"resources.workers_per_trial: {label(strategy, PROBE_RATE, values)} would have "
-                f"{workers} workers, but its `train.deepspeed` is null"
+                f"{workers} workers, but its train.deepspeed is null"
             )
     return list(dict.fromkeys(problems))
 
 
 def _option_problems(error: ValidationError, config: type[StrategyConfig]) -> list[str]:
-    """What follows the strategy's place: ``.rank is 0, ...`` or ``: ...`` of the whole."""
+    """Problems to append to the strategy's path: ``.rank is 0, ...``, or ``: ...`` of the whole."""
     name = str(config.model_fields["name"].default)
     return [problem.removeprefix(name) for problem in validation_problems(error, config)]
 
 
 def _datas(sweep: SweepConfig) -> list[DataConfig]:
-    """What trials read: the sweep's own data, and those of values that are data."""
+    """Every data config of the trials: the sweep's own, and those with varied values."""
     found = [sweep.trial_data]
     for values in value_combinations(sweep):
-        with contextlib.suppress(ValidationError):  # a problem of the point, named as such
+        with contextlib.suppress(ValidationError):  # reported by value_problems
             found.append(with_values(sweep, values).trial_data)
     return list(dict.fromkeys(found))
 
@@ -170,7 +179,7 @@ def _model_problems(model: ModelConfig) -> list[str]:
     }
     return [
         f"{field}: {name} is neither a folder with a config.json nor in the local Hugging Face "
-        f"cache; fetch it with `hf download {name}`"
+        f"cache; download it with `hf download {name}`"
         for field, name in names.items()
         if name is not None and not _is_here(name)
     ]

@@ -1,4 +1,4 @@
-"""Reading a sweep file or a preset: YAML to config, every problem at once."""
+"""Loads a sweep file or a preset: YAML, presets it extends, overrides, paths, validation."""
 
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,20 @@ from sweeps.validation import load_yaml, validation_problems
 
 PRESETS = Path(__file__).parents[1] / "presets"
 PATHS = ("annotations", "images")
-"""Keys of a data set whose values are paths."""
+"""Keys of a data set's config whose values are paths."""
 
 
 def load_sweep(source: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
-    """Read a sweep file or a preset, with ``key.path=value`` overrides.
+    """Load a sweep file or a preset.
 
-    ``extends: PRESET`` in it takes everything from there that the file does not say itself.
+    A file with ``extends: PRESET`` inherits every key of the preset that it does not give itself.
+
+    Args:
+        source: Path of a sweep file, or name of a preset.
+        overrides: ``key.path=value``, each replacing one value.
 
     Raises:
-        ConfigError: Names every problem of the file at once.
+        ConfigError: Lists every problem of the file.
     """
     path = sweep_path(source)
     content = _extended(load_yaml(path))
@@ -40,7 +44,7 @@ def load_sweep(source: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
 
 
 def sweep_path(source: str) -> Path:
-    """The file of that name, or the preset."""
+    """The path of a sweep file, given by path or by the name of a preset."""
     if Path(source).is_file():
         return Path(source)
     presets = preset_names()
@@ -50,12 +54,12 @@ def sweep_path(source: str) -> Path:
 
 
 def preset_names() -> list[str]:
-    """Names of the sweep files that come along."""
+    """The names of the sweep files in this package."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def _extended(content: dict[str, Any]) -> dict[str, Any]:
-    """With what the preset says that ``extends`` names; mappings are merged key by key."""
+    """The content merged, key by key, into the preset that ``extends`` names."""
     if "extends" not in content:
         return content
     preset, presets = content["extends"], preset_names()
@@ -88,7 +92,7 @@ def _override(content: dict[str, Any], override: str) -> None:
 
 
 def _absolute_paths(content: Any, base: Path) -> Any:
-    """Make the paths of a sweep file absolute; they are relative to the file."""
+    """The content of a sweep file with absolute paths; relative ones are relative to ``base``."""
     if not isinstance(content, dict):
         return content
     content = {**content}
@@ -105,7 +109,7 @@ def _absolute_paths(content: Any, base: Path) -> Any:
 
 
 def local_paths(content: Any) -> list[tuple[str, str]]:
-    """The paths that a sweep file's content names, as it has them: key and value."""
+    """The key and value of every data path in the content of a sweep file, as written there."""
     data, model = content.get("data"), content.get("model")
     places = {f"data.{k}": v for k, v in data.items()} if isinstance(data, dict) else {}
     tiny = model.get("tiny") if isinstance(model, dict) else None
@@ -130,7 +134,7 @@ def _anchor_model(model: dict[str, Any], base: Path) -> dict[str, Any]:
     model = {**model}
     for key in ("language_model", "vision_tower", "checkpoint"):
         if isinstance(model.get(key), str) and (base / model[key]).is_dir():
-            model[key] = str(base / model[key])  # anything else is a hub name
+            model[key] = str(base / model[key])  # anything else is a Hub name
     if isinstance(model.get("tiny"), dict):
         tiny = _anchor(model["tiny"], ("text",), base)
         model["tiny"] = {k: _anchor(v, PATHS, base) for k, v in tiny.items()}

@@ -132,7 +132,7 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         {"search.algorithm": "tpe", "search.num_trials": 4},
         [
             "search.learning_rate is [0.001, 0.0001], but must be a range {low, high}; TPE would "
-            "draw the same trials again; for a list use `grid` or `random`"
+            "draw the same trials repeatedly; use `grid` or `random` for a list"
         ],
     ),
     "a strategy's option": (
@@ -158,9 +158,9 @@ CASES: dict[str, tuple[dict, list[str]]] = {
             }
         },
         [
-            "search.values.data.select.split cannot vary within a sweep, only a key of `train` or "
+            "search.values.data.select.split cannot vary within a sweep; only a key of `train` or "
             "`data.tune` can",
-            "search.values.seed cannot vary within a sweep, only a key of `train` or `data.tune` "
+            "search.values.seed cannot vary within a sweep; only a key of `train` or `data.tune` "
             "can",
             "search.values.train.batch_size is an empty list: give at least one value",
         ],
@@ -203,7 +203,10 @@ CASES: dict[str, tuple[dict, list[str]]] = {
     ),
     "more random trials than there are": (
         {"search.algorithm": "random", "search.num_trials": 3},
-        ["search.num_trials is 3, but must be at most 2 here; lower it, or search a grid"],
+        [
+            "search.num_trials is 3, but must be at most 2; the search space has no more points; "
+            "lower it, or use `algorithm: grid`"
+        ],
     ),
     "a split that is not there": (
         {"data.tune.split": "trian"},
@@ -216,7 +219,7 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         {"model": {"checkpoint": "nobody/nothing"}},
         [
             "model.checkpoint: nobody/nothing is neither a folder with a config.json nor in the "
-            "local Hugging Face cache; fetch it with `hf download nobody/nothing`"
+            "local Hugging Face cache; download it with `hf download nobody/nothing`"
         ],
     ),
     "many at once": (
@@ -325,7 +328,8 @@ def test_a_plan_without_the_papers_files_names_them_all(folder, capsys, monkeypa
     monkeypatch.chdir(folder)
     head, *lines = refusal(capsys, folder, "plan", "paper-7b")
     assert head == "lnt: paper-7b: 8 problems"
-    hub = "is neither a folder with a config.json nor in the local Hugging Face cache; fetch it"
+    cache = "neither a folder with a config.json nor in the local Hugging Face cache"
+    hub = f"is {cache}; download it"
     assert lines == [
         f"  model.language_model: lmsys/vicuna-7b-v1.5 {hub} with "
         "`hf download lmsys/vicuna-7b-v1.5`",

@@ -5,15 +5,10 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import psutil
 import pytest
-import torch
 import yaml
-from torch import nn
 
 from lnt_core.accounting import micro_batch
-from lnt_core.accounting.ledger import GIB
-from lnt_core.accounting.measured import free_gib, held_by
 from lnt_core.accounting.micro_batch import CHOSEN, SAFE_SHARE, as_begun, choose
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import TrainConfig
@@ -70,21 +65,6 @@ def test_a_whole_batch_that_fits_is_taken_although_its_half_does_not() -> None:
     room_gib = unsplit_is_leaner(4).peak_gib / SAFE_SHARE
     assert unsplit_is_leaner(1).peak_gib > SAFE_SHARE * room_gib
     assert choose(unsplit_is_leaner, train, room_gib=room_gib).size == 4
-
-
-def test_free_memory_is_the_hosts_or_what_a_limit_leaves_of_it() -> None:
-    cpu = torch.device("cpu")
-    held_gib = psutil.Process().memory_info().rss / GIB
-    # Other processes come and go: 1 GiB. What this one holds moves by less than 0.1.
-    assert free_gib(cpu) == pytest.approx(psutil.virtual_memory().available / GIB, abs=1.0)
-    assert free_gib(cpu, limit_gib=held_gib + 0.5) == pytest.approx(0.5, abs=0.1)
-
-
-def test_tied_weights_are_held_once() -> None:
-    layer = nn.Linear(1024, 1024, bias=False)
-    tied = nn.ModuleList([layer, nn.Linear(1024, 1024, bias=False)])
-    tied[1].weight = layer.weight
-    assert held_by(tied, layer) == 4 * 2**20 / GIB
 
 
 @pytest.fixture

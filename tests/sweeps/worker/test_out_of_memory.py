@@ -20,7 +20,7 @@ from tests.conftest import TRAIN
 
 HUNGRY = """
 import json, resource, sys, torch
-from sweeps.memory import is_out_of_memory
+from sweeps.worker.out_of_memory import is_out_of_memory
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), int(sys.argv[1])))
 try:
     torch.empty(int(sys.argv[1])).fill_(1.0)

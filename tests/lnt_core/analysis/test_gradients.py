@@ -1,21 +1,14 @@
-"""Layer similarity and early gradients, against the same by hand."""
+"""Variances of early gradients, against the same by hand."""
 
-import json
 import operator
-from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
 from lnt_core.analysis.gradients import FIRST_STEPS, GradientVariance
-from lnt_core.analysis.similarity import layer_similarity, mean_similarity
-from lnt_core.data.samples import load_samples
-from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
-from lnt_core.trial import run_trial
-from lnt_core.worker import Worker
 
 GRADIENT = operator.attrgetter("grad")
 
@@ -34,27 +27,6 @@ def with_gradients(base, name: str) -> nn.Module:
         if parameter.requires_grad:
             parameter.grad = torch.randn_like(parameter)
     return model
-
-
-def test_similarity_is_the_cosine_of_each_pair_of_layers(base, scenes) -> None:
-    model, store = base.trial_copy(), FeatureStore(base, max_bytes=2**20)
-    images = list(dict.fromkeys(s.image for s in load_samples(scenes.tune, seed=0)))
-    prompt = base.conversations.encode_prompt("What is it?")
-    assert len(images) > 4
-    matrix = layer_similarity(model, prompt, images[:5], store)
-    expected = torch.zeros(2, 2)
-    for image in images[:5]:
-        ids = torch.tensor([prompt])
-        with torch.no_grad():
-            states = model(
-                input_ids=ids, pixel_values=store.get([image]), output_hidden_states=True
-            ).hidden_states
-        for i in range(2):
-            for j in range(2):
-                cosine = nn.functional.cosine_similarity(states[i + 1], states[j + 1], dim=-1)
-                expected[i, j] += cosine.mean() / 5
-    assert torch.allclose(torch.tensor(matrix), expected, atol=1e-5)
-    assert mean_similarity(matrix) == pytest.approx(float(expected[0, 1]), abs=1e-5)
 
 
 def test_variance_is_that_of_all_gradients_of_a_block(base, tmp_path) -> None:
@@ -102,19 +74,3 @@ def test_what_it_saw_survives_a_kill_and_later_steps_do_not_count(base, tmp_path
             parameter.grad *= 2
     resumed(FIRST_STEPS + 1, GRADIENT)
     assert resumed.by_block("all") == seen
-
-
-def test_a_trial_leaves_both_analyses(trial_config, tmp_path) -> None:
-    config = trial_config()
-    result = run_trial(
-        config, out=tmp_path, report=lambda step, m: None, worker=Worker(tmp_path / "cache")
-    )
-    content = json.loads(Path(tmp_path / "analysis.json").read_text())
-    assert result.metrics["analysis/layer_similarity"] == content["layer_similarity"][0][1]
-    variance = content["gradient_variance"]
-    assert result.metrics["analysis/grad_variance"] == pytest.approx(sum(variance["all"]) / 2)
-    assert variance["all"] == variance["norms"]  # LayerNorm tuning trains nothing else in a block
-    predicted = result.metrics["memory/predicted_training_gib"]
-    assert 0 < predicted < result.metrics["memory/predicted_gib"]
-    assert result.metrics["memory/training_gib"] > 0
-    assert result.metrics["params/by_role/norm"] == 5 * 32

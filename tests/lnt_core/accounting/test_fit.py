@@ -1,0 +1,45 @@
+"""What would fit where a step does not."""
+
+import pytest
+
+from lnt_core.accounting.fit import Fit, sharded_gib, what_would_fit
+from lnt_core.accounting.predicted import StepCost
+from lnt_core.config import TrainConfig
+
+
+def cost(micro: int) -> StepCost:
+    return StepCost(
+        weights_gib=10.0,
+        frozen_gib=8.0,
+        gradients_gib=4.0,
+        optimizer_gib=8.0,
+        activations_gib=1.0 * micro,
+        flops=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "fit", "said"),
+    [
+        (30.0, Fit(8, None, None, 30.0), "micro_batch_size 8 would (30.0 GiB)"),
+        (29.9, Fit(4, None, None, 26.0), "micro_batch_size 4 would (26.0 GiB)"),
+        (23.5, Fit(1, None, None, 23.0), "micro_batch_size 1 would (23.0 GiB)"),
+        (
+            20.0,
+            Fit(1, 1, 2, 19.0),
+            "micro_batch_size 1 with ZeRO stage 1 on 2 GPUs would (19.0 GiB)",
+        ),
+        (12.5, Fit(1, 3, 2, 12.0), "micro_batch_size 1 with ZeRO stage 3 on 2 GPUs would"),
+        (2.0, Fit(), "nothing tried fits, not even ZeRO stage 3 on 8 GPUs"),
+    ],
+)
+def test_what_would_fit(memory_gib, fit, said) -> None:
+    train = TrainConfig(batch_size=16, micro_batch_size=16)
+    found = what_would_fit(cost, train, memory_gib=memory_gib)
+    assert found == fit
+    assert str(found).startswith(said)
+
+
+def test_zero_shards_in_its_order() -> None:
+    one = cost(1)
+    assert [sharded_gib(one, stage=stage, num_gpus=4) for stage in (1, 2, 3)] == [17.0, 14.0, 6.5]

@@ -1,4 +1,4 @@
-"""The untuned base of a sweep: prepared before any trial, and scored."""
+"""The untuned base model of a sweep: prepared and scored before any trial starts."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,32 +19,32 @@ if TYPE_CHECKING:
 
 
 ANY_RATE = 1e-3
-"""The base does not depend on it."""
+"""Learning rate in the config of the base, which does not depend on it."""
 
 
 def base_scores(context: Context) -> dict[str, float]:
-    """What the untuned base scores; trains the tiny model and stage 1 if nobody has yet.
+    """Scores of the untuned base; trains the tiny model and stage 1 unless the cache has them.
 
-    One worker prepares it. Where each strategy holds it in parts (ZeRO-3), as many do as the trial
-    of the fewest workers has.
+    One process prepares the base. If every strategy shards it (ZeRO-3), as many workers do as the
+    strategy with the fewest workers has.
 
     Raises:
-        LntError: It cannot be prepared; says why.
+        LntError: The base cannot be prepared; the message says why.
     """
     import ray
 
     resources = context.sweep.resources
     configs = [trial_config(context.sweep, s, ANY_RATE) for s in strategies(context.sweep)]
-    whole = [config for config in configs if stage_of(config.train.deepspeed) != 3]
+    unsharded = [config for config in configs if stage_of(config.train.deepspeed) != 3]
     workers = {resources.workers_of(config.strategy.name): config for config in configs}
-    num_workers = 0 if whole else min(workers)
-    config = whole[0] if whole else workers[num_workers]
-    room: dict[str, Any] = {"resources": SUPERVISOR, "num_cpus": 0}
+    num_workers = 0 if unsharded else min(workers)
+    config = unsharded[0] if unsharded else workers[num_workers]
+    options: dict[str, Any] = {"resources": SUPERVISOR, "num_cpus": 0}
     if not num_workers:
         wanted = worker_bundle(resources)
-        room = {"num_cpus": wanted.get("CPU", 0), "num_gpus": wanted.get("GPU", 0)}
-    again: Any = [WorkerDiedError]  # as Ray does where its own task's process dies
-    task = ray.remote(prepare_base).options(**room, retry_exceptions=again)
+        options = {"num_cpus": wanted.get("CPU", 0), "num_gpus": wanted.get("GPU", 0)}
+    retried: Any = [WorkerDiedError]  # as Ray retries if the task's own process dies
+    task = ray.remote(prepare_base).options(**options, retry_exceptions=retried)
     try:
         scores: dict[str, float] = ray.get(task.remote(context, config, num_workers))
     except ray.exceptions.RayTaskError as error:
@@ -55,7 +55,7 @@ def base_scores(context: Context) -> dict[str, float]:
 
 
 def prepare_base(context: Context, config: TrialConfig, num_workers: int) -> dict[str, float]:
-    """Build what all trials share, and score the base; 0 workers: in this process."""
+    """Prepare what all trials share, and score the base; 0 workers: in this process."""
     resources, out = context.sweep.resources, context.execution.path / BASE
     if not num_workers:
         return score_base(config, worker_for(resources, context.cache), out)
@@ -67,10 +67,10 @@ def prepare_base(context: Context, config: TrialConfig, num_workers: int) -> dic
 def prepare_base_distributed(
     config: TrialConfig, cache: Path, out: Path, *, resources: ResourcesConfig, num_workers: int
 ) -> dict[str, float]:
-    """As :func:`prepare_base`, by workers that each hold a part of the base.
+    """Do the same as :func:`prepare_base` on workers that each hold a shard of the base.
 
     Raises:
-        WorkerDiedError: A worker's process is gone.
+        WorkerDiedError: A worker process died.
         Exception: What a worker raised.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -82,12 +82,15 @@ def prepare_base_distributed(
 
 
 def _prepare(given: dict[str, Any]) -> dict[str, float]:
-    """Of each worker."""
+    """Score the base in one worker."""
     return score_base(given["config"], own_worker(given), given["out"])
 
 
 def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, float]:
-    """Of the base that a trial's worker holds; where several do, each must call it."""
+    """Scores of the base that a worker holds; if the base is sharded, every worker must call this.
+
+    Writes captions, samples and the analysis to ``out``.
+    """
     from lnt_core.analysis.trial_analysis import analyse
     from lnt_core.distributed.ranks import is_first
     from lnt_core.distributed.sharded import able_to_run, is_sharded

@@ -1,7 +1,7 @@
-"""What every trial of an execution is given, and how a trial passes through Ray Tune.
+"""The context that all trials of an execution share, and how a trial is passed to Ray Tune.
 
-A trial is written to disk when it is planned, and travels by its id: Ray Tune is handed
-``{"trial": id}``, and whoever needs the rest reads it from the trial's folder.
+A trial is written to disk when it is planned. Its config in Ray Tune is ``{"trial": id}``; each
+process reads the rest from the trial's folder.
 """
 
 from dataclasses import dataclass
@@ -14,22 +14,22 @@ from sweeps.storage.execution import Execution
 from sweeps.storage.trials import read_trial
 
 TRIAL_KEY = "trial"
-"""The one key of a trial's config in Ray Tune, and of its reports; the value is the trial's id."""
+"""Key of the trial's id, in its config in Ray Tune (the only key) and in its reports."""
 OBJECTIVE = "objective"
-"""The key of the score in a report to Ray Tune: what schedulers and searches compare."""
+"""Key of the score in a report to Ray Tune, by which schedulers and searches compare trials."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What every trial of one execution is given."""
+    """What all trials of one execution share."""
 
     sweep: SweepConfig
     execution: Execution
     cache: Path
-    """The folder of what sweeps share: tiny models, drawn scenes, stage 1."""
+    """Folder of what sweeps share: tiny models, drawn scenes, connectors of stage 1."""
     budget: Any = None
-    """The actor of :func:`sweeps.driver.budget.start_budget`, if the sweep has limits."""
+    """The Ray actor of :func:`sweeps.driver.budget.start_budget`; None without a budget."""
 
     def trial(self, tune_config: dict[str, Any]) -> SweepTrial:
-        """The trial that Ray Tune's config names."""
+        """The trial that a config of Ray Tune names."""
         return read_trial(self.execution, tune_config[TRIAL_KEY])

@@ -1,7 +1,7 @@
-"""One trial on several workers: Ray Train inside the trial of Ray Tune.
+"""One trial on several workers: Ray Train inside a trial of Ray Tune.
 
-The first worker writes the trial's events, as a trial of one process does; the trial itself only
-waits and passes on what stands there.
+Rank 0 writes the trial's events. The process that Ray Tune started waits for the workers and passes
+on the events that it reads from the file.
 """
 
 import functools
@@ -20,6 +20,7 @@ from sweeps.worker.process import memory_share_gib, own_worker
 from sweeps.worker.system_metrics import SystemMetrics
 
 POLL_S = 0.2
+"""Seconds between two reads of the events."""
 
 
 def run_distributed(
@@ -31,18 +32,18 @@ def run_distributed(
     report: Report,
     sample_every_s: float = 0.0,
 ) -> TrialResult:
-    """Run a trial in as many workers as its strategy has; goes on from their checkpoint.
+    """Run a trial on as many workers as its strategy has, or resume it from their checkpoint.
 
     Args:
-        config: With ``train.deepspeed``.
-        cache: Of each node.
-        out: The trial's folder, which every node sees.
-        resources: Of each worker, and their number.
-        report: Told of each step, behind the events.
-        sample_every_s: How often the first worker's node is asked how busy it is; 0: never.
+        config: The trial; has ``train.deepspeed``.
+        cache: Folder of what sweeps share, at this path on every node.
+        out: The trial's folder, which all nodes see.
+        resources: Resources of each worker, and the number of workers.
+        report: Called with the step and metrics of each event once it is on disk.
+        sample_every_s: Seconds between samples of the use of rank 0's node; 0: no samples.
 
     Raises:
-        WorkerDiedError: A worker's process is gone.
+        WorkerDiedError: A worker process died.
         Exception: What a worker raised.
     """
     given = {"config": config, "cache": cache, "out": out, "resources": resources}
@@ -63,7 +64,7 @@ def run_distributed(
 
 
 def _train(given: dict[str, Any]) -> dict[str, Any]:
-    """Of each worker."""
+    """Run the trial in one worker."""
     from lnt_core.distributed.ranks import is_first
     from lnt_core.trial import run_trial
 
@@ -86,4 +87,4 @@ def _train(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _say_nothing(step: int, metrics: dict[str, float]) -> None:
-    """What the other workers report."""
+    """Report nothing: rank 0 does."""

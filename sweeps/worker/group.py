@@ -1,4 +1,4 @@
-"""A group of worker processes that run one piece of work together, by Ray Train."""
+"""A group of worker processes that run one function together, started by Ray Train."""
 
 import shutil
 import threading
@@ -13,16 +13,23 @@ from sweeps.storage.execution import read_json, write_json
 from sweeps.worker.placement import worker_bundle
 
 OUTCOME = "outcome.json"
-"""What the first worker leaves for the trial to read."""
+"""File with what rank 0 returned, for the supervising process."""
 RAY_TRAIN = "ray-train"
+"""Folder of Ray Train's own files; deleted when the workers have ended."""
 
 
 class WorkerDiedError(Exception):
-    """A worker's process is gone; the trial is to start again from its checkpoint."""
+    """A worker process died; Ray runs the trial, or the preparation of the base, again."""
 
 
 class WorkerGroup(threading.Thread):
-    """So many processes of Ray Train, each of which runs ``work(given)``; waits for their end."""
+    """A thread that runs ``work(given)`` in several processes of Ray Train and waits for their end.
+
+    Args:
+        work: Called in each process; its result must be JSON-serializable.
+        given: Passed to ``work``. Has ``out``, a folder that all nodes see, and ``resources``.
+        num_workers: Number of processes.
+    """
 
     def __init__(
         self, work: Callable[[dict[str, Any]], Any], given: dict[str, Any], num_workers: int
@@ -37,7 +44,12 @@ class WorkerGroup(threading.Thread):
         (self._out / OUTCOME).unlink(missing_ok=True)
 
     def outcome(self) -> dict[str, Any]:
-        """What the first worker left, or raises what one raised; at the end."""
+        """What ``work`` returned on rank 0; to be called once the thread has ended.
+
+        Raises:
+            WorkerDiedError: A worker process died.
+            Exception: What a worker raised.
+        """
         shutil.rmtree(self._out / RAY_TRAIN, ignore_errors=True)
         if self._error is not None:
             raise self._error
@@ -46,13 +58,13 @@ class WorkerGroup(threading.Thread):
         return done
 
     def run(self) -> None:
-        """Start the workers and wait until they have ended; the thread's own body."""
+        """Start the workers and wait until they have ended."""
         from ray import train
         from ray.train.torch import TorchConfig, TorchTrainer
 
         on_gpu = self._resources.gpus_per_trial > 0
         trainer = TorchTrainer(
-            _first_leaves_outcome,
+            _write_outcome,
             train_loop_config={"work": self._work, "given": self._given},
             torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
             scaling_config=train.ScalingConfig(
@@ -61,43 +73,44 @@ class WorkerGroup(threading.Thread):
                 resources_per_worker=worker_bundle(self._resources),
             ),
             run_config=train.RunConfig(
-                name=uuid.uuid4().hex,  # it would go on from a state of its own under the same one
+                name=uuid.uuid4().hex,  # Ray Train would resume a run of the same name
                 storage_path=str(self._out / RAY_TRAIN),
-                failure_config=train.FailureConfig(max_failures=0),  # Tune counts deaths
+                failure_config=train.FailureConfig(max_failures=0),  # the caller retries
             ),
         )
         try:
             trainer.fit()
         except train.WorkerGroupError as error:
             self._error = _cause(error)
-        except Exception as error:  # noqa: BLE001  passed on to the trial's own thread
+        except Exception as error:  # noqa: BLE001  raised by `outcome`
             self._error = error
 
 
-def _first_leaves_outcome(asked: dict[str, Any]) -> None:
-    """What each worker runs."""
+def _write_outcome(loop_config: dict[str, Any]) -> None:
+    """Run ``work`` in one worker; rank 0 writes what it returned."""
     from lnt_core.distributed.ranks import is_first
 
-    done = asked["work"](asked["given"])
+    given = loop_config["given"]
+    done = loop_config["work"](given)
     if is_first():
-        write_json(asked["given"]["out"] / OUTCOME, done)
+        write_json(given["out"] / OUTCOME, done)
 
 
 def _cause(error: Any) -> Exception:
-    """What went wrong first: what a worker raised itself, or else that one is gone."""
-    failures = error.worker_failures.values()  # Ray's own say that a process does not answer
+    """The error of a worker that failed by itself, or else that a worker process died."""
+    failures = error.worker_failures.values()  # Ray's own errors mean a lost process
     raised = [e for e in failures if not type(e).__module__.startswith("ray.")]
     own = [e for e in raised if not _lost_another(e)]
     if not own:
-        return WorkerDiedError(f"a worker of the trial is gone: {error}")
+        return WorkerDiedError(f"a worker process died: {error}")
     worst = next((e for e in own if isinstance(e, LntError)), own[0])
-    worst.__cause__ = error  # which has the worker's traceback
+    worst.__cause__ = error  # has the worker's traceback
     return worst
 
 
 def _lost_another(error: Exception) -> bool:
-    """Whether a worker only says that another one does not answer any more."""
+    """Whether a worker failed only because it lost the connection to another one."""
     import torch.distributed as dist
 
-    told = str(error)
-    return isinstance(error, dist.DistError) or "gloo" in told or "Connection closed by" in told
+    text = str(error)
+    return isinstance(error, dist.DistError) or "gloo" in text or "Connection closed by" in text

@@ -1,7 +1,7 @@
-"""A trial that runs out of memory is tried once more, with half the micro batch.
+"""Runs a trial that ran out of memory once more, with half the micro-batch size.
 
-The GPU's memory, or the host's as torch says it, ends in an exception. Where Ray's memory monitor
-kills the process first, the driver leaves a note in the trial's folder for the next attempt.
+When the GPU or the host has no memory left, torch raises an exception. If Ray's memory monitor
+kills the process before that, the driver writes a file in the trial's folder for the next attempt.
 """
 
 import gc
@@ -16,10 +16,10 @@ from sweeps.storage.execution import KILLS
 Done = TypeVar("Done")
 TOO_LITTLE_MEMORY = (
     "Ray's memory monitor killed the trial: its node has too little memory. Lower "
-    "train.micro_batch_size, or run fewer trials at once (resources.cpus_per_trial)"
+    "train.micro_batch_size, or run fewer trials at once (raise resources.cpus_per_trial)"
 )
 HOST_MESSAGES = ("not enough memory: you tried to allocate", "can't allocate memory")
-"""How torch says that the host has no memory left; it raises a plain RuntimeError then."""
+"""Messages of the plain RuntimeError that torch raises when the host has no memory left."""
 
 
 def run_in_memory(
@@ -29,25 +29,29 @@ def run_in_memory(
     num_kills: int = 0,
     begun: Callable[[TrialConfig], TrialConfig] = lambda config: config,
 ) -> tuple[Done, TrialConfig, str]:
-    """Run a trial; out of memory, once more with half the micro batch and twice the accumulation.
+    """Run a trial; if it runs out of memory, run it once more with half the micro-batch size.
 
-    The loss of a step is the same: it is the mean over the whole batch. Training goes on from the
-    checkpoint of the first attempt, if it came so far.
+    The second attempt accumulates gradients over more micro-batches. The loss of an optimizer step
+    stays the same, since it is the mean over the whole batch. Training resumes from the checkpoint
+    of the first attempt, if there is one.
 
     Args:
         config: The trial.
-        run: Runs it.
-        num_kills: So often its process was killed for memory already.
-        begun: Gives the config with the micro batch that was found for `auto`, once it was.
+        run: Runs a trial with the config that it is called with.
+        num_kills: How often the memory monitor has killed the trial's process so far.
+        begun: Returns the config with the size that was found for `micro_batch_size: auto`; before
+            that, the same config.
 
     Returns:
-        What ``run`` gave, the config that it ran with, and what to tell of it; empty if nothing.
+        What ``run`` returned, the config of that run, and a note on the second attempt; the note is
+        empty if the first attempt succeeded.
 
     Raises:
-        TrialError: It was killed for memory, and there is nothing more to halve.
+        TrialError: The memory monitor killed the trial, and its micro-batch size has already been
+            halved or cannot be.
     """
     first = begun(config)
-    to_find = first.train.micro_batch_size == "auto"  # if killed, then before it was found
+    to_find = first.train.micro_batch_size == "auto"  # no attempt has found a size yet
     if num_kills > 1 or (num_kills and not to_find and halved(first) is None):
         raise TrialError(TOO_LITTLE_MEMORY)
     if not num_kills or to_find:
@@ -69,19 +73,19 @@ def run_in_memory(
 
 
 def count_kill(folder: Path) -> None:
-    """Note that the trial of this folder was killed for memory once more."""
+    """Record that the memory monitor killed the trial of this folder once more."""
     (folder / KILLS).write_text(str(num_kills(folder) + 1))
 
 
 def num_kills(folder: Path) -> int:
-    """How often the trial of this folder was killed for memory."""
+    """How often the memory monitor has killed the trial of this folder."""
     return int((folder / KILLS).read_text()) if (folder / KILLS).exists() else 0
 
 
 def halved(config: TrialConfig) -> TrialConfig | None:
-    """With half the micro batch, or the next smaller one that divides the batch.
+    """The config with half the micro-batch size, or the next smaller one that divides the batch.
 
-    None if there is none, or if the micro batch is still to be found.
+    None if there is no smaller one, or if the size is still `auto`.
     """
     if config.train.micro_batch_size == "auto":
         return None
@@ -91,12 +95,12 @@ def halved(config: TrialConfig) -> TrialConfig | None:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Of the GPU or of the host."""
+    """Whether the GPU or the host had no memory left."""
     import torch
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in HOST_MESSAGES)
+    return isinstance(error, RuntimeError) and any(text in str(error) for text in HOST_MESSAGES)
 
 
 def _free() -> None:

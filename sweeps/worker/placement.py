@@ -1,4 +1,4 @@
-"""What Ray must have free for a trial to start."""
+"""The Ray resources of a trial, and how many trials fit at once."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 SUPERVISOR = {"node:__internal_head__": 0.001}
-"""What a trial of several workers takes itself: next to nothing, and on the head. Its workers ask
-for their own room, all at once."""
+"""Bundle of the process that supervises a distributed trial: almost nothing, on the head node. The
+trial's workers have a placement group of their own."""
 
 
 def placement_of(context: Context, tune_config: dict[str, Any]) -> "tune.PlacementGroupFactory":
-    """The placement group of the trial that Ray Tune's config names."""
+    """The placement group of the trial that a config of Ray Tune names."""
     from ray import tune
 
     if context.trial(tune_config).config.train.deepspeed is not None:
@@ -27,16 +27,17 @@ def placement_of(context: Context, tune_config: dict[str, Any]) -> "tune.Placeme
 
 
 def worker_bundle(resources: ResourcesConfig) -> dict[str, float]:
-    """Of one process that trains."""
+    """The bundle of one training process."""
     wanted = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     return {kind: number for kind, number in wanted.items() if number}
 
 
 def max_concurrent_trials(sweep: SweepConfig) -> int | None:
-    """How many trials Ray Tune may start; None leaves it to what they take.
+    """How many trials Ray Tune may run at once; None if only their resources limit it.
 
-    Those of several workers take nothing of their own, so that all would start at once and wait:
-    as many are let start as there is room for single workers now.
+    The supervising process of a distributed trial takes almost no resources, so Ray Tune would
+    start all trials at once, and most would wait for workers. Such a sweep is limited to the number
+    of single workers that fit on the nodes now.
     """
     import ray
 
@@ -46,8 +47,8 @@ def max_concurrent_trials(sweep: SweepConfig) -> int | None:
     return max(1, num_workers_that_fit(worker_bundle(resources), ray.nodes()))
 
 
-def num_workers_that_fit(room: dict[str, float], nodes: list[dict[str, Any]]) -> int:
-    """How many workers the living nodes hold.
+def num_workers_that_fit(bundle: dict[str, float], nodes: list[dict[str, Any]]) -> int:
+    """How many workers with this bundle fit on the nodes that are alive.
 
     Example:
         >>> node = {"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}}
@@ -55,7 +56,7 @@ def num_workers_that_fit(room: dict[str, float], nodes: list[dict[str, Any]]) ->
         4
     """
     return sum(
-        math.floor(min(node["Resources"].get(kind, 0) / number for kind, number in room.items()))
+        math.floor(min(node["Resources"].get(kind, 0) / number for kind, number in bundle.items()))
         for node in nodes
         if node["Alive"]
     )

@@ -1,4 +1,4 @@
-"""This process's worker, and the memory it may take."""
+"""The `Worker` of this process, and the memory that the process may use."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,13 @@ _workers: dict[tuple[str, str, float], "Worker"] = {}
 
 
 def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = None) -> "Worker":
-    """This process's worker, made on first use with the threads and device of one trial."""
+    """The worker of this process, created on first use with the threads and device of one trial.
+
+    Args:
+        resources: Resources of one trial.
+        cache: Folder of what sweeps share.
+        device: A device of torch. Default: ``cuda`` if trials get a GPU, else ``cpu``.
+    """
     import torch
 
     from lnt_core.worker import Worker
@@ -31,18 +37,18 @@ def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = Non
 
 
 def own_worker(given: dict[str, Any]) -> "Worker":
-    """The worker of a process of a :class:`~sweeps.worker.group.WorkerGroup`, on its own device."""
+    """The worker of a process in a :class:`~sweeps.worker.group.WorkerGroup`, on its own device."""
     from ray.train.torch import get_device
 
     return worker_for(given["resources"], given["cache"], device=str(get_device()))
 
 
 def memory_share_gib(resources: ResourcesConfig) -> float | None:
-    """Of this process, GiB; None where nobody says how much there is.
+    """Memory that this process may use, in GiB; None if it is not known.
 
-    Of a GPU its share of the GPU, of which there is no more than `gpu_memory_gib` where that is
-    stated. Of a node what Ray counts as its memory, divided by the processes that it holds at once:
-    unlike what is free just now, this is the same for every trial of a sweep.
+    With a GPU: the trial's share of the GPU's memory, or of `gpu_memory_gib` if that is less.
+    Without: the memory that Ray counts for this node, divided by the number of processes that can
+    train there at once. Unlike the memory that is free now, this does not depend on other trials.
     """
     if resources.gpus_per_trial:
         import torch
@@ -60,7 +66,7 @@ def memory_share_gib(resources: ResourcesConfig) -> float | None:
 
 
 def processes_at_once(resources: ResourcesConfig, node: dict[str, object]) -> int:
-    """How many that train a node holds, as far as the sweep lets so many run.
+    """How many processes can train on a node at once, limited by `max_concurrent_trials`.
 
     Example:
         >>> node = {"Alive": True, "Resources": {"CPU": 8.0}}

@@ -1,4 +1,4 @@
-"""How busy the node of a running trial is: CPU, memory, GPUs, by the names that MLflow has."""
+"""CPU, memory and GPU use of a trial's node, under the names that MLflow uses."""
 
 import threading
 from types import TracebackType
@@ -7,18 +7,20 @@ from typing import Any, Self
 from sweeps.storage.events import EventLog
 
 PREFIX = "system/"
-"""What has it stands on a run's page under "System metrics"."""
+"""MLflow shows metrics with this prefix under "System metrics"."""
 KEY = f"{PREFIX}cpu_utilization_percentage"
+"""A metric that every sample has."""
 
 
 class SystemMetrics:
-    """Samples in a thread, and once more at the end, so that a short trial has a sample too.
+    """Takes samples in a thread, and one at the end, so that even a short trial has one.
 
-    The node's GPUs are sampled all, also those that other trials use.
+    All GPUs of the node are sampled, including those that other trials use.
 
     Args:
-        events: Where samples go; the step is their number, which a resumed trial goes on with.
-        every_s: Time between two samples; 0 takes none.
+        events: Where samples are written. Their step is the number of the sample; a resumed trial
+            continues the numbering.
+        every_s: Seconds between two samples; 0: no samples.
     """
 
     def __init__(self, events: EventLog, every_s: float) -> None:
@@ -32,7 +34,7 @@ class SystemMetrics:
     def __enter__(self) -> Self:
         """Start sampling."""
         if self._monitors:
-            self._collect()  # of CPU use the first sample is since the start of the process
+            self._collect()  # CPU use is the mean since the last call: discard the first
             self._thread.start()
         return self
 
@@ -42,7 +44,7 @@ class SystemMetrics:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Take the last sample."""
+        """Stop the thread and take the last sample."""
         if self._monitors:
             self._ended.set()
             self._thread.join()
@@ -71,5 +73,5 @@ def _monitors() -> list[Any]:
 
     try:
         return [CPUMonitor(), GPUMonitor()]
-    except RuntimeError:  # no NVIDIA driver here
+    except RuntimeError:  # NVML is not available
         return [CPUMonitor()]

@@ -1,7 +1,7 @@
-"""The only place where Ray meets lnt_core: one trainable, warm between trials.
+"""The trainable of Ray Tune: runs one trial of a sweep and reports how it ended.
 
-Ray reuses the process for trial after trial (``reuse_actors``), so what :class:`Worker` keeps
-in this module's global survives: torch, base weights, encoded data, image features.
+Unless the sweep is distributed, Ray Tune runs further trials in the same process
+(``reuse_actors``). They reuse what its `Worker` holds: base weights, encoded data, image features.
 """
 
 import time
@@ -27,13 +27,13 @@ from sweeps.worker.process import memory_share_gib, worker_for
 from sweeps.worker.system_metrics import SystemMetrics
 
 WORST_SCORE = 0.0
-"""What a diverged trial counts for in a search: CIDEr cannot be lower. Never logged as a score."""
+"""Score of a diverged trial for searches and schedulers: the lowest CIDEr. Not logged as one."""
 REPORT_EVERY_S = 1.0
-"""Ray hears of progress so often; every step is in the events."""
+"""Seconds between progress reports to Ray Tune; the events have every step."""
 
 
 def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
-    """Run the trial that Ray Tune's config names, and report how it ended to Ray Tune."""
+    """Run the trial that a config of Ray Tune names, and report to Ray Tune how it ended."""
     from ray import tune
 
     trial = context.trial(tune_config)
@@ -47,13 +47,16 @@ def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
 
 
 def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
-    """The last report of a trial; one that has ended already is only reported."""
+    """Run the trial unless it has already ended, and return its last report to Ray Tune.
+
+    A finished trial whose weights were deleted is run again.
+    """
     import ray
 
     result = context.execution.result(trial.id)
     rerun = result is not None and _lost_its_weights(trial, result, context)
     if result is None or rerun:
-        budget = None if rerun else context.budget  # a rerun was paid for
+        budget = None if rerun else context.budget  # a rerun has been counted already
         refusal = _ask_budget(budget, trial.id, trial.config.strategy.name)
         if refusal:
             return {
@@ -84,24 +87,24 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
 
 
 def _lost_its_weights(trial: SweepTrial, result: Result, context: Context) -> bool:
-    """Whether its weights were deleted because another trial was ahead.
+    """Whether the weights of a finished trial were deleted because another trial was better.
 
-    A finished trial is handed to Ray Tune again only when it wins after all, or when its process
-    died between its result and its last report; then the weights are still there.
+    Ray Tune gets a finished trial again only if the trial wins after all, or if its process died
+    between writing the result and the last report. In the second case it still has its weights.
     """
     weights = context.execution.trial(trial.id) / WEIGHTS
     return result.status == TrialStatus.FINISHED and not weights.exists()
 
 
 def _ask_budget(budget: Any, name: str, strategy: str) -> str:
-    """Why the trial must not start, or empty."""
+    """Why the trial must not start; empty if it may."""
     import ray
 
     return "" if budget is None else str(ray.get(budget.refusal.remote(name, strategy)))
 
 
 def _run(config: TrialConfig, name: str, context: Context) -> Result:
-    """Run a trial; whatever goes wrong inside it becomes its result, and the sweep goes on."""
+    """Run a trial; an error becomes its result, unless a worker died or the disk is full."""
     from lnt_core.accounting.micro_batch import as_begun
     from lnt_core.trial import TrialResult, run_trial
 
@@ -111,7 +114,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
     resources = context.sweep.resources
     num_workers = resources.workers_of(config.strategy.name)
     every_s = context.sweep.tracking.system_metrics_every_s
-    here = config.train.deepspeed is None  # else the node of the first worker is sampled
+    one_process = config.train.deepspeed is None  # else rank 0 samples its own node
 
     def run(chosen: TrialConfig) -> TrialResult:
         if chosen.train.deepspeed is not None:
@@ -120,7 +123,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
                 context.cache,
                 out,
                 resources=resources,
-                report=progress.told,
+                report=progress.report_to_ray,
                 sample_every_s=every_s,
             )
         worker = worker_for(resources, context.cache)
@@ -128,7 +131,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
         return run_trial(chosen, out=out, report=progress, worker=worker, memory_gib=memory_gib)
 
     try:
-        with SystemMetrics(events, every_s if here else 0.0):
+        with SystemMetrics(events, every_s if one_process else 0.0):
             done, ran, note = run_in_memory(
                 config, run, num_kills=num_kills(out), begun=lambda given: as_begun(given, out)
             )
@@ -153,10 +156,10 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
 def utilisation(
     metrics: dict[str, float], resources: ResourcesConfig, *, num_workers: int = 1
 ) -> dict[str, float]:
-    """Training measured against the GPU's stated peak; nothing where none is stated.
+    """How well training used the GPUs; empty if the sweep file does not give their peak.
 
-    ``compute/mfu`` is the share reached, 0..1; ``time/predicted_train_s`` what the stated share
-    would have taken.
+    ``compute/mfu`` is the fraction of the peak that was reached, 0..1. ``time/predicted_train_s``
+    is how long training would have taken at the fraction in the sweep file, `resources.mfu`.
     """
     if resources.gpu_peak_tflops is None:
         return {}
@@ -166,33 +169,33 @@ def utilisation(
 
 
 class _Progress:
-    """Takes each step's metrics: all to the events, a few to Ray."""
+    """Receives the metrics of each step: writes all to the events, reports some to Ray Tune."""
 
     def __init__(self, events: EventLog, name: str) -> None:
         self._events = events
         self._name = name
-        self._told_at = 0.0
+        self._reported_s = 0.0
         self.step = 0
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
         self._events.write(step, metrics)
-        self.told(step, metrics)
+        self.report_to_ray(step, metrics)
 
-    def told(self, step: int, metrics: dict[str, float]) -> None:
-        """Tell Ray of what stands in the events already."""
+    def report_to_ray(self, step: int, metrics: dict[str, float]) -> None:
+        """Report metrics that are in the events already, at a rung or if a report is due."""
         from ray import tune
 
         self.step = step
         at_rung = metric.SELECT_CIDER in metrics and metric.TRAIN_S not in metrics
-        if at_rung or time.monotonic() - self._told_at >= REPORT_EVERY_S:
-            self._told_at = time.monotonic()
-            told: dict[str, Any] = {
+        if at_rung or time.monotonic() - self._reported_s >= REPORT_EVERY_S:
+            self._reported_s = time.monotonic()
+            report: dict[str, Any] = {
                 "step": step,
                 TRIAL_KEY: self._name,
                 "status": TrialStatus.RUNNING,
             }
             if metric.LOSS in metrics:
-                told["loss"] = metrics[metric.LOSS]
+                report["loss"] = metrics[metric.LOSS]
             if at_rung:
-                told[OBJECTIVE] = metrics[metric.SELECT_CIDER]
-            tune.report(told)
+                report[OBJECTIVE] = metrics[metric.SELECT_CIDER]
+            tune.report(report)

@@ -1,4 +1,4 @@
-"""Seeds of random number generators, and torch's number of threads."""
+"""Seeding of random number generators, and torch's number of threads."""
 
 import contextlib
 import hashlib
@@ -37,7 +37,7 @@ def generator(*key: int | str) -> torch.Generator:
 
 @contextlib.contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Set torch's threads within this context; sums differ in their last digits with the number."""
+    """Use ``count`` torch threads within this context; their number affects rounding in sums."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -217,7 +217,7 @@ def _say_nothing(step: int, metrics: dict[str, float]) -> None:
 
 
 def model_name(config: TrialConfig) -> str:
-    """Short name of the base model, as written into the adapter's config."""
+    """Short name of the base model, stored with the saved weights."""
     model = config.model
     if model.checkpoint is not None:
         return model.checkpoint

@@ -54,7 +54,7 @@ class Worker:
         """Predicted step costs for what is prepared, by strategy and training config."""
 
     def prepare(self, config: TrialConfig) -> Prepared:
-        """All that ``config`` needs but its strategy; reused if the last trial needed the same."""
+        """Everything except the strategy; reused if the previous trial needed the same."""
         shared = config.model_dump_json(
             include={"model": True, "data": True, "align": True, "seed": True}
         )

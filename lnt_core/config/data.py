@@ -26,7 +26,7 @@ class DatasetConfig(Frozen):
     kinds: tuple[Kind, ...] = ()
     """LLaVA layout only: the kinds of instructions to use. Default: all three."""
     num_samples: int | None = Field(default=None, ge=1)
-    """Use a random subset of this many of these samples, drawn with the trial's seed."""
+    """Number of samples to use of these, drawn at random with the trial's seed. Default: all."""
 
 
 class SelectConfig(Frozen):
@@ -42,8 +42,8 @@ class SelectConfig(Frozen):
     """A further split, scored and reported but never used for selection. Default: `test`, or none
     if `split` is `test`."""
     num_images: int | None = Field(default=None, ge=2)
-    """Use only the first `num_images` images of a split. Scores on different images do not
-    compare."""
+    """Use only the first `num_images` images of a split. Scores on different images are not
+    comparable."""
     prompt: str = CAPTION_PROMPT
     text_examples: int = Field(default=0, ge=0, le=16)
     """Text-only question-answer examples before the question; the paper uses 3."""

@@ -1,4 +1,4 @@
-"""Model configs of a trial: composed of two models, a whole checkpoint, or the tiny model."""
+"""Config of the base model: two models composed, a whole checkpoint, or the tiny model."""
 
 from typing import Any, Literal, Self
 

@@ -44,7 +44,7 @@ class Conversations:
     """Placeholder of one image feature in the text; the model puts the feature in its place."""
     num_image_tokens: int
     template: Any = None
-    """Object with ``apply_chat_template`` for the style ``chat_template``; None: the tokenizer."""
+    """Has ``apply_chat_template`` for the style ``chat_template``; the tokenizer if None."""
 
     def encode(self, sample: Sample, *, max_length: int | None = None) -> Encoded:
         """Token ids of a conversation, with labels on each answer and the end token after it.

@@ -38,8 +38,8 @@ def of_kinds(
 ) -> list[dict[str, Any]]:
     """The items of these kinds; all of them if ``kinds`` is empty.
 
-    In a file named by a prefix in :data:`FILES` every item has that kind. In any other file the
-    kind of each item is determined by :func:`kind_of`.
+    If the file's name starts with a prefix in :data:`FILES`, every item is of that kind. Otherwise
+    :func:`kind_of` determines the kind of each item.
     """
     if not kinds:
         return content

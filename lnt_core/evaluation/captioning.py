@@ -77,9 +77,8 @@ class CaptioningTask:
             own[index] = self._captions(model, store, batches[index], bf16=bf16)
         remainder = len(batches) % num_workers()
         if is_sharded(model) and remainder and rank() >= remainder:
-            self._captions(
-                model, store, batches[-1], bf16=bf16
-            )  # every worker must run it equally often
+            # every worker must run a sharded model equally often
+            self._captions(model, store, batches[-1], bf16=bf16)
         done = {i: texts for part in gather(own) for i, texts in part.items()}
         captions = [text for index in range(len(batches)) for text in done[index]]
         return Captioned(

@@ -93,7 +93,7 @@ def _config_of(shape: dict[str, Any]) -> "PretrainedConfig":
 
 
 def _vision_config(config: "PretrainedConfig") -> "PretrainedConfig":
-    """Config of the vision tower; that of a CLIP checkpoint describes both towers."""
+    """Config of the vision tower; that of a CLIP checkpoint contains it."""
     return getattr(config, "vision_config", config)
 
 

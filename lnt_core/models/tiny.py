@@ -123,10 +123,10 @@ def _train_tokenizer(sentences: list[str]) -> "PreTrainedTokenizerFast":
 def _train_language(
     tokenizer: "PreTrainedTokenizerFast", sentences: list[str], folder: Path
 ) -> None:
-    """Train next-token prediction; before three of four sentences come their words and a question.
+    """Train next-token prediction; three of four sentences follow their own words and a question.
 
-    In this way the model learns to answer from the text before the question, which is where stage 1
-    aligns images to. Large models can do so by in-context learning.
+    In this way the model learns to answer from what precedes the question, which from stage 1 on is
+    the image. Large models can do so by in-context learning.
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -166,7 +166,7 @@ def _train_language(
 
 
 def _words(sentence: str, draws: torch.Generator) -> str:
-    """The words of a sentence in order; of half of the sentences, each word with probability 0.8.
+    """The words of a sentence in order; with probability 0.5, about one in five is dropped.
 
     If words are dropped from all sentences, the model does not learn to copy within its training
     steps (docs/LOG.md).

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from lnt_core.config import DatasetConfig, ModelConfig, TrialConfig
-from lnt_core.data.check import data_problems
+from lnt_core.config import DatasetConfig
 from lnt_core.data.samples import load_samples
 
 TALK = ("What colour is the bus?", "Is it moving?")
@@ -68,26 +67,3 @@ def test_a_random_subset_is_of_the_kinds_and_by_the_seed(tmp_path) -> None:
     assert len(drawn) == 5
     assert all(int(number) % 2 == 1 for number in drawn)
     assert drawn == numbers(data) != numbers(data, seed=1)
-
-
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        ({"kinds": ["conversation"]}, "data.tune.kinds: {path} has no samples of conversation"),
-        ({"num_samples": 9}, "data.tune.num_samples is 9, but must be at most 2"),
-        (
-            {"num_samples": 2, "kinds": ["detail"]},
-            "data.tune.num_samples is 2, but must be at most 1",
-        ),
-    ],
-)
-def test_a_subset_that_is_not_there_is_refused(options, problem, tmp_path) -> None:
-    data = dataset(tmp_path, "llava.json", [DETAIL, REASONING], **options)
-    select = {"task": "coco", "annotations": "none.json", "images": str(tmp_path)}
-    config = TrialConfig(
-        model=ModelConfig(tiny=True),
-        data={"tune": data, "select": select},
-        strategy={"name": "full"},
-        learning_rate=1e-3,
-    )
-    assert problem.format(path=data.annotations) in data_problems(config.model, config.data)

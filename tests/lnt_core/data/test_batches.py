@@ -1,0 +1,25 @@
+"""The order of samples, and batches of them."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lnt_core.data.batches import collate, sample_order
+from lnt_core.data.conversation import IGNORE, Encoded
+
+
+def test_each_epoch_sees_every_sample_once_in_an_order_of_its_own() -> None:
+    stream = sample_order(10, seed=0)
+    epochs = [[next(stream) for _ in range(10)] for _ in range(2)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(10))] * 2
+    assert epochs[0] != epochs[1]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.lists(st.integers(3, 99), min_size=1, max_size=9), min_size=1, max_size=4))
+def test_padding_taken_off_again_gives_the_samples(rows) -> None:
+    samples = [Encoded(tuple(row), tuple(row), None) for row in rows]
+    batch = collate(samples, pad_id=0, store=None)
+    for index, row in enumerate(rows):
+        mask = batch.attention_mask[index].bool()
+        assert batch.input_ids[index][mask].tolist() == row
+        assert batch.labels[index][~mask].tolist() == [IGNORE] * int((~mask).sum())

@@ -1,1 +1,1 @@
-"""Stage 1 (align) and stage 2 (tune): one small loop for both."""
+"""Training: one loop for stage 1 (align) and stage 2 (tune), its engines and checkpoints."""

@@ -1,4 +1,4 @@
-"""Stage 1: the connector alone learns to translate image features; trained once and kept."""
+"""Stage 1: trains the connector alone, once, and saves it for all trials."""
 
 from pathlib import Path
 
@@ -19,11 +19,11 @@ from lnt_core.training.checkpoints import save_atomically
 from lnt_core.training.loop import Hooks, train
 
 Weights = dict[str, torch.Tensor]
-"""Of the connector, by name."""
+"""The connector's tensors by name."""
 
 
 def kept_connector(saved: Path) -> Weights | None:
-    """The connector of stage 1 from a file; None if none of this trial's workers has that."""
+    """The connector of stage 1 from the file ``saved``; None if no worker of the trial has it."""
     own = torch.load(saved, map_location="cpu", weights_only=True) if saved.exists() else None
     return next((found for found in gather(own) if found is not None), None)
 
@@ -37,22 +37,23 @@ def train_connector(
     saved: Path,
     deepspeed: Deepspeed = None,
 ) -> Weights:
-    """Train the connector of stage 1, and save it.
+    """Train the connector of stage 1, save it and return it.
 
     Args:
-        base: Stays as it is; one in parts is of no further use.
+        base: The base model. It does not change, unless ZeRO-3 shards it: then it must not be used
+            afterwards.
         data: Images with captions or conversations.
-        config: Rate, steps and batch sizes.
+        config: Learning rate, steps and batch sizes.
         store: Image features.
-        saved: File named by the hash of everything stage 1 depends on.
-        deepspeed: How several workers share the work, as they share that of stage 2.
+        saved: File to write, named by a hash of everything that stage 1 depends on.
+        deepspeed: The trial's `train.deepspeed`, by which several workers share stage 1 as well.
 
     Raises:
         TrialError: Training diverged.
     """
     if num_workers() == 1 and stage_of(deepspeed) != 3:
         deepspeed = None
-    with cpu_threads(1):  # always one, so that it does not depend on who asks first
+    with cpu_threads(1):  # so that the result does not depend on which trial trains it
         connector = _train(base, data, _stage(config, deepspeed), config, store)
     if is_first():
         save_atomically(connector, saved)
@@ -60,7 +61,7 @@ def train_connector(
 
 
 def _stage(config: AlignConfig, deepspeed: Deepspeed) -> TuneConfig:
-    """The same training, which a ``TuneConfig`` alone can share among workers."""
+    """The same settings as a ``TuneConfig``, which unlike ``AlignConfig`` has `deepspeed`."""
     own = config.model_dump(include=set(TrainConfig.model_fields))
     return TuneConfig.model_validate({**own, "deepspeed": deepspeed})
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a stage: written whole or not at all, and enough to go on bit for bit."""
+"""Checkpoints of a training: written atomically, and complete enough to resume bit for bit."""
 
 import os
 import tempfile
@@ -15,12 +15,12 @@ from lnt_core.strategies.base import Strategy
 from lnt_core.strategies.weights import load_trainable, trainable_state
 
 OF_CONFIG = ("initial_lr", "weight_decay")
-"""Of the optimiser's groups: what the config says, whatever a checkpoint holds."""
+"""Keys of the optimizer's parameter groups that come from the config, not from a checkpoint."""
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The parts of a stage that change while it runs."""
+    """The parts of a training that change while it runs."""
 
     model: nn.Module
     strategy: Strategy  # type: ignore[type-arg]
@@ -29,7 +29,7 @@ class TrainingState:
 
 
 def save_atomically(content: Any, path: Path) -> None:
-    """``torch.save`` to a temporary file beside ``path``, synced, then renamed over it."""
+    """``torch.save`` to a temporary file, which is synced and then renamed to ``path``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
@@ -44,7 +44,14 @@ def save_atomically(content: Any, path: Path) -> None:
 
 
 def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any) -> None:
-    """Write the state after ``step`` optimiser steps, with the generators' states."""
+    """Write the state after ``step`` optimizer steps, and those of the random generators.
+
+    Args:
+        path: File to write.
+        state: Model, strategy, optimizer and schedule.
+        step: Optimizer steps done.
+        monitor: The divergence monitor's attributes, as plain values.
+    """
     save_atomically(
         {
             "step": step,
@@ -61,10 +68,13 @@ def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any
 
 
 def load_checkpoint(path: Path, state: TrainingState) -> tuple[int, Any]:
-    """Restore ``state`` in place; returns the step it stands at and the divergence monitor.
+    """Restore ``state`` and the random generators in place.
+
+    Returns:
+        The number of optimizer steps done, and the divergence monitor's attributes.
 
     Raises:
-        TrialError: The checkpoint is of another set of trained tensors.
+        TrialError: The checkpoint has other trained tensors than the model.
     """
     device = next(state.model.parameters()).device
     content = torch.load(path, map_location=device, weights_only=True)
@@ -81,15 +91,20 @@ def load_checkpoint(path: Path, state: TrainingState) -> tuple[int, Any]:
 
 
 def step_of(path: Path) -> int:
-    """The step that a checkpoint stands at; its tensors are not read."""
+    """Number of optimizer steps done in a checkpoint, without reading its tensors."""
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     return int(content["step"])
 
 
 def _keep_config(state: TrainingState, own: list[dict[str, float]]) -> None:
-    """The config's rate and decay at the checkpoint's step: a clone may have other ones.
+    """Set learning rate and weight decay at the checkpoint's step from the config.
 
-    For the trial's own checkpoint this changes no bit.
+    They differ from the checkpoint's if that was copied from another trial (`started_from`). A
+    trial that resumes from its own checkpoint gets exactly the same values.
+
+    Args:
+        state: As loaded from the checkpoint; changed in place.
+        own: For each parameter group, the config's values of ``OF_CONFIG``.
     """
     schedule = state.schedule
     assert isinstance(schedule, LambdaLR)

@@ -1,4 +1,4 @@
-"""How an optimiser step is taken: by this process alone, or with others (``zero_engine.py``)."""
+"""The interface between the training loop and what computes gradients and optimizer steps."""
 
 import math
 from abc import ABC, abstractmethod
@@ -18,7 +18,18 @@ from lnt_core.training.optimizer import adamw, set_checkpointing
 
 
 class Engine(ABC):
-    """Takes the gradients of micro-batches and steps; the loop around it is the same for all."""
+    """Computes gradients and takes optimizer steps, in one process or several.
+
+    For each step, the training loop calls :meth:`share`, :meth:`backward` for each micro-batch,
+    :meth:`summed`, :meth:`penalty`, :meth:`update` and :meth:`clear`, in this order.
+
+    Args:
+        model: The tuned model, on its device.
+        strategy: The strategy that was applied to ``model``.
+        config: Batch sizes, schedule, precision.
+        learning_rate: Peak learning rate.
+        total: Number of optimizer steps of the whole training.
+    """
 
     def __init__(
         self,
@@ -38,58 +49,65 @@ class Engine(ABC):
         self.state = TrainingState(model, strategy, optimizer, schedule(optimizer, config, total))
 
     def make_optimizer(self, learning_rate: float) -> Optimizer:
-        """AdamW over the parameters that train, with the config's weight decay."""
+        """AdamW over the trainable parameters, with the config's weight decay."""
         on_gpu = self._parameters[0].is_cuda
         return adamw(self._parameters, self._config, on_gpu=on_gpu, learning_rate=learning_rate)
 
     @property
     @abstractmethod
     def model(self) -> nn.Module:
-        """What is called with a batch."""
+        """The module to call with a micro-batch."""
 
     @abstractmethod
     def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-        """This worker's micro-batches of a batch; an empty one is run only to keep step."""
+        """This worker's micro-batches of the global batch ``chosen``.
+
+        All workers have equally many. One that is empty must be run as well, with a loss of zero.
+        """
 
     @abstractmethod
     def backward(self, loss: Tensor) -> None:
-        """Add the gradient of one micro-batch's share of the loss."""
+        """Add the gradient of one micro-batch's part of the step's loss."""
 
     @abstractmethod
     def summed(self, value: float) -> float:
-        """The sum of this number over all workers."""
+        """The sum of ``value`` over all workers."""
 
     @abstractmethod
     def gradient(self, parameter: nn.Parameter) -> Tensor | None:
-        """The gradient of the whole batch's loss, without the penalty's, before clipping."""
+        """Gradient of the global batch's loss, without the penalty's, before clipping."""
 
     @abstractmethod
     def penalty(self) -> float | None:
-        """After the micro-batches: add the strategy's penalty's gradient; its value, if any."""
+        """Add the gradient of the strategy's penalty; returns its value, None if it has none."""
 
     @abstractmethod
     def update(self, step: int) -> float:
-        """Clip and step, the schedule too, and let the strategy act after this ``step``.
+        """Clip the gradients, step optimizer and schedule, and call the strategy's ``after_step``.
 
         Returns:
-            The gradient's norm before clipping, the penalty's included.
+            The norm of the gradient before clipping, penalty included.
         """
 
     @abstractmethod
     def clear(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
 
     @abstractmethod
     def save(self, path: Path, *, step: int, monitor: Any) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint atomically; ``monitor`` as for :func:`save_checkpoint`."""
 
     @abstractmethod
     def load(self, path: Path) -> tuple[int, Any] | None:
-        """Go on from a checkpoint: its step and the divergence monitor; None if there is none."""
+        """Resume from the checkpoint at ``path``.
+
+        Returns:
+            Its step and divergence monitor; None if there is no checkpoint.
+        """
 
 
 def schedule(optimizer: Optimizer, config: TrainConfig, total: int) -> LRScheduler:
-    """Linear warm-up, then cosine to zero over ``total`` steps."""
+    """Linear warm-up, then cosine decay to zero, over ``total`` steps together."""
     from transformers import get_cosine_schedule_with_warmup
 
     warmup = math.ceil(config.warmup_ratio * total)
@@ -98,7 +116,7 @@ def schedule(optimizer: Optimizer, config: TrainConfig, total: int) -> LRSchedul
 
 
 def micro_batches(samples: Sequence[Encoded], size: int) -> list[Sequence[Encoded]]:
-    """``samples`` in pieces of ``size``; the last may be smaller.
+    """Split ``samples`` into consecutive parts of ``size``; the last may be smaller.
 
     Example:
         >>> micro_batches("abcde", 2)

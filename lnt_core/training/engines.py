@@ -1,4 +1,4 @@
-"""The engine of one process, and which engine a config asks for."""
+"""The engine of a single process, and the choice of the engine for a config."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from lnt_core.training.engine import Engine, micro_batches
 
 
 class PlainEngine(Engine):
-    """One process, plain PyTorch."""
+    """A single process with plain PyTorch."""
 
     @functools.cached_property
     @override
@@ -75,10 +75,10 @@ class PlainEngine(Engine):
 
 
 def engine_for(config: TrainConfig) -> Callable[..., Engine]:
-    """What takes the steps: this process alone, or DeepSpeed if the config asks for it.
+    """The class of the engine: ``ZeroEngine`` with `train.deepspeed`, else ``PlainEngine``.
 
     Raises:
-        ConfigError: There are several workers, and nothing says how they share the work.
+        ConfigError: There are several workers, but no `train.deepspeed`.
     """
     if isinstance(config, TuneConfig) and config.deepspeed is not None:
         from lnt_core.training.zero_engine import ZeroEngine
@@ -86,7 +86,7 @@ def engine_for(config: TrainConfig) -> Callable[..., Engine]:
         return ZeroEngine
     if isinstance(config, TuneConfig) and num_workers() > 1:
         raise ConfigError(
-            f"{num_workers()} workers were started for a trial without `train.deepspeed`: say "
-            "zero1, zero2 or zero3, or start one"
+            f"{num_workers()} workers were started for a trial without `train.deepspeed`: set it "
+            "to zero1, zero2 or zero3, or start one worker"
         )
     return PlainEngine

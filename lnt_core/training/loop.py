@@ -1,4 +1,4 @@
-"""The training loop: batches in order, accumulation, divergence, exact resume."""
+"""The training loop: sample order, gradient accumulation, divergence, exact resume."""
 
 import contextlib
 import itertools
@@ -21,50 +21,52 @@ from lnt_core.training.engine import Engine
 from lnt_core.training.engines import engine_for
 
 Report = Callable[[int, dict[str, float]], None]
-"""Takes the optimiser step and metrics by name."""
+"""Called with an optimizer step and metrics by name."""
 Gradient = Callable[[nn.Parameter], Tensor | None]
-"""A parameter's gradient of the whole batch."""
+"""Returns a parameter's gradient of the global batch."""
 
-DIVERGED_FACTOR = 3.0  # assumed: a useful run's loss never trebles
+DIVERGED_FACTOR = 3.0  # assumed: the loss of a useful run never triples
 DIVERGED_WINDOW = 10
-"""A trial diverged when its loss is not finite, or when the mean of this many steps is
-``DIVERGED_FACTOR`` times the mean of its first so many."""
+"""Number of losses averaged. A training diverged when its loss is not finite, or when the mean of
+its last losses is more than ``DIVERGED_FACTOR`` times the mean of its first."""
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """Who is told of each step, from 1 on."""
+    """Callbacks of the training loop; each gets the optimizer step, which starts at 1."""
 
     report: Report
-    """After every step: ``train/loss``, ``train/lr``, ``train/grad_norm``, ..."""
+    """Called after every step with ``train/loss``, ``train/lr``, ``train/grad_norm``, ..."""
     after_backward: Callable[[int, Gradient], None] | None = None
-    """While the gradients of the loss are there, without the penalty's and not yet clipped."""
+    """Called with the gradients of the loss, before clipping and without those of the penalty."""
     after_step: Callable[[int], None] | None = None
-    """After a completed step, for evaluation midway."""
+    """Called after every step that did not diverge, for evaluation midway."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """How a stage ended."""
+    """How a training ended."""
 
     steps: int
+    """Optimizer steps done, including those of the checkpoint that it resumed from."""
     diverged: bool
     final_loss: float
-    """Mean over the last ``DIVERGED_WINDOW`` steps, nats per answer token; NaN if not finite."""
+    """Mean loss of the last ``DIVERGED_WINDOW`` steps, in nats per answer token."""
     train_s: float
-    """Seconds of training in this process, without what a checkpoint had done before."""
+    """Seconds since training began or resumed, evaluation midway included."""
     tokens_per_s: float
+    """Tokens of all workers per second of ``train_s``."""
 
 
 @dataclass
 class LossMonitor:
-    """The first and the last few losses: enough to tell a diverged trial."""
+    """Detects divergence from the first and the last ``DIVERGED_WINDOW`` losses."""
 
     first: list[float] = field(default_factory=list)
     last: list[float] = field(default_factory=list)
 
     def diverged(self, loss: float) -> bool:
-        """Take in the loss of one step and judge."""
+        """Record the loss of one step; returns whether the training has diverged."""
         if len(self.first) < DIVERGED_WINDOW:
             self.first.append(loss)
         self.last = [*self.last, loss][-DIVERGED_WINDOW:]
@@ -74,30 +76,31 @@ class LossMonitor:
 
     @staticmethod
     def mean(losses: list[float]) -> float:
-        """Mean, or NaN of nothing."""
+        """The mean; NaN of an empty list."""
         return sum(losses) / len(losses) if losses else math.nan
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one optimiser step measured."""
+    """Measurements of one optimizer step."""
 
     loss: float
-    """Mean over the answer tokens, nats; without the strategy's penalty."""
+    """In nats per answer token, without the strategy's penalty."""
     learning_rate: float
-    """Of the schedule, after the step."""
+    """Learning rate of the schedule after the step."""
     grad_norm: float
-    """Before clipping."""
+    """Norm of the gradient before clipping, penalty included."""
     penalty: float | None
+    """Value of the strategy's penalty; None if it has none."""
 
     def metrics(self) -> dict[str, float]:
-        """By the names of MLflow."""
-        told = {
+        """The measurements by their names in MLflow."""
+        measured = {
             metric.LOSS: self.loss,
             metric.LEARNING_RATE: self.learning_rate,
             metric.GRAD_NORM: self.grad_norm,
         }
-        return told if self.penalty is None else told | {metric.PENALTY: self.penalty}
+        return measured if self.penalty is None else measured | {metric.PENALTY: self.penalty}
 
 
 def train(
@@ -115,20 +118,22 @@ def train(
 ) -> Trained:
     """Train the parameters that require a gradient; resume from ``checkpoint`` if it exists.
 
-    The loss of a step is the mean over the answer tokens of its whole batch, in nats, however
-    the batch is split into micro-batches.
+    The loss of a step is the mean over the answer tokens of its global batch, in nats. It does not
+    depend on how the batch is split into micro-batches and over workers.
 
     Args:
-        model: On its device; takes ``input_ids``, ``attention_mask``, ``pixel_values``.
-        strategy: What was applied to ``model``; it may add to the loss and act after a step.
-        samples: The encoded tune data.
+        model: The tuned model, on its device. Takes ``input_ids``, ``attention_mask`` and image
+            features as ``pixel_values``.
+        samples: The encoded conversations of the stage.
         config: Steps, batch sizes, schedule, precision.
-        learning_rate: Peak rate.
-        seed: Of the sample order.
+        strategy: The strategy that was applied to ``model``; may add a penalty to the loss and act
+            after each step.
+        learning_rate: Peak learning rate.
+        seed: Seed of the sample order.
         store: Image features.
-        pad_id: Token id that pads.
-        hooks: Who is told of each step.
-        checkpoint: File to resume from and to write to; None keeps none.
+        pad_id: Id of the padding token.
+        hooks: Callbacks of the loop.
+        checkpoint: File to resume from and to write checkpoints to; None for no checkpoints.
     """
 
     def to_batch(part: Sequence[Encoded]) -> Batch:
@@ -154,7 +159,7 @@ def train(
         tokens_per_s = tokens / (time.perf_counter() - started)
         try:
             hooks.report(step, done.metrics() | {metric.TOKENS_PER_S: tokens_per_s})
-        except (KeyboardInterrupt, SystemExit):  # told to stop: what is trained so far is kept
+        except (KeyboardInterrupt, SystemExit):  # asked to stop: save the progress so far
             keep()
             raise
         if hooks.after_step is not None and not diverged:
@@ -168,7 +173,7 @@ def train(
 
 
 def _resumed(engine: Engine, checkpoint: Path | None) -> tuple[int, LossMonitor]:
-    """The step that a checkpoint stands at, 0 without one, and the losses so far."""
+    """The step and the divergence monitor to start with: those of the checkpoint if it exists."""
     kept = None if checkpoint is None else engine.load(checkpoint)
     return (0, LossMonitor()) if kept is None else (kept[0], LossMonitor(**kept[1]))
 
@@ -176,7 +181,7 @@ def _resumed(engine: Engine, checkpoint: Path | None) -> tuple[int, LossMonitor]
 def _batches(
     samples: Sequence[Encoded], batch_size: int, *, seed: int, num_done: int
 ) -> Iterator[list[Encoded]]:
-    """Batches without end, in the order of the seed, from step ``num_done + 1`` on."""
+    """An endless stream of global batches, without the first ``num_done``."""
     order = itertools.islice(sample_order(len(samples), seed=seed), num_done * batch_size, None)
     while True:
         yield [samples[i] for i in itertools.islice(order, batch_size)]
@@ -191,7 +196,16 @@ def optimizer_step(
     hooks: Hooks,
     to_batch: Callable[[Sequence[Encoded]], Batch],
 ) -> Step:
-    """One step over the batch, of which this worker computes its share."""
+    """Take one optimizer step on the global batch, of which this worker runs its share.
+
+    Args:
+        engine: Computes gradients and takes the step.
+        chosen: The global batch.
+        config: The training config.
+        step: Number of this step, from 1.
+        hooks: Callbacks of the loop; only ``after_backward`` is called here.
+        to_batch: Collates the samples of a micro-batch.
+    """
     num_answer_tokens = sum(label != IGNORE for sample in chosen for label in sample.labels[1:])
     total = 0.0
     for samples in engine.share(chosen):
@@ -216,26 +230,29 @@ def optimizer_step(
 def answer_loss(
     model: nn.Module, batch: Batch, *, num_answer_tokens: int, bf16: bool = False
 ) -> Tensor:
-    """Cross-entropy of one micro-batch's answer tokens, as its share of the step's mean.
+    """Cross-entropy of one micro-batch's answer tokens, as its part of the step's mean loss.
 
-    Position t predicts token t + 1. The sum is divided by the answer tokens of the whole
-    optimiser step, so that micro-batch losses add up to the exact mean.
+    Position t predicts token t + 1. The sum is divided by the number of answer tokens in the
+    whole optimizer step, so that the losses of the micro-batches add up to the exact mean.
 
     Args:
-        model: Gives logits of shape (B, T', V) for the last T' positions.
+        model: Returns logits of shape (B, T', V) for the last T' positions.
         batch: B conversations of T tokens.
-        num_answer_tokens: Labels other than ``IGNORE`` in the whole step.
-        bf16: Run under bfloat16 autocast; the loss itself is float32.
+        num_answer_tokens: Number of labels other than ``IGNORE`` in the whole step.
+        bf16: Run the model under bfloat16 autocast; the loss itself is computed in float32.
 
     Returns:
-        Scalar float32, nats.
+        Scalar float32, in nats.
+
+    Raises:
+        ValueError: The step has no answer tokens.
 
     Source:
         Liu et al., Visual Instruction Tuning, arXiv:2304.08485: only answers enter the loss.
     """
     device = next(model.parameters()).device
     if num_answer_tokens == 0:
-        raise ValueError("a batch without any answer token has nothing to learn from")
+        raise ValueError("no sample of this batch has an answer token to learn from")
     first = int((batch.labels != IGNORE).any(dim=0).nonzero()[0])
     keep = batch.labels.shape[1] - max(first - 1, 0)  # logits before the first answer are unused
     context = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()

@@ -1,4 +1,4 @@
-"""AdamW and gradient checkpointing, as the loop uses them and as memory is predicted for them."""
+"""AdamW and gradient checkpointing, shared by the training and the prediction of its memory."""
 
 import warnings
 
@@ -15,10 +15,10 @@ def adamw(
     on_gpu: bool,
     learning_rate: float | torch.Tensor = 1e-3,
 ) -> torch.optim.AdamW:
-    """AdamW over one group.
+    """AdamW with one parameter group.
 
-    Fused on a GPU: the other kind needs temporaries as large as all that trains, which is 25 GiB
-    for a full finetune of 7B.
+    Fused on a GPU, because ``foreach`` needs temporaries as large as the trained parameters: the
+    prediction for a full finetune of a 7B model in fp32 is 127 GiB with it, 116 GiB fused.
     """
     return torch.optim.AdamW(
         parameters,
@@ -30,9 +30,9 @@ def adamw(
 
 
 def set_checkpointing(model: nn.Module, *, on: bool) -> None:
-    """Recompute activations in the backward pass, or keep them."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="`gradient_checkpointing_")  # its name in v6
+    """Turn gradient checkpointing on or off."""
+    with warnings.catch_warnings():  # transformers v6 renames these methods
+        warnings.filterwarnings("ignore", message="`gradient_checkpointing_")
         if on:
             model.gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
         else:

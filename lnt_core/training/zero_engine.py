@@ -1,7 +1,7 @@
-"""The step taken by several workers together: DeepSpeed's ZeRO (arXiv:1910.02054).
+"""The engine of several workers: DeepSpeed's ZeRO (Rajbhandari et al., arXiv:1910.02054).
 
-By ``deepspeed.initialize``, which is the same on CPU with gloo and on GPU with NCCL; accelerate's
-plugin is not right on CPU.
+Uses ``deepspeed.initialize``, which gives the same results on CPU with gloo and on GPU with NCCL;
+accelerate's plugin does not train correctly on CPU.
 """
 
 import math
@@ -27,17 +27,17 @@ from lnt_core.training.engine import Engine, micro_batches
 from lnt_core.training.zero_strategy import BetweenSteps
 
 COMPLETE = "complete.pt"
-"""Names the last checkpoint that every worker has written."""
+"""File with the step of the last checkpoint that all workers have written."""
 STRATEGY = "strategy.pt"
-"""The strategy's state, which is the same in all of them."""
+"""File with the strategy's state, which is the same on all workers."""
 
 
 class ZeroEngine(Engine):
-    """One of several workers; each calls every method in the same order.
+    """One of the workers of a trial; all of them must call the same methods in the same order.
 
-    DeepSpeed averages gradients over workers, and the loss here is a share of the whole batch's
-    mean: so it is multiplied by their number. A worker whose share has fewer micro-batches than
-    another's runs empty ones, of which the loss counts nothing.
+    DeepSpeed averages gradients over workers, but the losses here add up to the mean of the global
+    batch, so they are multiplied by the number of workers. A worker whose share has fewer
+    micro-batches than that of another runs empty ones, with a loss of zero.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -58,7 +58,7 @@ class ZeroEngine(Engine):
 
     @override
     def make_optimizer(self, learning_rate: float) -> Optimizer:
-        """AdamW, on the CPU where the config says so."""
+        """AdamW; DeepSpeed's version for the CPU if the config offloads the optimizer."""
         assert isinstance(self._config, TuneConfig)
         if not offloads_optimizer(self._config.deepspeed):
             return super().make_optimizer(learning_rate)
@@ -88,7 +88,7 @@ class ZeroEngine(Engine):
         last = self._micro_done == self._num_micro
         self._engine.set_gradient_accumulation_boundary(last)
         loss = loss * num_workers()
-        if last:  # every worker adds the same, so that the average is the penalty's own
+        if last:  # all workers add the same penalty, so the average over them is the penalty
             loss = self._between.with_penalty(loss)
         self._engine.backward(loss, scale_wrt_gas=False)
 
@@ -107,7 +107,7 @@ class ZeroEngine(Engine):
 
     @override
     def penalty(self) -> float | None:
-        """The last backward had it."""
+        """Value of the penalty, whose gradient the last micro-batch's backward pass added."""
         return self._between.penalty
 
     @override
@@ -122,11 +122,11 @@ class ZeroEngine(Engine):
 
     @override
     def clear(self) -> None:
-        """DeepSpeed has forgotten them in its step."""
+        """Nothing to do: DeepSpeed clears the gradients in its step."""
 
     @override
     def save(self, path: Path, *, step: int, monitor: Any) -> None:
-        """Each worker writes its shard; the folder beside ``path`` names the complete ones."""
+        """Each worker writes its shard; ``COMPLETE`` in their folder then names the step."""
         folder, tag = shards(path), f"step-{step}"
         self._engine.save_checkpoint(
             str(folder), tag=tag, save_latest=False, exclude_frozen_parameters=True
@@ -156,8 +156,9 @@ class ZeroEngine(Engine):
         complete = torch.load(folder / COMPLETE, weights_only=True)
         if complete["workers"] != num_workers():
             raise TrialError(
-                f"{folder} was written by {complete['workers']} workers, and this trial has "
-                f"{num_workers()}: give it as many (resources.workers_per_trial), or remove it"
+                f"the number of workers is {num_workers()}, but must be {complete['workers']} as "
+                f"in the checkpoint in {folder}; set resources.workers_per_trial to that number, "
+                "or remove the checkpoint"
             )
         tag = f"step-{complete['step']}"
         self._engine.load_checkpoint(str(folder), tag=tag, load_module_strict=False)
@@ -177,7 +178,7 @@ class ZeroEngine(Engine):
 
 
 def slice_of(samples: Sequence[Encoded], index: int, count: int) -> Sequence[Encoded]:
-    """The ``index``-th of ``count`` consecutive parts whose sizes differ by one at most.
+    """The ``index``-th of ``count`` consecutive parts, whose sizes differ by at most one.
 
     Example:
         >>> [slice_of("abcde", i, 3) for i in range(3)]
@@ -197,10 +198,10 @@ def _deepspeed_config(config: TuneConfig, *, num_micro: int) -> dict[str, Any]:
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 10**9,
     }
-    if config.precision == "bf16":  # an empty list: gradients are summed in float32, as they are
+    if config.precision == "bf16":
         own["torch_autocast"] = {
             "enabled": True,
             "dtype": "bfloat16",
-            "lower_precision_safe_modules": [],
+            "lower_precision_safe_modules": [],  # none: gradients are reduced in float32
         }
     return given | own | {"zero_optimization": zero_section(config.deepspeed)}

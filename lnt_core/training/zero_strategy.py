@@ -1,4 +1,4 @@
-"""A strategy's penalty, and what it does after a step, where workers hold parameters in parts."""
+"""A strategy's ``penalty`` and ``after_step`` under DeepSpeed's sharding."""
 
 from collections.abc import Sequence
 from typing import Any, cast
@@ -12,16 +12,16 @@ from lnt_core.strategies.base import Strategy
 
 
 class BetweenSteps:
-    """What a strategy reads and changes beside the loss; every worker does the same.
+    """Calls a strategy's ``penalty`` and ``after_step`` on gathered tensors, on every worker.
 
-    DeepSpeed reduces gradients in the backward of a step's last micro-batch and forgets them in
-    its step. So the penalty joins that backward, and the gradients are kept until the strategy
-    has seen them.
+    DeepSpeed reduces gradients in the backward pass of a step's last micro-batch and clears them
+    in its step. So the penalty is added in that backward pass, and the gradients are copied for
+    the strategy's ``after_step``.
     """
 
     def __init__(self, strategy: Strategy, model: nn.Module) -> None:  # type: ignore[type-arg]
         self.penalty: float | None = None
-        """Of this step, once its last micro-batch has gone backward."""
+        """Value of the penalty in this step; None before the last micro-batch."""
         self._strategy = strategy
         self._model = model
         self._parameters: Sequence[nn.Parameter] = strategy.used_between_steps(model)
@@ -29,10 +29,11 @@ class BetweenSteps:
         self._gradients: dict[nn.Parameter, Tensor] = {}
 
     def with_penalty(self, loss: Tensor) -> Tensor:
-        """``loss``, and in its backward the penalty's gradient, which is computed here.
+        """The sum of ``loss`` and the strategy's penalty.
 
-        Under ZeRO-3 a parameter is whole only in here; a graph that stood until the backward
-        would have saved what is gone by then.
+        The penalty's gradient is computed here, where the parameters are gathered. Under ZeRO-3
+        they are sharded again when the backward pass of ``loss`` runs, and the penalty's graph
+        would refer to tensors that no longer exist.
         """
         with whole(self._parameters):
             penalty = self._strategy.penalty(self._model)
@@ -50,23 +51,23 @@ class BetweenSteps:
         return loss + known
 
     def without_penalty(self, parameter: nn.Parameter, gradient: Tensor) -> Tensor:
-        """The loss's own gradient, of the one that DeepSpeed has."""
+        """Subtract the penalty's part from DeepSpeed's gradient of a parameter."""
         known = self._of_penalty.get(parameter)
         return gradient if known is None else gradient - known
 
     def keep_gradients(self) -> None:
-        """Before DeepSpeed's step: copy those that the strategy reads after it, whole."""
+        """Copy the whole gradients that ``after_step`` needs; call before DeepSpeed's step."""
         from deepspeed.utils import safe_get_full_grad
 
         self._gradients = {p: safe_get_full_grad(p).clone() for p in self._parameters}
 
     @torch.no_grad()
     def after_step(self, step: int, *, clip: float) -> None:
-        """Let the strategy act on whole parameters and gradients, and keep what it changed.
+        """Call the strategy's ``after_step`` on gathered tensors; write back what it changed.
 
         Args:
-            step: The optimiser step, from 1 on.
-            clip: What DeepSpeed multiplied gradients by in its step.
+            step: The optimizer step, from 1.
+            clip: Factor by which DeepSpeed's step scaled the gradients to clip them.
         """
         with whole(self._parameters, changed=True):
             for parameter, gradient in self._gradients.items():
@@ -78,19 +79,19 @@ class BetweenSteps:
         self._gradients, self._of_penalty, self.penalty = {}, {}, None
 
     def _to_optimizer(self) -> None:
-        """DeepSpeed's optimiser steps on a copy of its own, from which the model's comes."""
+        """Copy the parameters into DeepSpeed's fp32 copy, which its optimizer updates."""
         from deepspeed.utils import safe_set_full_fp32_param, safe_set_local_fp32_param
 
         sharded, parameters = is_sharded(self._model), cast("Sequence[Any]", self._parameters)
         for parameter in parameters:
-            if sharded:  # its part with the padding, for which the whole is too short
+            if sharded:  # the local shard, whose padding the whole parameter lacks
                 safe_set_local_fp32_param(parameter, parameter.ds_tensor)
             else:
                 safe_set_full_fp32_param(parameter, parameter.detach())
 
 
 class _WithGradients(torch.autograd.Function):
-    """A number whose gradients are known: ``value, gradients, *parameters`` to ``value``."""
+    """Returns a value whose gradients are given; takes ``value, gradients, *parameters``."""
 
     @staticmethod
     @override

@@ -1,4 +1,4 @@
-"""The `lnt` command: parse, call, print.
+"""The `lnt` command line: parses arguments, calls the other packages, prints the outcome.
 
-Public face: `main.main`.
+Public interface: `main.main`.
 """

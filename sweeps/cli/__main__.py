@@ -1,4 +1,4 @@
-"""`python -m sweeps.cli` is `lnt`."""
+"""Makes `python -m sweeps.cli` run `lnt`."""
 
 import sys
 

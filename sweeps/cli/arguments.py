@@ -1,4 +1,4 @@
-"""Arguments that several commands of `lnt` share."""
+"""Arguments shared by several commands of `lnt`."""
 
 import argparse
 
@@ -11,20 +11,20 @@ DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``SWEEP`` and ``--set``."""
-    parser.add_argument("sweep", metavar="SWEEP", help="a sweep file, or a preset's name")
+    parser.add_argument("sweep", metavar="SWEEP", help="a sweep file, or the name of a preset")
     parser.add_argument(
         "--set",
         dest="overrides",
         action="append",
         default=[],
         metavar="key.path=value",
-        help="override one value (repeatable)",
+        help="override one value of the sweep file (repeatable)",
     )
 
 
 def name_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``NAME`` and ``--tracking-uri``: a sweep in a tracking store."""
-    parser.add_argument("name", metavar="NAME", help="the sweep's name")
+    """Add ``NAME`` and ``--tracking-uri``, which identify a sweep in a tracking store."""
+    parser.add_argument("name", metavar="NAME", help="name of the sweep")
     tracking_argument(parser)
 
 
@@ -32,15 +32,16 @@ def tracking_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--tracking-uri``."""
     parser.add_argument(
         "--tracking-uri",
-        help=f"left out: MLFLOW_TRACKING_URI, or {DEFAULT_TRACKING_URI}",
+        help="URI of the MLflow tracking store "
+        f"(default: MLFLOW_TRACKING_URI, else {DEFAULT_TRACKING_URI})",
     )
 
 
 def tracking_uri(args: argparse.Namespace) -> str:
-    """Where to read: as told, or as the environment says."""
+    """The tracking store's URI: from ``--tracking-uri``, the environment, or the default."""
     return args.tracking_uri or read_settings().tracking_uri or DEFAULT_TRACKING_URI
 
 
 def load(args: argparse.Namespace) -> SweepConfig:
-    """The sweep that ``SWEEP`` and ``--set`` give."""
+    """Load the sweep that ``SWEEP`` and ``--set`` specify."""
     return load_sweep(args.sweep, tuple(args.overrides))

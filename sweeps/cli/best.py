@@ -1,4 +1,4 @@
-"""`lnt best`: the winner of each strategy, as a table or JSON."""
+"""`lnt best`: the winner of each strategy, as a table or as JSON."""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE
-from sweeps.plan.labels import short_rate, short_share
+from sweeps.plan.labels import counted, short_rate, short_share
 from sweeps.results.captions import captions_in_store
 from sweeps.results.comparison import Comparison, compare_winners
 from sweeps.results.pareto import AXES, pareto_front
@@ -44,17 +44,20 @@ def _best(args: argparse.Namespace) -> int:
 def print_winners(
     console: Console, sweep: Sweep, compared: Mapping[str, Comparison] | None = None
 ) -> None:
-    """The winner of each strategy, the base, what did not finish, and advice at the grid's edge.
+    """Print each strategy's winner, the untuned base, ties, repeats, and unfinished trials.
+
+    Winners at an end of the learning rates tried come with advice to extend the search.
 
     Args:
-        console: Where to.
-        sweep: What is printed.
-        compared: What the images cannot tell apart, by strategy.
+        console: The console to print to.
+        sweep: The sweep whose winners are printed.
+        compared: Comparison of each strategy's winner with other trials; without it no ties are
+            printed.
     """
     found = sweep.winners
     reported = any(winner.trial.report_score is not None for winner in found)
     table = Table(title=f"{sweep.name}: CIDEr x 100, {sweep.metric}", title_justify="left")
-    table.add_column("strategy", overflow="fold")  # a clone's is long; numbers stay whole
+    table.add_column("strategy", overflow="fold")  # a clone's text is long; numbers do not wrap
     further = ["mean ± sd (n)"] if sweep.repeated else []
     further += ["held out"] if reported else []
     for column in ("best lr", "CIDEr", *further, "trainable", "share"):
@@ -81,14 +84,14 @@ def print_winners(
         console.print(line, highlight=False, soft_wrap=True)
     others = Counter(t.status for t in sweep.trials if t.status != TrialStatus.FINISHED)
     if others:
-        told = ", ".join(f"{count} {status}" for status, count in sorted(others.items()))
-        console.print(f"Of {len(sweep.trials)} trials: {told}.", highlight=False)
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(others.items()))
+        console.print(f"Of {counted(len(sweep.trials), 'trial')}: {counts}.", highlight=False)
     for advice in edge_advice(found):
         console.print(advice, highlight=False, soft_wrap=True)
 
 
 def as_json(sweep: Sweep, compared: Mapping[str, Comparison] | None = None) -> dict[str, Any]:
-    """What `lnt best --json` prints."""
+    """The object that `lnt best --json` prints."""
     compared = compared or {}
     return {
         "sweep": sweep.name,
@@ -129,7 +132,7 @@ def as_json(sweep: Sweep, compared: Mapping[str, Comparison] | None = None) -> d
 
 
 def _compared(comparison: Comparison | None) -> dict[str, Any]:
-    """Which trials tie with a winner, and how far it is behind the best; null if not known."""
+    """The trials tied with a winner, and how far it is behind the best; null if not compared."""
     if comparison is None:
         return {"tied_run_ids": None, "behind_best_ci95": None}
     behind = comparison.behind_best

@@ -2,10 +2,10 @@
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
-"""Some trials failed, or the disk is full; what finished is kept."""
+"""Some trials failed, or the disk is full; finished trials are kept."""
 EXIT_REFUSED = 2
-"""Something is wrong with what was asked; nothing was started."""
+"""The input is invalid, or a server does not answer; nothing was started."""
 EXIT_NO_ACCESS = 4
-"""Ray or MLflow wants a token or a password, or another one."""
+"""Ray or MLflow requires a token or password, or rejects the one given."""
 EXIT_INTERRUPTED = 130
-"""Stopped by Ctrl-C; the sweep can be resumed."""
+"""Interrupted by Ctrl-C; the sweep can be resumed."""

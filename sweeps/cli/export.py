@@ -1,4 +1,4 @@
-"""The commands that take the outcome home: export, train, caption."""
+"""The commands that use a sweep's winners: export, train, caption."""
 
 import argparse
 import json
@@ -20,26 +20,37 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _export_arguments(parser: argparse.ArgumentParser) -> None:
     name_argument(parser)
-    parser.add_argument("--strategy", help="whose winner; left out, the best of all")
+    parser.add_argument("--strategy", help="export this strategy's winner (default: best of all)")
     parser.add_argument(
-        "--merged", action="store_true", help="and base and weights in one, for plain transformers"
+        "--merged",
+        action="store_true",
+        help="also write base and tuned weights merged into a plain transformers checkpoint",
     )
-    parser.add_argument("-o", dest="out", type=Path, required=True, metavar="DIR", help="where to")
+    parser.add_argument(
+        "-o", dest="out", type=Path, required=True, metavar="DIR", help="output folder"
+    )
     parser.set_defaults(command=_export)
 
 
 def _train_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("best", type=Path, metavar="best.yaml")
+    parser.add_argument("best", type=Path, metavar="best.yaml", help="file written by `lnt export`")
     parser.add_argument(
-        "-o", dest="out", type=Path, default=Path("lnt_train"), metavar="DIR", help="where to"
+        "-o",
+        dest="out",
+        type=Path,
+        default=Path("lnt_train"),
+        metavar="DIR",
+        help="output folder (default: lnt_train)",
     )
     parser.set_defaults(command=_train)
 
 
 def _caption_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="what `lnt export` wrote")
-    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE")
-    parser.add_argument("--prompt", help="left out, the sweep's own")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="folder written by `lnt export`")
+    parser.add_argument(
+        "images", type=Path, nargs="+", metavar="IMAGE", help="image files to caption"
+    )
+    parser.add_argument("--prompt", help="question to the model (default: the sweep's prompt)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=_caption)
 
@@ -56,7 +67,7 @@ def _export(args: argparse.Namespace) -> int:
         connect(tracking_uri(args)), args.name, args.strategy, args.out, merged_with=merged_with
     )
     rate = short_rate(trial.learning_rate)
-    print(f"{trial.strategy} at {rate}, CIDEr {trial.score:.2f}: {args.out}")
+    print(f"Exported {trial.strategy} at {rate}, CIDEr {trial.score:.2f}, to {args.out}")
     print(f"Caption images with: lnt caption {args.out} IMAGE ...")
     print(f"Train again with:    lnt train {args.out / 'best.yaml'}")
     return EXIT_DONE
@@ -90,8 +101,8 @@ def _caption(args: argparse.Namespace) -> int:
     captions = captioner.caption(images, args.prompt)
     rows = [{"image": str(i), "caption": c} for i, c in zip(args.images, captions, strict=True)]
     if args.json:
-        asked = args.prompt or captioner.prompt
-        print(json.dumps({"prompt": asked, "captions": rows}, ensure_ascii=False))
+        prompt = args.prompt or captioner.prompt
+        print(json.dumps({"prompt": prompt, "captions": rows}, ensure_ascii=False))
         return EXIT_DONE
     for row in rows:
         print(f"{row['image']}: {row['caption']}")

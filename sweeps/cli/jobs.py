@@ -1,4 +1,4 @@
-"""The commands that act on a Ray cluster: submit, jobs, status, logs, stop."""
+"""The commands for jobs on a Ray cluster: submit, jobs, status, logs, stop."""
 
 import argparse
 import sys
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 STOP_TIMEOUT_S = 660.0
-"""More than Ray gives the job (``sweeps.submit.GRACE``)."""
+"""Longer than the time that Ray gives a job to stop (``sweeps.cli.submit.GRACE``)."""
 OPEN_ADVICE = (
-    "the Ray cluster at {address} takes jobs from anyone who reaches it; start it with "
-    "RAY_AUTH_MODE=token (cluster/README.md)"
+    "the Ray cluster at {address} accepts jobs from anyone who can reach it; start it with "
+    "RAY_AUTH_MODE=token (see cluster/README.md)"
 )
 
 
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     if name == "submit":
         _submit_arguments(parser)
     elif name != "jobs":
-        parser.add_argument("job", metavar="JOB")
+        parser.add_argument("job", metavar="JOB", help="id of the job")
     if name == "logs":
-        parser.add_argument("--follow", action="store_true", help="until the job ends")
+        parser.add_argument("--follow", action="store_true", help="print until the job ends")
     _address(parser)
     parser.set_defaults(command=commands[name])
 
@@ -48,10 +48,11 @@ def _submit_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="pass this variable to the job (repeatable); the dashboard shows it to its readers",
+        help="pass this environment variable to the job (repeatable); anyone who can open the Ray "
+        "dashboard can read it",
     )
     parser.add_argument(
-        "--resume", action="store_true", help="go on with the latest execution in its storage"
+        "--resume", action="store_true", help="resume the sweep's latest execution in its storage"
     )
 
 
@@ -60,7 +61,7 @@ def _address(parser: argparse.ArgumentParser) -> None:
         "--address",
         default=read_settings().ray_address,
         metavar="URL",
-        help="of the Ray dashboard, http://HEAD:8265; left out: RAY_API_SERVER_ADDRESS",
+        help="URL of the Ray dashboard, http://HEAD:8265 (default: RAY_API_SERVER_ADDRESS)",
     )
 
 
@@ -70,7 +71,7 @@ def _of(args: argparse.Namespace) -> "Jobs":
 
     if not args.address:
         raise ConfigError(
-            "which cluster? Give --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS"
+            "no cluster is given: use --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS"
         )
     return Jobs(args.address, read_settings().ray_token)
 
@@ -79,7 +80,7 @@ def _submit(args: argparse.Namespace) -> int:
     from sweeps.cli.submit import check_job, submit_sweep
 
     environment = environment_of(args.env)
-    sweep = check_job(args.sweep, args.overrides)  # before anybody is asked
+    sweep = check_job(args.sweep, args.overrides)  # before the cluster is contacted
     jobs = _of(args)
     if jobs.is_open():
         print(f"Warning: {OPEN_ADVICE.format(address=args.address)}", file=sys.stderr)
@@ -119,7 +120,7 @@ def _logs(args: argparse.Namespace) -> int:
 
 
 def _stop(args: argparse.Namespace) -> int:
-    print("Waiting until trials have kept what they have trained ...", file=sys.stderr)
+    print("Waiting for the trials to save checkpoints ...", file=sys.stderr)
     _of(args).stop(args.job, timeout_s=STOP_TIMEOUT_S)
     return _status(args)
 

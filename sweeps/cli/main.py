@@ -1,4 +1,4 @@
-"""The `lnt` command: runs what was typed, and turns errors into messages and exit codes."""
+"""The `lnt` command: runs one command, and turns errors into messages and exit codes."""
 
 import argparse
 import importlib
@@ -13,28 +13,31 @@ from sweeps.settings import quiet_libraries
 from sweeps.storage.full_disk import DiskFullError
 
 COMMANDS = {
-    "plan": ("sweeps.cli.plan", "check a sweep and list its trials; start nothing"),
-    "run": ("sweeps.cli.run", "run a sweep here, or on a running Ray"),
-    "best": ("sweeps.cli.best", "the winner of each strategy, from MLflow"),
+    "plan": ("sweeps.cli.plan", "check a sweep and list its trials and costs; start nothing"),
+    "run": ("sweeps.cli.run", "run a sweep on this machine, or on a running Ray cluster"),
+    "best": ("sweeps.cli.best", "show the winner of each strategy"),
     "export": (
         "sweeps.cli.export",
         "write best.yaml, the tuned weights, a model card, and files for other trainers",
     ),
-    "train": ("sweeps.cli.export", "train once more from an exported best.yaml"),
+    "train": ("sweeps.cli.export", "train again from an exported best.yaml"),
     "caption": ("sweeps.cli.export", "caption images with exported weights"),
     "submit": ("sweeps.cli.jobs", "run a sweep as a job on a Ray cluster"),
     "jobs": ("sweeps.cli.jobs", "list the jobs of a Ray cluster"),
     "status": ("sweeps.cli.jobs", "show the status of a job"),
     "logs": ("sweeps.cli.jobs", "show what a job printed"),
     "stop": ("sweeps.cli.jobs", "stop a job; the sweep can be resumed"),
-    "report": ("sweeps.cli.report", "write a self-contained page of what a sweep found"),
-    "watch": ("sweeps.cli.watch", "follow a sweep"),
+    "report": (
+        "sweeps.cli.report",
+        "write a sweep's report: an HTML page, Markdown or a LaTeX table",
+    ),
+    "watch": ("sweeps.cli.watch", "follow a running sweep"),
     "trial": ("sweeps.cli.trial", "stop or clone a trial of a running sweep"),
     "ui": ("sweeps.cli.ui", "start the MLflow dashboard on the tracking store"),
 }
-"""The module of each command and its help. Only the module of the command that was typed is
-imported, so that `lnt --help` answers at once. Its ``add_arguments(parser, name)`` adds the
-arguments and sets ``command``, which takes them and returns the exit code."""
+"""Module and help text of each command. Only the module of the command that was typed is imported,
+which keeps `lnt --help` fast. Its ``add_arguments(parser, name)`` adds the command's arguments and
+sets ``command``, a function of the parsed arguments that returns the exit code."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -59,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """Knows every command by name, and the arguments of the one that ``argv`` names."""
+    """A parser with every command's name, and the arguments of the command in ``argv``."""
     parser = argparse.ArgumentParser(
         prog="lnt", description="Hyperparameter search for tuning multi-modal LLMs."
     )

@@ -1,4 +1,4 @@
-"""`lnt plan`: every trial, what each strategy costs, and what does not fit."""
+"""`lnt plan`: the trials of a sweep, the cost of each strategy, and what does not fit in memory."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from sweeps.cli.arguments import load, sweep_arguments
 from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.config import MAX_EXTENSIONS, SweepConfig
 from sweeps.plan.checks import check_sweep
-from sweeps.plan.labels import short_rate, short_share
+from sweeps.plan.labels import counted, short_rate, short_share
 from sweeps.plan.makespan import makespans
 from sweeps.plan.planned import PlannedTrial, plan, too_big
 
@@ -23,7 +23,9 @@ PIPE_WIDTH = 160
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of `lnt plan`."""
     sweep_arguments(parser)
-    parser.add_argument("--no-files", action="store_true", help="do not look for the files")
+    parser.add_argument(
+        "--no-files", action="store_true", help="plan without the files of model and data"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=_plan)
 
@@ -41,10 +43,10 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
-    """One line a trial, one a strategy, the sum, and what the numbers assume."""
+    """Print a line per trial, a line per strategy, the total, and what the numbers assume."""
     console = Console()
     if not console.is_terminal:
-        console = Console(width=PIPE_WIDTH)  # a pipe has no width to fold for
+        console = Console(width=PIPE_WIDTH)  # a pipe or file has no width of its own
     console.print(_trials(planned))
     of_strategies = list({(t.strategy, t.options): t for t in planned}.values())
     console.print()
@@ -86,8 +88,8 @@ def _trials(planned: list[PlannedTrial]) -> Table:
 
 
 def _strategies(planned: list[PlannedTrial]) -> Table:
-    memory = ("weights", "gradients", "optimiser", "activations")
-    right = ("micro batch", *memory, "checkpointed", "whole", "captioning", "PFLOP")
+    memory = ("weights", "gradients", "optimizer", "activations")
+    right = ("micro-batch", *memory, "checkpointed", "not checkpointed", "captioning", "PFLOP")
     table = _table(("one trial, GiB",), right)
     for trial in planned:
         cost, step = trial.cost, trial.cost.step
@@ -113,7 +115,7 @@ def _total(sweep: SweepConfig, planned: list[PlannedTrial]) -> str:
     drawn = planned[0].id == ""
     count = (sweep.search.num_trials or 0) if drawn else len(planned)
     num_strategies = len({trial.strategy for trial in planned})
-    text = f"{count} trials of {num_strategies} strategies"
+    text = f"{counted(count, 'trial')} of {counted(num_strategies, 'strategy', 'strategies')}"
     hours = [trial.cost.gpu_hours for trial in planned]
     known = [hour for hour in hours if hour is not None]
     if known:
@@ -126,27 +128,29 @@ def _may_grow(sweep: SweepConfig) -> list[str]:
     if not sweep.search.extend_at_edge:
         return []
     return [
-        "The sweep may grow: search.extend_at_edge runs rates beyond the ends, up to "
-        f"{MAX_EXTENSIONS} an end, while the best of a strategy with its options lies there."
+        "The sweep may grow: search.extend_at_edge adds learning rates beyond an end of the grid, "
+        f"up to {MAX_EXTENSIONS} per end, while the best rate of a strategy with its options is at "
+        "that end."
     ]
 
 
 def _assumed(sweep: SweepConfig) -> list[str]:
     resources = sweep.resources
     lines = [
-        "Share: of all parameters, vision tower included. Memory: the peak of one step at the "
-        "longest conversations, or of captioning, without the libraries' own; lengths are "
-        "estimated. Activations as configured, with gradient checkpointing, and without."
+        "Share: trainable parameters among all, the vision tower included. Memory: predicted peak "
+        "of a step on the longest conversations, or of captioning if that is higher, without the "
+        "libraries' own memory; lengths are estimated. Activations: as configured, with gradient "
+        "checkpointing, and without it."
     ]
     if resources.gpu_peak_tflops is not None:
         lines.append(
             f"GPU-hours: at {resources.mfu:.0%} of {resources.gpu_peak_tflops:g} TFLOP/s "
-            "(resources.mfu, resources.gpu_peak_tflops); evaluation is not in them."
+            "(resources.mfu, resources.gpu_peak_tflops), without evaluation."
         )
     else:
-        lines.append("GPU-hours need resources.gpu_peak_tflops, the GPU's peak.")
+        lines.append("Set resources.gpu_peak_tflops, the GPU's peak, to predict GPU-hours.")
     if resources.gpu_memory_gib is None:
-        lines.append("Say resources.gpu_memory_gib to be told which trials do not fit.")
+        lines.append("Set resources.gpu_memory_gib to see which trials do not fit.")
     return lines
 
 
@@ -154,13 +158,14 @@ def _found_on_the_device(planned: list[PlannedTrial]) -> list[str]:
     if all(trial.cost.micro_batch_size is not None for trial in planned):
         return []
     return [
-        "train.micro_batch_size: auto is found by each trial on its device; the memory printed is "
-        "that of micro batch 1. With resources.gpu_memory_gib it is found here, for trials on GPUs."
+        "With train.micro_batch_size: auto each trial finds its micro-batch size on its device; "
+        "the memory shown is for micro-batch size 1. With resources.gpu_memory_gib the size is "
+        "predicted here, for trials on GPUs."
     ]
 
 
 def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]:
-    """What `lnt plan --json` prints; ``gpu_hours`` is null without the GPU's stated peak."""
+    """The object that `lnt plan --json` prints; ``gpu_hours`` is null unless the peak is given."""
     spans = makespans(sweep, planned)
     return {
         "sweep": sweep.name,

@@ -1,4 +1,4 @@
-"""`lnt report`: what a sweep found, as a page, Markdown or a LaTeX table."""
+"""`lnt report`: a sweep's report as an HTML page, Markdown or a LaTeX table."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ from sweeps.results.report.write import write_report
 from sweeps.tracking.store import connect
 
 FORMATS = {"html": ".html", "md": ".md", "latex": ".tex"}
-"""With the ending of their files."""
+"""File suffix of each format."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -23,9 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
         dest="out",
         type=Path,
         metavar="FILE",
-        help="where to; left out, NAME.html, while md and latex are printed",
+        help="output file (default: NAME.html; md and latex are printed)",
     )
-    parser.add_argument("--format", choices=FORMATS, help="left out: by FILE's ending, or html")
+    parser.add_argument(
+        "--format", choices=FORMATS, help="format (default: by FILE's suffix, else html)"
+    )
     parser.set_defaults(command=_report)
 
 

@@ -8,20 +8,23 @@ from rich.console import Console
 from sweeps.cli.arguments import DEFAULT_TRACKING_URI, load, sweep_arguments
 from sweeps.cli.best import print_winners
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
+from sweeps.plan.labels import counted
 from sweeps.settings import read_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of `lnt run`."""
     sweep_arguments(parser)
-    parser.add_argument("--address", help="of a running Ray; left out, Ray is started here")
-    parser.add_argument("--resume", action="store_true", help="go on with the latest execution")
+    parser.add_argument(
+        "--address", help="address of a running Ray cluster (default: start Ray on this machine)"
+    )
+    parser.add_argument("--resume", action="store_true", help="resume the latest execution")
     parser.add_argument(
         "--seeds",
         type=_num_seeds,
         default=1,
         metavar="N",
-        help="run the two best points of each strategy with N seeds in all",
+        help="run the two best points of each strategy with N seeds, the sweep's own included",
     )
     parser.set_defaults(command=_run)
 
@@ -44,17 +47,22 @@ def _run(args: argparse.Namespace) -> int:
     changed += ["--seeds", str(args.seeds)] if args.seeds > 1 else []
     again = shlex.join(["lnt", "run", args.sweep, *changed, "--resume"])
     if outcome.interrupted:
-        console.print(f"Interrupted. Go on with: {again}", markup=False, soft_wrap=True)
+        console.print(f"Interrupted. Resume with: {again}", markup=False, soft_wrap=True)
         return EXIT_INTERRUPTED
     print_winners(console, outcome.sweep, outcome.compared)
     if outcome.notes:
-        told = f"{len(outcome.notes)} trials were tried again (tag lnt.retried): {outcome.notes[0]}"
-        console.print(told, highlight=False, markup=False, soft_wrap=True)
+        console.print(
+            f"{counted(len(outcome.notes), 'trial')} retried with a smaller micro-batch (tag "
+            f"lnt.retried); first note: {outcome.notes[0]}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     if outcome.left_out:
         reasons = "; ".join(dict.fromkeys(outcome.left_out.values()))
         console.print(
-            f"{len(outcome.left_out)} trials left out, for the budget ({reasons}): "
-            f"{', '.join(outcome.left_out)}. Raise it and go on with: {again}",
+            f"{counted(len(outcome.left_out), 'trial')} left out because of the budget "
+            f"({reasons}): {', '.join(outcome.left_out)}. Raise it and resume with: {again}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -71,8 +79,8 @@ def _run(args: argparse.Namespace) -> int:
     )
     if outcome.errors:
         console.print(
-            f"{len(outcome.errors)} trials failed, the first with: {outcome.errors[0]}\n"
-            f"(error.txt in their MLflow runs has the whole). Try them again with: {again}",
+            f"{counted(len(outcome.errors), 'trial')} failed; first error: {outcome.errors[0]}\n"
+            f"The full error is error.txt in the trial's MLflow run. Retry with: {again}",
             highlight=False,
             markup=False,
             soft_wrap=True,
@@ -83,5 +91,5 @@ def _run(args: argparse.Namespace) -> int:
 
 def _num_seeds(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"is {text!r}, but must be a whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"is {text!r}, but must be a whole number of at least 1")
     return int(text)

@@ -1,4 +1,4 @@
-"""A sweep as a Ray Job: what is shipped, and what must already be where the cluster sees it."""
+"""Submits a sweep as a Ray job: checks that it can run on the cluster, and ships what it needs."""
 
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -14,18 +14,19 @@ from sweeps.results import tags as tag
 from sweeps.validation import load_yaml
 
 PACKAGES = ("lnt_core", "sweeps", "cluster")
-"""Ours, shipped with every job, so that the cluster runs this version of them."""
+"""This project's packages, shipped with every job so that the cluster runs the same version."""
 SWEEP_FILE = "sweep.yaml"
 GRACE = {"RAY_JOB_STOP_SIGNAL": "SIGINT", "RAY_JOB_STOP_WAIT_TIME_S": "600"}
-"""How Ray stops our job: as Ctrl-C does, with time to keep what is trained."""
+"""How Ray stops the job: with SIGINT, as Ctrl-C does, and with time to save checkpoints."""
 SERVERS = ("http://", "https://", "postgresql", "mysql", "mssql")
+"""Prefixes of tracking URIs that name a server."""
 
 
 def check_job(source: str, overrides: Sequence[str]) -> SweepConfig:
-    """The sweep of a file or preset, if it can run as a job.
+    """Load the sweep of a file or preset, and check that it can run as a job.
 
     Raises:
-        ConfigError: It is wrong, or names what only this machine has.
+        ConfigError: The sweep is invalid, or names files that only this machine has.
     """
     sweep = load_sweep(source, tuple(overrides))
     problems = job_problems(sweep, load_yaml(sweep_path(source)))
@@ -47,15 +48,16 @@ def submit_sweep(
     """Submit a checked sweep; returns the job's id.
 
     Args:
-        sweep: Of :func:`check_job`.
-        source: The file or preset that is shipped.
-        overrides: ``key.path=value``, applied to it on the cluster.
-        jobs: Of the cluster.
-        environment: Set in the job; whoever may read the dashboard can read it.
-        resume: Go on with the latest execution of this sweep in its storage.
+        sweep: The sweep, as returned by :func:`check_job`.
+        source: The sweep file or preset to ship.
+        overrides: ``key.path=value`` items, applied to the sweep on the cluster.
+        jobs: Client of the cluster's job server.
+        environment: Environment variables of the job; anyone who can open the Ray dashboard can
+            read them.
+        resume: Resume the latest execution of this sweep in its storage.
 
     Raises:
-        ClusterError: The cluster does not take it.
+        ClusterError: The cluster refuses the job.
     """
     given = [part for override in overrides for part in ("--set", override)]
     given += ["--resume"] if resume else []
@@ -69,23 +71,24 @@ def submit_sweep(
 
 
 def job_problems(sweep: SweepConfig, content: Any) -> list[str]:
-    """What a job would not find: it runs on the cluster, in a folder of its own."""
+    """One line per path of a sweep that its job, in its own folder on the cluster, cannot find."""
     problems = [
-        f"{key} is {value!r}, relative to your file; a job sees the cluster's files: give the "
-        "absolute path that every node has"
+        f"{key} is {value!r}, relative to the sweep file; a job runs on the cluster: give an "
+        "absolute path that exists on every node"
         for key, value in local_paths(content)
         if not Path(value).is_absolute()
     ]
     uri, storage = sweep.tracking.uri, sweep.tracking.storage
     if not uri.startswith(SERVERS) and not uri.startswith("sqlite:////"):
         problems.append(
-            f"tracking.uri is {uri!r}, a file of the job's own folder; name a server "
-            "(http://HOST:5000), or an absolute path that every node sees (sqlite:////shared/...)"
+            f"tracking.uri is {uri!r}, a file in the job's own folder; give a server "
+            "(http://HOST:5000), or an absolute path on storage that every node can access "
+            "(sqlite:////shared/...)"
         )
     if not Path(storage).is_absolute():
         problems.append(
-            f"tracking.storage is {storage!r}, relative to the job's own folder; name an absolute "
-            "path that every node sees"
+            f"tracking.storage is {storage!r}, relative to the job's own folder; give an absolute "
+            "path on storage that every node can access"
         )
     return problems
 

@@ -1,4 +1,4 @@
-"""`lnt trial`: stops and clones trials of a running sweep, through MLflow alone."""
+"""`lnt trial`: stops and clones trials of a running sweep, through MLflow."""
 
 import argparse
 import sys
@@ -22,34 +22,38 @@ TIMEOUT_S = 120.0
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Add `lnt trial stop` and `lnt trial clone`."""
     kinds = parser.add_subparsers(required=True, metavar="stop|clone")
-    stop = kinds.add_parser("stop", help="end it; its worker goes on with the next")
-    clone = kinds.add_parser("clone", help="run a copy of it with values changed")
+    stop = kinds.add_parser("stop", help="stop a trial; the next one takes its place")
+    clone = kinds.add_parser("clone", help="run a copy of a trial with some values changed")
     for kind, function in ((stop, _stop), (clone, _clone)):
         kind.set_defaults(command=function)
         name_argument(kind)
         kind.add_argument(
-            "trial", metavar="TRIAL", help="its id or the beginning of it, its name, or its run"
+            "trial", metavar="TRIAL", help="the trial's id or a prefix of it, run name or run id"
         )
     clone.add_argument(
         "changes",
         nargs="*",
         metavar="key=value",
-        help="learning_rate, train.KEY, or an option of its strategy",
+        help="new value of learning_rate, train.KEY, or an option of the trial's strategy",
     )
     clone.add_argument(
-        "--from-checkpoint", action="store_true", help="begin from its latest checkpoint"
+        "--from-checkpoint", action="store_true", help="start from the trial's latest checkpoint"
     )
     for kind in (stop, clone):
         kind.add_argument(
-            "--timeout-s", type=float, default=TIMEOUT_S, metavar="S", help="default: 120"
+            "--timeout-s",
+            type=float,
+            default=TIMEOUT_S,
+            metavar="S",
+            help="seconds to wait for the driver's answer (default: 120)",
         )
 
 
 def find_trial(runs: "list[Run]", given: str) -> "Run":
-    """The run of the trial that somebody means.
+    """The run of a trial, by its id or a prefix of it, its run name or its run id.
 
     Raises:
-        ConfigError: Nobody is called so, or several are.
+        ConfigError: No trial matches, or several do.
     """
     exact = [
         run
@@ -62,12 +66,12 @@ def find_trial(runs: "list[Run]", given: str) -> "Run":
     names = [f"{run.data.tags[tag.TRIAL_ID]} ({run.info.run_name})" for run in found or runs]
     listed = ", ".join(sorted(names)) or "none yet"
     if found:
-        raise ConfigError(f"TRIAL is {given!r}, which begins several: {listed}")
-    raise ConfigError(f"TRIAL is {given!r}, but the trials that have begun are: {listed}")
+        raise ConfigError(f"TRIAL is {given!r}, which matches several trials: {listed}")
+    raise ConfigError(f"TRIAL is {given!r}, but the trials that have started are: {listed}")
 
 
 def _trial(args: argparse.Namespace) -> "tuple[Any, Run, Run]":
-    """The store, the running sweep's parent run, and the trial's run."""
+    """The store's client, the parent run of the running sweep, and the trial's run."""
     from sweeps.results.read import read_runs
     from sweeps.tracking.store import connect
 
@@ -75,7 +79,7 @@ def _trial(args: argparse.Namespace) -> "tuple[Any, Run, Run]":
     parent, runs = read_runs(client, args.name)
     if parent.info.status != "RUNNING":
         raise ConfigError(
-            f"the sweep {args.name!r} is {parent.info.status}, but must be running; go on with "
+            f"the sweep {args.name!r} is {parent.info.status}, but must be running; resume it with "
             "`lnt run SWEEP --resume`"
         )
     return client, parent, find_trial(runs, args.trial)
@@ -113,15 +117,15 @@ def _clone(args: argparse.Namespace) -> int:
 def _ask(args: argparse.Namespace, client: Any, parent: "Run", request: "Request") -> int:
     from sweeps.tracking.requests import ask
 
-    told = ask(client, parent.info.run_id, request, timeout_s=args.timeout_s)
-    if told is None:
+    answer = ask(client, parent.info.run_id, request, timeout_s=args.timeout_s)
+    if answer is None:
         print(
-            f"lnt: no answer within {args.timeout_s:g} s, so the request is withdrawn; is the "
-            "sweep's driver alive? `lnt watch` shows when it last wrote",
+            f"lnt: no answer within {args.timeout_s:g} s; the request is withdrawn. Is the sweep's "
+            "driver running? `lnt watch` warns if it has stopped writing",
             file=sys.stderr,
         )
         return EXIT_FAILED
-    if not told.ok:
-        raise ConfigError(told.text)
-    print(told.text)
+    if not answer.ok:
+        raise ConfigError(answer.text)
+    print(answer.text)
     return EXIT_DONE

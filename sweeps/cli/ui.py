@@ -11,7 +11,9 @@ from sweeps.tracking.store import connect
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of `lnt ui`."""
-    parser.add_argument("--port", type=int, default=5000)
+    parser.add_argument(
+        "--port", type=int, default=5000, help="port of the dashboard (default: 5000)"
+    )
     tracking_argument(parser)
     parser.set_defaults(command=_ui)
 
@@ -22,7 +24,7 @@ def _ui(args: argparse.Namespace) -> int:
         print(f"The dashboard is at {uri}")
         return EXIT_DONE
     connect(uri)
-    print(f"MLflow at http://127.0.0.1:{args.port} (Ctrl-C ends it)", flush=True)
+    print(f"MLflow at http://127.0.0.1:{args.port} (Ctrl-C stops it)", flush=True)
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
     command += ["--host", "127.0.0.1", "--port", str(args.port), "--workers", "1"]
-    os.execv(sys.executable, command)  # replaces this process, so that what ends it ends the server
+    os.execv(sys.executable, command)  # replaces this process, so that signals reach the server

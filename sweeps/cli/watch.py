@@ -1,4 +1,4 @@
-"""`lnt watch`: follows a sweep, wherever it runs, from MLflow alone."""
+"""`lnt watch`: follows a sweep through MLflow, wherever it runs."""
 
 import argparse
 import time
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 EXITS = {"FINISHED": EXIT_DONE, "FAILED": EXIT_FAILED, "KILLED": EXIT_INTERRUPTED}
-"""By MLflow's status of the parent run; a sweep that still runs has none."""
+"""Exit code by MLflow status of the parent run; a running sweep has none."""
 SILENCE_S = 300.0
-"""So long a running sweep may write nothing before it is said."""
+"""Seconds without anything written after which a running sweep gets a warning."""
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of `lnt watch`."""
     name_argument(parser)
-    parser.add_argument("--interval-s", type=_seconds, default=5.0, metavar="S", help="default: 5")
-    parser.add_argument("--once", action="store_true", help="print how it stands, and end")
+    parser.add_argument(
+        "--interval-s",
+        type=_seconds,
+        default=5.0,
+        metavar="S",
+        help="seconds between updates (default: 5)",
+    )
+    parser.add_argument("--once", action="store_true", help="print the current state and exit")
     parser.set_defaults(command=_watch)
 
 
@@ -43,7 +49,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"is {text!r}, but must be seconds above 0")
+        raise argparse.ArgumentTypeError(f"is {text!r}, but must be a number of seconds above 0")
     return seconds
 
 
@@ -67,7 +73,7 @@ def _print_winners(console: Console, client: "MlflowClient", snapshot: Snapshot)
 def _live(
     console: Console, client: "MlflowClient", snapshot: Snapshot, interval_s: float
 ) -> Snapshot:
-    """A table that is drawn anew; returns how the sweep ended."""
+    """Redraw the tables until the sweep ends; returns the last snapshot."""
     with Live(render(snapshot), console=console, auto_refresh=False) as live:
         while snapshot.sweep.status not in EXITS:
             time.sleep(interval_s)
@@ -79,7 +85,7 @@ def _live(
 def _lines(
     console: Console, client: "MlflowClient", snapshot: Snapshot, interval_s: float
 ) -> Snapshot:
-    """A line for each change; returns how the sweep ended."""
+    """Print a line per change until the sweep ends; returns the last snapshot."""
     known: dict[str, TrialStatus] = {}
     silent = False
     while True:
@@ -104,17 +110,17 @@ def _lines(
 def _next(
     console: Console, client: "MlflowClient", before: Snapshot, interval_s: float
 ) -> Snapshot:
-    """As soon as MLflow answers: the same execution, also if another has begun since."""
+    """The next snapshot of the same execution, as soon as MLflow answers."""
     away = False
     while True:
         try:
             snapshot = read_snapshot(client, before.sweep.name, before.sweep.run_id)
         except LntError:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a server that is away answers
+        except Exception as error:  # noqa: BLE001  an unreachable server may raise anything
             if not away:
-                told = str(error).splitlines()[0][:120]
-                say(console, f"MLflow does not answer ({told}); asking again")
+                reason = str(error).splitlines()[0][:120]
+                say(console, f"MLflow does not answer ({reason}); retrying")
             away = True
             time.sleep(interval_s)
             continue
@@ -124,12 +130,12 @@ def _next(
 
 
 def say(console: Console, line: str) -> None:
-    """A line as it is, at once, whatever the width."""
+    """Print one line as it is, without markup or wrapping."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def render(snapshot: Snapshot) -> RenderableType:
-    """Running trials, and the best so far of each strategy."""
+    """Tables of the running trials and of each strategy's best trial so far."""
     running = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("running", "step", "loss"):
         running.add_column(column, justify="left" if column == "running" else "right")
@@ -153,10 +159,10 @@ def render(snapshot: Snapshot) -> RenderableType:
 
 
 def told_silence(snapshot: Snapshot) -> str:
-    """That nobody may be at work any more; empty if there is no reason to think so."""
+    """A warning that the driver may have died; empty if there is no sign of it."""
     if snapshot.sweep.status != "RUNNING" or snapshot.silent_s < SILENCE_S:
         return ""
     return (
-        f"Nothing was written for {clock(snapshot.silent_s)}: if its driver is dead, go on with "
-        "`lnt run SWEEP --resume`."
+        f"Nothing has been written for {clock(snapshot.silent_s)}; if the driver has died, resume "
+        "with `lnt run SWEEP --resume`."
     )

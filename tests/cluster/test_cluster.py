@@ -77,7 +77,7 @@ def test_a_stopped_job_keeps_what_is_trained_and_goes_on(
     sweep.wait_until(lambda: sweep.num_steps() > 10, job)
     assert three_nodes.lnt("stop", job).stdout.startswith("STOPPED")
     assert sweep.files("checkpoint.pt") or sweep.files("result.json")
-    assert "Go on with: lnt run" in three_nodes.lnt("logs", job).stdout
+    assert "Resume with: lnt run" in three_nodes.lnt("logs", job).stdout
     again = sweep.submit("--resume")
     assert three_nodes.wait_for_job(again).startswith("SUCCEEDED")
     assert sweep.scores() == local

@@ -12,7 +12,7 @@ def test_what_the_budget_leaves_out_is_said_and_can_be_run_later(sweep_with) -> 
         | {"gradient_checkpointing": False},
     )
     printed = " ".join(sweep.lnt("run", "sweep.yaml").split())
-    assert "4 trials left out, for the budget (budget.trials is 2): " in printed
+    assert "4 trials left out because of the budget (budget.trials is 2): " in printed
     _, runs = sweep.runs()
     trials = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
     statuses = sorted((run.data.tags["lnt.status"], run.info.status) for run in trials)

@@ -38,7 +38,7 @@ def test_failed_trials_are_told_and_tried_again(sweep) -> None:
     """Conversations cut before their answers: nothing can be learnt from them."""
     cut = ("--set", "train.max_length=8")
     told = sweep.lnt("run", "sweep.yaml", *cut, expect=1)
-    assert "6 trials failed, the first with: " in told
+    assert "6 trials failed; first error: " in told
     assert "lnt run sweep.yaml --set train.max_length=8 --resume" in told
     sweep.lnt("run", "sweep.yaml", *cut, "--resume", expect=1)
     _, runs = sweep.runs()

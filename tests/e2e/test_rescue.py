@@ -88,7 +88,7 @@ def test_a_broken_checkpoint_fails_its_trial_alone_until_it_is_gone(undisturbed,
     (checkpoint,) = small.files("checkpoint.pt")
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
     printed = small.lnt("run", "sweep.yaml", "--resume", expect=1)
-    assert "1 trials failed, the first with: " in printed
+    assert "1 trial failed; first error: " in printed
     assert "lnt run sweep.yaml --resume" in printed
     client, runs = small.runs()
     status = {run.data.tags.get("lnt.trial_id"): run.info.status for run in runs}

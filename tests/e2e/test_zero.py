@@ -41,7 +41,7 @@ def test_what_a_worker_raises_fails_its_trial_alone_and_at_once(sweep_with) -> N
     assert (failed["status"], finished["status"]) == ("failed", "finished")
     assert "no_such_key" in failed["error"]
     assert "its process died" not in failed["error"]  # it is not tried again
-    assert "1 trials failed" in told
+    assert "1 trial failed" in told
 
 
 def losses(sweep) -> dict[tuple[str, float], list[float]]:

@@ -32,7 +32,7 @@ def test_without_an_address(capsys, monkeypatch) -> None:
     monkeypatch.delenv("RAY_API_SERVER_ADDRESS", raising=False)
     assert main(["jobs"]) == EXIT_REFUSED
     assert capsys.readouterr().err == (
-        "lnt: which cluster? Give --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS\n"
+        "lnt: no cluster is given: use --address http://HEAD:8265, or set RAY_API_SERVER_ADDRESS\n"
     )
 
 

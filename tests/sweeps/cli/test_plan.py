@@ -78,7 +78,7 @@ def test_the_tables_show_what_does_not_fit_and_what_was_assumed(capsys) -> None:
     told = capsys.readouterr().out
     assert "(!) layernorm: " in told
     assert "at 40% of 156 TFLOP/s" in told
-    assert "11 trials of 1 strategies" in told
+    assert "11 trials of 1 strategy, " in told
 
 
 @pytest.mark.parametrize("found_here", [True, False])
@@ -88,5 +88,5 @@ def test_a_micro_batch_that_each_trial_finds_is_told(found_here, capsys) -> None
     if found_here:
         argv += ["--set", "resources={gpus_per_trial: 1, gpu_memory_gib: 80}"]
     assert main(argv) == EXIT_DONE
-    told = "is found by each trial on its device; the memory printed is that of micro batch 1"
+    told = "finds its micro-batch size on its device; the memory shown is for micro-batch size 1"
     assert (told in capsys.readouterr().out) == (not found_here)

@@ -22,7 +22,7 @@ def test_paths_of_this_machine_are_refused_all_at_once(tmp_path) -> None:
         check_job(str(tmp_path / "s.yaml"), [])
     head, *lines = str(refused.value).splitlines()
     assert head.endswith("5 problems")
-    relative = "relative to your file; a job sees the cluster's files: give the absolute path that"
+    relative = "relative to the sweep file; a job runs on the cluster: give an absolute path that"
     assert [line.split(", ")[0] for line in lines] == [
         "  data.select.images is 'images'",
         "  data.tune.annotations is 'a.json'",

@@ -14,7 +14,7 @@ from sweeps.results.progress import read_snapshot
 
 def test_a_sweep_that_writes_nothing_is_said_to_be_silent(running) -> None:
     snapshot = replace(read_snapshot(running.client, running.name), silent_s=SILENCE_S + 1)
-    assert told_silence(snapshot).startswith("Nothing was written for 5:01: ")
+    assert told_silence(snapshot).startswith("Nothing has been written for 5:01; ")
     assert told_silence(replace(snapshot, silent_s=1.0)) == ""
 
 
@@ -50,5 +50,5 @@ def test_a_store_that_is_away_for_a_while_is_waited_for(running, monkeypatch, ca
     given = ["watch", running.name, "--interval-s", "0.01", "--tracking-uri", running.uri]
     assert main(given) == EXIT_DONE
     printed = capsys.readouterr().out
-    assert printed.count("MLflow does not answer (API request failed); asking again") == 1
+    assert printed.count("MLflow does not answer (API request failed); retrying") == 1
     assert printed.count("MLflow answers again") == 1

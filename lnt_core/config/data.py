@@ -20,13 +20,13 @@ class DatasetConfig(Frozen):
     annotations: str
     """Path of the JSON file, as published."""
     images: str
-    """The folder that the file's image names are relative to."""
+    """Folder that the file's image names are relative to."""
     split: str | None = None
     """Karpathy layout only: the split. Default: `train` and `restval`, as usual for COCO."""
     kinds: tuple[Kind, ...] = ()
     """LLaVA layout only: the kinds of instructions to use. Default: all three."""
     num_samples: int | None = Field(default=None, ge=1)
-    """Number of samples to use of these, drawn at random with the trial's seed. Default: all."""
+    """Number of samples to draw at random, with `seed`, from the selected ones. Default: all."""
 
 
 class SelectConfig(Frozen):
@@ -35,7 +35,9 @@ class SelectConfig(Frozen):
     task: Literal["flickr30k", "flickr8k", "coco", "scenes"]
     """Name of the data set, reported with the score. All tasks use Karpathy's layout."""
     annotations: str
+    """Path of the Karpathy JSON file, as published."""
     images: str
+    """Folder that the file's image names are relative to."""
     split: str = "val"
     """The split used for selection."""
     report_split: str | None = None
@@ -45,10 +47,13 @@ class SelectConfig(Frozen):
     """Use only the first `num_images` images of a split. Scores on different images are not
     comparable."""
     prompt: str = CAPTION_PROMPT
+    """Question about each image."""
     text_examples: int = Field(default=0, ge=0, le=16)
     """Text-only question-answer examples before the question; the paper uses 3."""
     max_new_tokens: int = Field(default=64, ge=1)
+    """Maximum length of a caption, in tokens."""
     batch_size: int = Field(default=64, ge=1)
+    """Images that are captioned at a time."""
 
     @model_validator(mode="before")
     @classmethod
@@ -63,9 +68,13 @@ class ScenesConfig(Frozen):
     """Synthetic images with captions, drawn on this machine and stored in Karpathy's layout."""
 
     num_train: int = Field(default=3000, ge=2)
+    """Images of the train split."""
     num_val: int = Field(default=200, ge=2)
+    """Images of the validation split."""
     num_test: int = Field(default=200, ge=2)
+    """Images of the test split."""
     seed: int = Field(default=0, ge=0)
+    """Seed of the drawings."""
 
 
 class DataConfig(Frozen):
@@ -74,6 +83,7 @@ class DataConfig(Frozen):
     align: DatasetConfig | None = None
     """Data of stage 1. Default: that of `tune`."""
     tune: DatasetConfig | None = None
+    """Data of stage 2."""
     select: SelectConfig | None = None
     scenes: ScenesConfig | None = None
 

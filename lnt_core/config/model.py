@@ -46,11 +46,13 @@ class ModelConfig(Frozen):
     where the architecture supports it. `flash_attention_2` needs the flash-attn package, a GPU and
     `precision: bf16`."""
     connector: Literal["linear", "mlp2"] = "linear"
+    """Projection of image features into the language model: one linear layer, or two with GELU."""
     vision_feature_layer: int = -2
     """Index of the vision tower's hidden states to use; -2 is the second-to-last, as in LLaVA."""
     checkpoint: str | None = None
     """Folder or Hub name of a whole vision-language model."""
     tiny: bool | TinyConfig = False
+    """Use the embedded tiny model. A mapping says what it is trained on."""
     conversation: Conversation = "vicuna_v1"
     """Format of questions and answers as text. Default: `vicuna_v1` for a language model with a
     vision tower, `chat_template` (the model's own) for a checkpoint, `plain` for the tiny model."""

@@ -42,15 +42,22 @@ class TrainConfig(Frozen):
     """Samples per forward and backward pass. With `auto` (stage 2 only) each trial uses the largest
     size whose predicted step fits its device (``lnt_core.accounting.micro_batch``)."""
     weight_decay: float = Field(default=0.0, ge=0)
+    """Weight decay of AdamW."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
+    """Fraction of the optimizer steps in which the learning rate rises to its peak."""
     max_grad_norm: float = Field(default=1.0, gt=0)
+    """Norm to which gradients are clipped."""
     gradient_checkpointing: bool = True
+    """Recompute activations in the backward pass instead of keeping them, to save memory."""
     compile: bool = False
     """Compile forward and backward (`torch.compile`): takes minutes once, then steps are faster."""
     precision: Precision = "fp32"
+    """`fp32`; `tf32`, which is float32 with TF32 matrix products (NVIDIA GPUs only); or `bf16`, in
+    which frozen weights and computation are bfloat16 and trained parameters float32."""
     max_length: int = Field(default=2048, ge=8)
     """Conversations are truncated to this many tokens."""
     checkpoint_every_steps: int = Field(default=50, ge=1)
+    """Optimizer steps between checkpoints."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -108,8 +115,9 @@ class AlignConfig(TrainConfig):
     """
 
     learning_rate: float = Field(default=2e-3, gt=0, lt=1)
+    """Peak learning rate of stage 1."""
     seed: int = Field(default=0, ge=0)
-    """Separate from the trial's seed, so that trials with different seeds share one stage 1."""
+    """Seed of stage 1, separate so that trials with different seeds share one stage 1."""
 
     @field_validator("micro_batch_size")
     @classmethod

@@ -37,7 +37,9 @@ def test_a_trial_that_is_tried_again_counts_once() -> None:
 def test_trials_before_a_resume_count() -> None:
     asked, _ = budget(trials=3, gpu_hours=10)
     asked.spent_before([("full", 4 * HOUR_S), ("full", 4 * HOUR_S)])
-    assert asked.refusal("c", "full") == ("all would take 12 GPU-hours, and budget.gpu_hours is 10")
+    assert asked.refusal("c", "full") == (
+        "the total would be 12 GPU-hours, but budget.gpu_hours is 10"
+    )
 
 
 def test_a_trial_must_end_within_the_time_if_it_is_as_long_as_the_longest() -> None:
@@ -48,7 +50,7 @@ def test_a_trial_must_end_within_the_time_if_it_is_as_long_as_the_longest() -> N
     assert asked.refusal("b", "full") == ""
     clock.pass_h(2)
     asked.ended("b")
-    said = "it would end after 6 h, and budget.wall_clock_h is 5"
+    said = "the trial would end after 6 h, but budget.wall_clock_h is 5"
     assert asked.refusal("c", "full") == said
     assert asked.refusal("d", "lora") == said  # nothing is known of it: as long as the longest
 
@@ -71,9 +73,11 @@ def test_what_runs_is_counted_to_its_expected_end() -> None:
     asked.ended("a")  # 2 GPU-hours
     assert [asked.refusal(name, "full") for name in "bcd"] == ["", "", ""]
     assert asked.refusal("e", "full") == ""  # 2 + 3 x 2 + 2 = 10
-    assert asked.refusal("f", "full") == "all would take 12 GPU-hours, and budget.gpu_hours is 10"
+    assert (
+        asked.refusal("f", "full") == "the total would be 12 GPU-hours, but budget.gpu_hours is 10"
+    )
     clock.pass_h(4)  # they take longer than thought
-    assert asked.refusal("g", "full").startswith("all would take 36 GPU-hours")
+    assert asked.refusal("g", "full").startswith("the total would be 36 GPU-hours")
 
 
 def test_gpu_hours_without_a_gpu_are_refused() -> None:

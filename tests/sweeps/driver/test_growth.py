@@ -1,11 +1,13 @@
-"""Which rates lie beyond a grid whose best is at its end."""
+"""Which trials a sweep gains: rates beyond an edge, further seeds."""
 
 import pytest
 from pydantic import ValidationError
 
 from sweeps.config import MAX_EXTENSIONS, SearchConfig
-from sweeps.driver.growth import beyond_edges, next_rate
+from sweeps.driver.growth import Growth, beyond_edges, next_rate
 from sweeps.results.selection import Trial, winners
+from sweeps.storage.trials import all_trials, read_trial
+from tests.sweeps.driver.executions import at_rate, context_of, finish
 
 GRID = (2e-3, 1e-3, 1e-4)
 
@@ -97,3 +99,84 @@ def test_it_ends_at_the_limit() -> None:
 def test_it_is_refused_where_it_means_nothing(values, told) -> None:
     with pytest.raises(ValidationError, match=told):
         SearchConfig.model_validate({"strategy": ["full"], "extend_at_edge": True} | values)
+
+
+class Announced:
+    """Remembers how many trials were announced."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, bool]] = []
+
+    def __call__(self, count: int, *, again: bool = False) -> None:
+        self.calls.append((count, again))
+
+
+def growing(context, num_seeds=1) -> tuple[Growth, Announced]:
+    announced = Announced()
+    return Growth(context, num_seeds=num_seeds, announce=announced), announced
+
+
+def test_a_sweep_without_an_edge_or_seeds_gains_nothing(tmp_path) -> None:
+    context = context_of(tmp_path)
+    for rate, score in ((1e-3, 2.0), (1e-4, 1.0)):
+        finish(context, at_rate(context, rate), score)
+    growth, announced = growing(context)
+    assert growth() == []
+    assert announced.calls == [(0, True)]
+
+
+def test_a_winner_at_an_edge_is_followed_rate_by_rate_until_it_is_inside(tmp_path) -> None:
+    context = context_of(tmp_path, extend_at_edge=True)
+    finish(context, at_rate(context, 1e-4), 1.0)
+    finish(context, at_rate(context, 1e-3), 2.0)
+    growth, announced = growing(context)
+    (first,) = growth()
+    assert first == at_rate(context, 1e-2).id
+    assert read_trial(context.execution, first).added_by == "edge"
+    finish(context, at_rate(context, 1e-2), 3.0)
+    (second,) = growth()
+    assert second == at_rate(context, 1e-1).id
+    finish(context, at_rate(context, 1e-1), 0.5)
+    assert growth() == []
+    assert announced.calls == [(1, False), (1, False), (0, True)]
+
+
+def test_a_resumed_driver_does_not_add_what_an_earlier_one_added(tmp_path) -> None:
+    context = context_of(tmp_path, extend_at_edge=True)
+    finish(context, at_rate(context, 1e-4), 1.0)
+    finish(context, at_rate(context, 1e-3), 2.0)
+    growing(context)[0]()
+    growth, _ = growing(context)
+    assert growth() == []
+    assert len(all_trials(context.execution)) == 3
+
+
+def test_the_two_best_points_of_each_strategy_get_the_further_seeds(tmp_path) -> None:
+    rates = [1e-2, 1e-3, 1e-4]
+    context = context_of(tmp_path, strategy=["layernorm", "full"], learning_rate=rates, seed=5)
+    for number, trial in enumerate(list(all_trials(context.execution).values())):
+        finish(context, trial, float(number))  # the last two rates of each score best
+    added = [read_trial(context.execution, name) for name in growing(context, 3)[0]()]
+    assert {trial.added_by for trial in added} == {"seed"}
+    assert sorted(
+        (t.config.strategy.name, t.config.learning_rate, t.config.train_seed) for t in added
+    ) == [
+        (name, rate, seed)
+        for name in ("full", "layernorm")
+        for rate in (1e-4, 1e-3)
+        for seed in (6, 7)
+    ]
+
+
+def test_a_point_that_wins_after_its_weights_are_gone_is_trained_once_more(tmp_path) -> None:
+    context = context_of(tmp_path)
+    lucky, steady = at_rate(context, 1e-3), at_rate(context, 1e-4)
+    finish(context, lucky, 9.0)
+    finish(context, steady, 8.0, weights=False)
+    growth, announced = growing(context, 2)
+    for name in growth():
+        repeat = read_trial(context.execution, name)
+        finish(context, repeat, 1.0 if repeat.config.learning_rate == 1e-3 else 8.0)
+    assert growth() == [steady.id]
+    assert growth() == []  # once, whatever comes of it
+    assert announced.calls == [(2, False), (1, True), (0, True)]

@@ -1,1 +1,1 @@
-"""What a strategy costs: parameters, memory and FLOPs, predicted and measured."""
+"""Costs of a strategy: parameters, memory and FLOPs, predicted and measured."""

@@ -1,6 +1,7 @@
-"""What a deep model takes, from two shallow ones: equal blocks add equal amounts.
+"""Predicts the costs of a deep model from runs of two shallow ones.
 
-A 7B has 32 equal blocks, and running 5 of them tells what 32 take, to the byte.
+Equal blocks add equal amounts of memory and FLOPs. A 7B model has 32 equal blocks; running 2 of
+them and then 3 gives the amounts of all 32, to the byte.
 """
 
 from collections.abc import Callable
@@ -13,19 +14,21 @@ from lnt_core.distributed.sharded import shape_of
 from lnt_core.models.roles import Roles
 
 SHALLOW = (2, 3)
-"""Blocks of the two: so many that each has a first block and a last one."""
+"""Numbers of blocks of the two models; with 2 or more, the first block is not the last."""
 
 
 def at_full_depth(
     model: nn.Module, roles: Roles, measure: Callable[[nn.Module], list[int]]
 ) -> list[int]:
-    """Amounts of a whole model; for under a ``FakeTensorMode``.
+    """What ``measure`` would return for the whole model; call it under a ``FakeTensorMode``.
+
+    Models whose blocks differ, or with PEFT's prompt learning, are measured at full depth.
 
     Args:
-        model: Tuned or not, on any device; nothing of it changes.
-        roles: Of the base model.
-        measure: Amounts of a twin without content. Each must be linear in the number of blocks:
-            a peak, so far as one and the same moment of the step has it at any depth.
+        model: Tuned or not, on any device; not changed.
+        roles: Roles of the base model.
+        measure: Returns amounts of a model of fake tensors. Each must be linear in the number of
+            blocks. A peak is, as long as it occurs at the same moment of the step at any depth.
     """
     blocks, depth = [base_of(model).get_submodule(name) for name in roles.blocks], len(roles.blocks)
     few, more = SHALLOW
@@ -42,19 +45,22 @@ def at_full_depth(
 
 
 def base_of(model: nn.Module) -> nn.Module:
-    """The model that roles name the parts of: PEFT's wrapper has it inside."""
+    """The model without PEFT's wrapper; the names in ``Roles`` refer to this one."""
     base: nn.Module = getattr(model, "get_base_model", lambda: model)()
     return base
 
 
 def _has_prefix(model: nn.Module) -> bool:
-    """PEFT's prefix is one tensor for all blocks, and so what each adds depends on the others."""
+    """Whether PEFT's prompt learning is used.
+
+    A prefix is one tensor for all blocks, so that they do not add equal amounts.
+    """
     config = getattr(model, "active_peft_config", None)
     return config is not None and config.is_prompt_learning
 
 
 def _cut(twin: nn.Module, roles: Roles, kept: int) -> nn.Module:
-    """The twin without what stands in place of its other blocks."""
+    """Delete the placeholders of all blocks after the first ``kept``, in place."""
     blocks = base_of(twin).get_submodule(roles.blocks[0].rpartition(".")[0])
     assert isinstance(blocks, nn.ModuleList)
     del blocks[kept:]
@@ -62,7 +68,7 @@ def _cut(twin: nn.Module, roles: Roles, kept: int) -> nn.Module:
 
 
 def _form(block: nn.Module) -> list[tuple[Any, ...]]:
-    """All that what a block takes depends on: its modules, their settings and their tensors."""
+    """Everything that a block's costs depend on: its modules, their settings and tensors."""
     return [
         (name, type(module), _settings(module), _tensors(module))
         for name, module in block.named_modules()
@@ -70,7 +76,7 @@ def _form(block: nn.Module) -> list[tuple[Any, ...]]:
 
 
 def _settings(module: nn.Module) -> list[tuple[str, Any]]:
-    """Its plain attributes but its number, which is another in each block."""
+    """The module's plain attributes, except the block's index, in which blocks always differ."""
     return [
         (name, value)
         for name, value in vars(module).items()

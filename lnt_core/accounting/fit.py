@@ -1,4 +1,4 @@
-"""Does a step fit the GPU, and if not, what would?"""
+"""Finds settings with which a training step fits the GPU's memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +12,13 @@ ZERO_STAGES = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Fit:
-    """What to change so that a step fits; all None if nothing tried does."""
+    """Settings to change so that a step fits; all None if nothing that was tried fits."""
 
     micro_batch_size: int | None = None
     zero_stage: int | None = None
     num_gpus: int | None = None
     peak_gib: float | None = None
-    """Of each GPU, with that changed."""
+    """Predicted peak on each GPU with these settings."""
 
     def __str__(self) -> str:
         if self.micro_batch_size is None:
@@ -32,16 +32,16 @@ class Fit:
 def what_would_fit(
     predict: Callable[[int], StepCost], train: TrainConfig, *, memory_gib: float
 ) -> Fit:
-    """The largest micro batch that fits one GPU; if none does, the least sharding that helps.
+    """The largest micro-batch that fits one GPU, or else the fewest GPUs that suffice under ZeRO.
 
     Args:
-        predict: The cost at a micro batch.
-        train: Its micro batch does not fit.
-        memory_gib: Of one GPU.
+        predict: Returns the cost of a step at a micro-batch size.
+        train: The training config, whose micro-batch does not fit.
+        memory_gib: Memory of one GPU.
 
     Source:
-        Rajbhandari et al., ZeRO, arXiv:1910.02054: stage 1 shards the optimiser's state over the
-        GPUs, stage 2 the gradients too, stage 3 the weights too.
+        Rajbhandari et al., ZeRO, arXiv:1910.02054: stage 1 shards the optimizer state over the
+        GPUs, stage 2 the gradients as well, stage 3 the weights as well.
     """
     sizes = [m for m in range(1, train.micro_batch) if train.batch_size % m == 0]
     size, cost = largest_that_fits(predict, sizes or [1], memory_gib=memory_gib)
@@ -58,15 +58,16 @@ def what_would_fit(
 def largest_that_fits(
     predict: Callable[[int], StepCost], sizes: Sequence[int], *, memory_gib: float
 ) -> tuple[int, StepCost]:
-    """The largest micro batch that fits, with its cost; if none does, the smallest.
+    """The largest micro-batch size that fits, with its cost; if none fits, the smallest.
 
-    The peak rises with the micro batch, but at the last it may fall: a batch that is not split has
-    no gradients waiting while the forward pass runs. So that one is asked for first.
+    The peak increases with the size, with one possible exception: the whole batch may need less
+    than a part of it, because without gradient accumulation no gradients are held during the
+    forward pass. So the largest size is tried first, and the others by bisection.
 
     Args:
-        predict: The cost at a micro batch.
-        sizes: Rising, at least one.
-        memory_gib: What may be filled.
+        predict: Returns the cost of a step at a micro-batch size.
+        sizes: At least one size, in increasing order.
+        memory_gib: Memory limit.
     """
     low, high = 0, len(sizes) - 1
     last = predict(sizes[high])
@@ -86,12 +87,12 @@ def largest_that_fits(
 
 
 def sharded_gib(cost: StepCost, *, stage: int, num_gpus: int) -> float:
-    """Peak GiB of each GPU under ZeRO; its own buffers are not in it."""
+    """Peak GiB on each GPU under ZeRO, without DeepSpeed's own buffers."""
     return sharded(cost, stage=stage, num_gpus=num_gpus).peak_gib
 
 
 def sharded(cost: StepCost, *, stage: int, num_gpus: int) -> StepCost:
-    """What each of several GPUs takes under ZeRO; stage 0 shares out nothing."""
+    """The cost of a step on each GPU under ZeRO; stage 0 shards nothing."""
 
     def part(gib: float, from_stage: int) -> float:
         return gib / num_gpus if stage >= from_stage else gib

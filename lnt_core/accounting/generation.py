@@ -1,4 +1,4 @@
-"""Memory of captioning: the other peak of a trial, where little trains."""
+"""Predicted memory of captioning, where a trial with few trained parameters may have its peak."""
 
 import torch
 from torch import nn
@@ -13,13 +13,15 @@ from lnt_core.models.roles import Roles
 def predict_generation_gib(
     model: nn.Module, roles: Roles, shape: StepShape, *, max_new_tokens: int, bf16: bool
 ) -> float:
-    """Peak GiB that generation adds to the weights: the prompts' pass, and all keys and values.
+    """Peak GiB that generation adds to the weights.
+
+    The peak is that of the forward pass over the prompts, or of the key/value cache at full length.
 
     Args:
-        model: Tuned, on any device.
-        roles: Of the base model.
-        shape: Of the prompts; its answers are not asked for.
-        max_new_tokens: Per image.
+        model: The tuned model, on any device.
+        roles: Roles of the base model.
+        shape: Shape of a batch of prompts; ``answer_tokens`` is ignored.
+        max_new_tokens: Generated tokens per image.
         bf16: Run under bfloat16 autocast.
     """
     depth = len(roles.blocks)
@@ -47,5 +49,5 @@ def predict_generation_gib(
     with torch.random.fork_rng(devices=[]), FakeTensorMode(), torch.no_grad():
         cache, prompts = at_full_depth(model, roles, measure)
     grown = cache * (shape.tokens + max_new_tokens) / shape.tokens
-    longest_layer = grown / depth  # is copied when a token is added
+    longest_layer = grown / depth  # copied when a token is appended
     return max(prompts, grown + longest_layer) / GIB

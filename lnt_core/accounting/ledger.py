@@ -1,4 +1,4 @@
-"""Bytes alive and FLOPs of whatever torch computes, on real tensors or on such without content."""
+"""Counts live bytes and FLOPs of torch's operations, on real or fake tensors."""
 
 import copy
 import weakref
@@ -17,23 +17,23 @@ GIB = 2**30
 
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all storages alive, their peak, and the FLOPs of what is computed."""
+    """Counts the bytes of live storages, their peak, and the FLOPs of operations."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live_bytes = 0
         self.peak_bytes = 0
         self.peaks: list[int] = []
-        """Of the parts that :meth:`end_part` has ended."""
+        """Peak bytes of each part; :meth:`end_part` ends one."""
         self.flops = 0
         self._known: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
     def restart(self) -> None:
-        """Forget FLOPs and peaks; what is alive stays counted."""
+        """Reset FLOPs and peaks; live storages remain counted."""
         self.peak_bytes, self.peaks, self.flops = self.live_bytes, [], 0
 
     def end_part(self) -> None:
-        """Note the peak since the last part's end."""
+        """Record the peak since the end of the last part."""
         self.peaks.append(self.peak_bytes)
         self.peak_bytes = self.live_bytes
 
@@ -63,7 +63,10 @@ class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> int:
-    """By torch's own formulas; the CPU's fused attention counts as the GPU's."""
+    """FLOPs of one operation by torch's own formulas, which lack fused attention on a CPU.
+
+    That is counted by the formula of the same operation on a GPU.
+    """
     aten = torch.ops.aten
     packet = {
         aten._scaled_dot_product_flash_attention_for_cpu: aten._scaled_dot_product_flash_attention,
@@ -76,18 +79,18 @@ def _flops(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
 
 
 def fake_twin(model: nn.Module, *, without: Sequence[nn.Module] = ()) -> nn.Module:
-    """A copy of which every tensor has a shape and no content; for under a ``FakeTensorMode``.
+    """Copy a model with fake tensors, which have no data; call it under a ``FakeTensorMode``.
 
     Args:
-        model: Nothing of it changes.
-        without: Modules of it that the copy has an ``nn.Identity`` in place of.
+        model: The model; not changed.
+        without: Modules of ``model`` that an ``nn.Identity`` replaces in the copy.
     """
     memo: dict[int, Any] = {id(module): nn.Identity() for module in without}
     left_out = {id(module) for whole in without for module in whole.modules()}
     for module in model.modules():
         if id(module) in left_out:
             continue
-        own = dict(vars(module), _modules=None)  # not parameters alone: PEFT has tensors in dicts
+        own = dict(vars(module), _modules=None)  # not only parameters: PEFT has tensors in dicts
         for tensor in tree_iter(own):
             if isinstance(tensor, Tensor) and id(tensor) not in memo:
                 fake = torch.empty(shape_of(tensor), dtype=tensor.dtype, device="cpu")

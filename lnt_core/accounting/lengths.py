@@ -1,4 +1,4 @@
-"""How long conversations are: exact once they are encoded, estimated from their words before."""
+"""Lengths of conversations in tokens: exact if they are encoded, else estimated from words."""
 
 import random
 from collections.abc import Sequence
@@ -10,23 +10,24 @@ from lnt_core.data.samples import Sample, load_samples
 from lnt_core.data.scenes import CAPTIONS_PER_SCENE, draw_scene
 
 TOKENS_PER_WORD = 1.4
-"""Of English under LLaMA's tokenizer, with what a conversation's template adds; an estimate."""
+"""Estimate for English under LLaMA's tokenizer, including what the conversation template adds."""
 SAMPLED_SCENES = 50
+"""Number of drawn scenes whose captions are measured."""
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """Tokens of the tune data, the image's included."""
+    """Lengths of the conversations in the tune data, in tokens, image tokens included."""
 
     num_samples: int
     mean: float
     longest: int
     longest_answer: int
-    """From the earliest answer to the end of the longest conversation."""
+    """Positions from the earliest answer of all conversations to the end of the longest one."""
 
 
 def encoded_lengths(samples: Sequence[Encoded]) -> Lengths:
-    """Of encoded conversations, exact."""
+    """Exact lengths of encoded conversations."""
     lengths = [len(sample.input_ids) for sample in samples]
     answers = [next(i for i, t in enumerate(s.labels) if t != IGNORE) for s in samples]
     return Lengths(
@@ -46,15 +47,15 @@ def estimated_lengths(
     seed: int,
     files: bool,
 ) -> Lengths:
-    """From the words of the tune data, or from ``shapes`` where there are no files.
+    """Estimate lengths from the words of the tune data, or take them from ``shapes``.
 
     Args:
-        data: As the sweep file has it.
-        shapes: Its ``num_samples`` and lengths, for planning without files.
-        image_tokens: Of one image.
-        max_length: Tokens behind which a conversation is cut.
-        seed: Of a random subset.
-        files: The files are there and may be read.
+        data: The data config.
+        shapes: Lengths and number of samples to assume without files; None for the defaults.
+        image_tokens: Tokens of one image.
+        max_length: Number of tokens to which conversations are truncated.
+        seed: Seed by which a subset of the data is drawn.
+        files: Whether the data files may be read.
     """
     if data.scenes is not None:
         samples = _scene_samples(data.scenes)

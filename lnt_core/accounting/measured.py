@@ -1,4 +1,4 @@
-"""Memory as measured: of the GPU where there is one, else of this process."""
+"""Measures memory: that of the GPU if there is one, else that of this process."""
 
 import ctypes
 import gc
@@ -14,18 +14,19 @@ from lnt_core.accounting.ledger import GIB
 
 STATUS = Path("/proc/self/status")
 RESET_PEAK = Path("/proc/self/clear_refs")
-"""Linux: writing 5 starts a new measurement of ``VmHWM``, the peak of resident memory."""
+"""Linux: writing 5 to it resets ``VmHWM``, the peak of resident memory."""
 
 
 @dataclass(frozen=True)
 class MemoryMeter:
-    """Measures from where it was started."""
+    """Measures the peak of memory since its start."""
 
     start_gib: float
+    """Memory in use at the start."""
 
     @classmethod
     def start(cls) -> "MemoryMeter":
-        """Start a new measurement of the peak."""
+        """Reset the peak of the GPU or process, and measure from here."""
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
             return cls(torch.cuda.memory_allocated() / GIB)
@@ -36,7 +37,7 @@ class MemoryMeter:
 
     @property
     def peak_gib(self) -> float:
-        """Peak GiB since the start: allocated on the GPU, or resident of the whole process."""
+        """Peak GiB since the start: allocated on the GPU, or resident memory of the process."""
         if torch.cuda.is_available():
             return torch.cuda.max_memory_allocated() / GIB
         return _resident_gib("VmHWM")
@@ -48,15 +49,16 @@ class MemoryMeter:
 
 
 def free_gib(device: torch.device, *, limit_gib: float | None = None) -> float:
-    """What this process can still take of a GPU, or of the host where ``device`` is its CPU.
+    """GiB that this process can still allocate on a GPU, or on the host for the CPU.
 
-    What torch's allocator keeps of freed GPU memory is free. Below 0 if it is over its limit.
+    Memory that torch's allocator has cached counts as free. The result is negative if the process
+    exceeds its limit.
 
     Args:
-        device: Whose memory.
-        limit_gib: All that the process may take.
+        device: The GPU, or the CPU.
+        limit_gib: All the memory that the process may use. Default: no limit.
     """
-    gc.collect()  # the trial before on this worker may lie in cycles still
+    gc.collect()  # reference cycles may keep the worker's previous trial in memory
     if device.type == "cuda":
         held = torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - held
@@ -70,9 +72,9 @@ def free_gib(device: torch.device, *, limit_gib: float | None = None) -> float:
 
 
 def held_by(*modules: nn.Module) -> float:
-    """GiB of parameters and buffers as they stand here; what they share counts once."""
+    """GiB that parameters and buffers take in this process; shared storage counts once."""
     tensors = [
-        getattr(tensor, "ds_tensor", tensor)  # of one in parts, the part
+        getattr(tensor, "ds_tensor", tensor)  # under ZeRO-3, the local shard
         for module in modules
         for tensor in (*module.parameters(), *module.buffers())
     ]
@@ -81,12 +83,12 @@ def held_by(*modules: nn.Module) -> float:
 
 
 def _give_back() -> None:
-    """Freed memory goes back to the host, or it would hide a peak."""
+    """Return freed memory to the host; if it stayed resident, it would hide a later peak."""
     ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident_gib(key: str) -> float:
-    """``VmRSS`` or ``VmHWM``; where there is no /proc, the peak since the process began."""
+    """``VmRSS`` or ``VmHWM`` of this process; without /proc, its peak since it started."""
     if STATUS.exists():
         lines = STATUS.read_text().splitlines()
         return int(next(line for line in lines if line.startswith(key)).split()[1]) * 1024 / GIB

@@ -1,4 +1,4 @@
-"""A model without weights to which a strategy was applied."""
+"""Predicts the costs of a strategy from a model on the meta device, which has no weights."""
 
 from dataclasses import dataclass
 
@@ -18,24 +18,34 @@ from lnt_core.models.roles import Roles
 from lnt_core.strategies import Strategy
 
 WORDS_OF_EXAMPLE = 12
-"""Of the answer of a text-only example: a caption's."""
+"""Words assumed in the answer of a text-only example, which is a caption."""
 
 
 @dataclass(frozen=True)
 class MetaTrial:
-    """What a step of it takes, and captioning."""
+    """A model on the meta device with a strategy applied, and the costs predicted from it."""
 
     model: nn.Module
+    """With the strategy applied."""
     method: Strategy  # type: ignore[type-arg]
+    """The strategy."""
     roles: Roles
     train: TrainConfig
     image_tokens: int
+    """Tokens of one image."""
     on_gpu: bool
+    """The trial runs on a GPU."""
 
     def predict(
         self, *, checkpointing: bool, lengths: Lengths, micro_batch_size: int | None = None
     ) -> StepCost:
-        """One step in one process, at the longest conversations; left out, its own micro batch."""
+        """Cost of a training step in one process, for the longest conversations.
+
+        Args:
+            checkpointing: Use gradient checkpointing.
+            lengths: Lengths of the tune data.
+            micro_batch_size: Default: that of ``train``.
+        """
         micro = micro_batch_size or self.train.micro_batch
         changes = {"gradient_checkpointing": checkpointing, "micro_batch_size": micro}
         shape = longest_batch(
@@ -45,8 +55,8 @@ class MetaTrial:
         return predict_step(self.model, self.method, self.roles, train, shape, on_gpu=self.on_gpu)
 
     def generation_gib(self, data: DataConfig) -> float:
-        """Of captioning; drawn scenes are captioned as `scenes_data` says."""
-        select = data.select or SelectConfig(
+        """Peak GiB that captioning adds to the weights."""
+        select = data.select or SelectConfig(  # drawn scenes, with the values of `scenes_data`
             task="scenes", annotations="", images="", max_new_tokens=24, batch_size=200
         )
         words = len(select.prompt.split()) * (1 + select.text_examples)

@@ -1,4 +1,4 @@
-"""`micro_batch_size: auto`: the largest whose predicted step fits; a trial keeps its number."""
+"""`micro_batch_size: auto`: finds the largest size whose predicted step fits the memory."""
 
 import json
 import logging
@@ -20,48 +20,50 @@ from lnt_core.training.loop import Report
 
 logger = logging.getLogger(__name__)
 
-SAFE_SHARE = 0.9  # assumed: predictions of a process on a CPU erred by less than 5 % (docs/LOG.md)
-"""Of a trial's memory may be filled by prediction. The rest is for what a prediction has not: the
-allocator's fragments, the libraries' own workspaces, DeepSpeed's buffers."""
+SAFE_SHARE = 0.9  # assumed; predictions for a process on a CPU erred by under 5 % (docs/LOG.md)
+"""Share of a worker's memory that the predicted peak may fill. The rest is for what predictions do
+not include: fragmentation of the allocator, workspaces of libraries, DeepSpeed's buffers."""
 CHOSEN = "micro_batch.json"
-"""In a trial's folder: what was found for it."""
+"""File in a trial's folder with the size that was found for it."""
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """What was found in place of `auto`, and why."""
+    """The micro-batch size found for `auto`, and the memory that decided it."""
 
     size: int
-    """Samples of one forward and backward pass."""
+    """Samples per forward and backward pass."""
     peak_gib: float
-    """Predicted of a step, of each worker."""
+    """Predicted peak of a step on each worker."""
     limit_gib: float
-    """``SAFE_SHARE`` of the memory that a worker may take."""
+    """``SAFE_SHARE`` of the memory that a worker may use."""
 
     @property
     def fits(self) -> bool:
-        """False if not even one sample does; the trial is run all the same."""
+        """Whether the predicted peak is within the limit; the trial runs in either case."""
         return self.peak_gib <= self.limit_gib
 
     def __str__(self) -> str:
-        """What the log, the folder's reader and MLflow are told."""
-        found = f"{self.size}, found automatically: a predicted peak of {self.peak_gib:.4g} GiB"
-        limit = f"{self.limit_gib:.4g} GiB ({SAFE_SHARE:.0%} of the memory for it)"
+        """The size and its reason, for the log and MLflow."""
+        found = f"{self.size}, found automatically: the predicted peak of {self.peak_gib:.4g} GiB"
+        limit = f"the limit of {self.limit_gib:.4g} GiB ({SAFE_SHARE:.0%} of the available memory)"
         if self.fits:
             return f"{found} is within {limit}"
-        return f"{found} is over {limit}, so it may run out; nothing smaller can be tried"
+        return f"{found} is over {limit}, so it may run out of memory; no smaller size is possible"
 
 
 def choose(
     predict: Callable[[int], StepCost], train: TrainConfig, *, room_gib: float, workers: int = 1
 ) -> MicroBatch:
-    """The largest divisor of the batch whose predicted step fits.
+    """The largest divisor of the batch size whose predicted step fits.
+
+    It is at most a worker's share of the batch.
 
     Args:
-        predict: The cost of a worker's step at a micro batch.
-        train: Its batch is divided; more than a worker's share of it makes no sense.
-        room_gib: All that a worker may take of its GPU or host, the model's weights included.
-        workers: So many share the batch.
+        predict: Returns the cost of a worker's step at a micro-batch size.
+        train: The training config, with the batch size.
+        room_gib: Memory that a worker may use on its GPU or host, including the model's weights.
+        workers: Number of workers that share the batch.
     """
     share = math.ceil(train.batch_size / workers)
     sizes = [size for size in range(1, share + 1) if train.batch_size % size == 0]
@@ -73,17 +75,18 @@ def choose(
 def settle(
     config: TrialConfig, steps: TrialSteps, out: Path, *, report: Report, memory_gib: float | None
 ) -> TrialConfig:
-    """The config with a number in place of `auto`; as it is if it has one.
+    """Replace `micro_batch_size: auto` by a number; a config that has a number is returned as is.
 
-    A trial that goes on is given the number that it began with, whatever is free now: with another
-    the losses would be rounded otherwise. Workers agree on the smallest; each must call this.
+    A trial that resumes keeps the number that it began with, whatever memory is free now, because
+    another number would change the rounding of its losses. Every worker must call this; they all
+    use the smallest number that one of them found.
 
     Args:
-        config: Of the trial.
-        steps: Of its model, which stands on its device.
-        out: The trial's folder, where the number is kept.
-        report: Told of it, as of step 0.
-        memory_gib: All that this process may take, where the caller knows of a limit.
+        config: The trial's config.
+        steps: Predicts steps of the trial's model, which must be on its device.
+        out: The trial's folder, where the number is stored.
+        report: Called with the number, for step 0.
+        memory_gib: Memory that this process may use. Default: what is free.
     """
     if config.train.micro_batch_size != "auto":
         return config
@@ -104,17 +107,17 @@ def settle(
 
 
 def kept_choice(config: TrialConfig, out: Path) -> MicroBatch | None:
-    """What was found for this very trial when it began; None if nothing was."""
+    """The size that was found when this trial began; None if there is none."""
     path = out / CHOSEN
     if not path.exists():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
-    is_its_own = content.pop("trial") == trial_id(config)  # a folder may be used again
+    is_its_own = content.pop("trial") == trial_id(config)  # the folder may be another trial's
     return MicroBatch(**content) if is_its_own else None
 
 
 def as_begun(config: TrialConfig, out: Path) -> TrialConfig:
-    """The config with the number that its trial began with, if one was found for it."""
+    """The config with the number that was found when its trial began, if there is one."""
     if config.train.micro_batch_size != "auto":
         return config
     kept = kept_choice(config, out)
@@ -122,14 +125,14 @@ def as_begun(config: TrialConfig, out: Path) -> TrialConfig:
 
 
 def _room_gib(steps: TrialSteps, memory_gib: float | None) -> float:
-    """What the model takes already, and what is free beside it."""
+    """Memory that this worker may use: what the model takes already, and what is free."""
     base = steps.prepared.base
     standing_gib = held_by(steps.model, base.tower)
     return standing_gib + max(0.0, free_gib(base.device, limit_gib=memory_gib))
 
 
 def _keep(choice: MicroBatch, config: TrialConfig, out: Path) -> None:
-    """Write it, whole or not at all."""
+    """Write the size to the trial's folder atomically."""
     out.mkdir(parents=True, exist_ok=True)
     draft = out / f".{CHOSEN}"
     content = {"trial": trial_id(config)} | asdict(choice)

@@ -1,4 +1,4 @@
-"""Trainable parameters, their share of all, and which part of the model they belong to."""
+"""Counts trainable parameters: their number, their share of all, and their number by role."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from lnt_core.strategies.base import in_base
 from lnt_core.strategies.bottleneck import CHILD
 
 ADDED = ("lora_", "prompt_encoder", CHILD)
-"""In the names of parameters that the base model has not."""
+"""Name parts of parameters that a strategy adds to the model."""
 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Parameters of a model under a strategy; a tied pair counts once."""
+    """Numbers of parameters of a model with a strategy applied; tied parameters count once."""
 
     total: int
-    """Base model, vision tower included, and what the strategy added. A frozen original that a
-    trained copy stands in for is not counted."""
+    """Those of the base model, vision tower included, and those that the strategy added. A frozen
+    original that a trained copy replaces is not counted."""
     trainable: int
 
     @property
@@ -30,14 +30,15 @@ class ParameterCount:
 
 
 def count_parameters(model: nn.Module, *, left_out: int = 0) -> ParameterCount:
-    """Count a model to which a strategy was applied.
+    """Count the parameters of a model with a strategy applied.
 
     Args:
-        model: Plain, or a PEFT model.
-        left_out: Parameters of the base that ``model`` lacks: a trial's vision tower.
+        model: With or without PEFT's wrapper.
+        left_out: Number of the base model's parameters that ``model`` lacks: those of the vision
+            tower in a trial's copy.
 
     Raises:
-        TrialError: Nothing trains.
+        TrialError: No parameter is trainable.
     """
     shadowed = _shadowed(model)
     counted = {id(p): p for n, p in model.named_parameters() if id(p) not in shadowed}
@@ -49,12 +50,12 @@ def count_parameters(model: nn.Module, *, left_out: int = 0) -> ParameterCount:
 
 
 def num_elements(parameter: nn.Parameter) -> int:
-    """Of the whole parameter, also where ZeRO-3 keeps but a part of it here."""
+    """Number of elements of the whole parameter, also if ZeRO-3 shards it."""
     return shape_of(parameter).numel()
 
 
 def _shadowed(model: nn.Module) -> set[int]:
-    """Frozen originals beside PEFT's trained copies of them."""
+    """Ids of frozen parameters that PEFT keeps beside trained copies of them."""
     originals = [
         module.original_module if hasattr(module, "modules_to_save") else module.base_layer
         for module in model.modules()
@@ -65,10 +66,11 @@ def _shadowed(model: nn.Module) -> set[int]:
 
 
 def count_by_role(model: nn.Module, roles: Roles) -> dict[str, int]:
-    """Trainable parameters by role; roles without any are left out.
+    """Number of trainable parameters by role; roles without any are left out.
 
-    Besides the roles' own names: ``attn`` is the rest of the attention, ``added`` what the strategy
-    brought along, ``other`` what has no role. A tied pair is ``embedding``.
+    Three names are not those of roles: ``attn`` for linear layers of the attention other than q
+    and v, ``added`` for parameters that the strategy added, ``other`` for those without a role. A
+    tied embedding and head count as ``embedding``.
     """
     role_of = _role_of_module(roles)
     counts: dict[str, int] = {}

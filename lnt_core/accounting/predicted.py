@@ -1,7 +1,8 @@
-"""Memory and FLOPs of a training step, from a run of it on tensors that have only a shape.
+"""Predicts memory and FLOPs of a training step by running it on fake tensors, which have no data.
 
-The step is the real one (the model's own code, autograd, checkpointing, AdamW), so what a frozen
-layer does not save for its backward pass is not counted either. That is where strategies differ.
+The step is the real one: the model's own code, autograd, gradient checkpointing, AdamW. So tensors
+that a frozen layer does not save for the backward pass are not counted. This is where the memory of
+strategies differs.
 """
 
 from dataclasses import dataclass
@@ -22,32 +23,33 @@ from lnt_core.training.optimizer import set_checkpointing
 
 @dataclass(frozen=True)
 class StepCost:
-    """What one micro-batch and the optimiser step after it take."""
+    """Memory and FLOPs of one micro-batch and the optimizer step after it."""
 
     weights_gib: float
-    """Of the whole model, vision tower included."""
+    """All weights of the model, vision tower included."""
     frozen_gib: float
-    """Of them, those that do not train and so are the base's own."""
+    """Those of the weights that do not train."""
     gradients_gib: float
     optimizer_gib: float
+    """Optimizer state."""
     activations_gib: float
-    """At the peak, what is neither of the above: activations, and temporaries of the step."""
+    """Everything else at the peak: activations, and temporaries of the optimizer step."""
     flops: float
-    """Of one micro-batch, forward and backward; with checkpointing the recomputation counts."""
+    """Forward and backward pass of one micro-batch, including recomputation of activations."""
 
     @property
     def growth_gib(self) -> float:
-        """What training adds to the tuned model's weights."""
+        """What training adds to the weights."""
         return self.gradients_gib + self.optimizer_gib + self.activations_gib
 
     @property
     def peak_gib(self) -> float:
-        """All of it at the peak."""
+        """Peak of all memory."""
         return self.weights_gib + self.growth_gib
 
 
 def feature_channels(model: nn.Module, roles: Roles) -> int:
-    """Channels of the vision tower's output: what the connector takes; 0 without a connector."""
+    """Channels of the image features that the connector takes; 0 without a connector."""
     if roles.connector is None:
         return 0
     base = base_of(model)
@@ -58,7 +60,7 @@ def feature_channels(model: nn.Module, roles: Roles) -> int:
 def longest_batch(
     model: nn.Module, roles: Roles, lengths: Lengths, *, batch: int, image_tokens: int
 ) -> StepShape:
-    """A micro-batch of the data's longest conversations."""
+    """Shape of a micro-batch of ``batch`` conversations as long as the longest in the data."""
     return StepShape(
         batch=batch,
         tokens=lengths.longest,
@@ -78,16 +80,16 @@ def predict_step(
     on_gpu: bool,
     tower_gib: float = 0.0,
 ) -> StepCost:
-    """Run one step of a tuned model on shapes alone; nothing is computed or allocated.
+    """Predict the cost of one step of a tuned model; no tensor data is computed or allocated.
 
     Args:
-        model: To which ``strategy`` was applied, on any device, ``meta`` included.
-        strategy: Its penalty is part of the step.
-        roles: Of the base model.
-        train: Precision, checkpointing; whether batches are accumulated.
-        shape: Of the micro-batch.
-        on_gpu: Where the step will run; its optimiser is another there.
-        tower_gib: Of the vision tower, where ``model`` lacks it (a trial's copy does).
+        model: With ``strategy`` applied, on any device, ``meta`` included.
+        strategy: The strategy; its penalty is part of the step.
+        roles: Roles of the base model.
+        train: The training config: precision, gradient checkpointing and accumulation.
+        shape: Shape of the micro-batch.
+        on_gpu: Whether the step will run on a GPU, where AdamW is fused.
+        tower_gib: Weights of the vision tower, if ``model`` lacks it, as a trial's copy does.
     """
 
     def measure(twin: nn.Module) -> list[int]:

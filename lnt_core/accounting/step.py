@@ -1,4 +1,4 @@
-"""One training step of a tuned model, run on tensors that have only a shape."""
+"""Runs one training step of a tuned model on fake tensors, and measures it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,16 +17,18 @@ from lnt_core.training.optimizer import adamw
 
 @dataclass(frozen=True)
 class StepShape:
-    """One micro-batch: B conversations of T tokens, one image each."""
+    """Shape of one micro-batch of conversations of equal length, with one image each."""
 
     batch: int
+    """Number of conversations."""
     tokens: int
-    """With the image's."""
+    """Tokens of each conversation, image tokens included."""
     image_tokens: int
+    """Tokens of each image."""
     feature_channels: int
-    """Of the vision tower's output."""
+    """Channels of the image features."""
     answer_tokens: int
-    """From the first answer to the end; the head computes no others."""
+    """Tokens from the first answer to the end; the head computes logits for these only."""
 
 
 def run_step(
@@ -38,15 +40,19 @@ def run_step(
     *,
     on_gpu: bool,
 ) -> list[int]:
-    """Bytes of weights, gradients and optimiser state, FLOPs, and the peaks of the step's parts.
+    """Run one step and measure it; call it under a ``FakeTensorMode``.
 
     Args:
-        twin: Without content, in training mode; for under a ``FakeTensorMode``.
-        strategy: Its penalty is part of the step.
-        roles: Of the base model.
-        train: Precision; whether batches are accumulated.
-        shape: Of the micro-batch.
-        on_gpu: Where the step will run; its optimiser is another there.
+        twin: The tuned model with fake tensors, in training mode.
+        strategy: The strategy; its penalty is part of the step.
+        roles: Roles of the base model.
+        train: The training config: precision and gradient accumulation.
+        shape: Shape of the micro-batch.
+        on_gpu: Whether the step will run on a GPU, where AdamW is fused.
+
+    Returns:
+        Bytes of weights, gradients and optimizer state; FLOPs; peak bytes of each part of the
+        step: until the backward pass reaches the first block, until its end, optimizer step.
     """
     parameters = [p for p in twin.parameters() if p.requires_grad]
     ledger = Ledger()
@@ -58,7 +64,7 @@ def run_step(
         optimizer = adamw(parameters, train, on_gpu=on_gpu)
         for parameter in parameters:
             parameter.grad = torch.empty_like(parameter)
-        optimizer.step()  # it keeps its state from its first step on
+        optimizer.step()  # allocates the optimizer's state
         state = ledger.live_bytes - weights - gradients
         if train.batch_size == train.micro_batch:
             optimizer.zero_grad(set_to_none=True)
@@ -81,7 +87,10 @@ def _forward_backward(
     *,
     bf16: bool,
 ) -> None:
-    """The loop's own arithmetic, but images are put before the text: where they stand is data."""
+    """The training loop's computation, except that images come before the text.
+
+    Where images are in the text depends on token ids, which fake tensors do not have.
+    """
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         embedded = embed(model, roles, shape)
         logits = model(
@@ -103,10 +112,10 @@ def _forward_backward(
 
 
 def _when_backward_reaches(twin: nn.Module, block: str, do: Callable[[], None]) -> None:
-    """Have it told when all blocks but this one are done.
+    """Call ``do`` when the backward pass has done all blocks except ``block``, the first.
 
-    From the last block's backward pass to the first one's, activations make room for gradients; the
-    peak is at one end or the other, which depends on the depth.
+    From the last block to the first, the backward pass frees activations and adds gradients. The
+    peak is at one end or the other, depending on the depth, so both are measured.
     """
 
     def on_output(_module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -118,7 +127,7 @@ def _when_backward_reaches(twin: nn.Module, block: str, do: Callable[[], None]) 
 
 
 def embed(model: nn.Module, roles: Roles, shape: StepShape) -> Tensor:
-    """(batch, tokens, hidden_size): the connector's output, then the words'."""
+    """Input embeddings (batch, tokens, hidden_size): the connector's output, then the text."""
     base = base_of(model)
     text = torch.zeros(shape.batch, shape.tokens - shape.image_tokens, dtype=torch.long)
     embedded: Tensor = base.get_submodule(roles.embedding)(text)

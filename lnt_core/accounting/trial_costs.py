@@ -1,4 +1,4 @@
-"""What one trial took, beside what was predicted for it: the metrics of MLflow."""
+"""Costs of a trial, predicted and measured, as metrics."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,36 +22,41 @@ from lnt_core.worker import Prepared
 
 @dataclass(frozen=True)
 class Prediction:
-    """Of a trial whose conversations' lengths are known."""
+    """Predicted costs of a trial with encoded data."""
 
     step: StepCost
-    """At the longest conversations."""
+    """Cost of a step on each worker, for the longest conversations."""
     flops_per_token: float
-    """Forward and backward, without recomputation."""
+    """FLOPs of the forward and backward pass per token, without recomputation."""
 
 
 @dataclass(frozen=True)
 class TrialSteps:
-    """Predicts steps of a trial's model, at the longest conversations.
+    """Predicts the cost of training steps of a trial, for its longest conversations.
 
-    A step is predicted once per strategy and training config; trials at other rates on the same
-    worker are given the same.
+    Predictions are cached by strategy and training config, so that trials of one worker that
+    differ only in the learning rate share them.
     """
 
     model: nn.Module
+    """With the strategy applied."""
     strategy: Strategy  # type: ignore[type-arg]
     options: StrategyConfig
     prepared: Prepared
     known: dict[str, StepCost]
-    """Of the worker: what was predicted before."""
+    """The worker's cache of predictions."""
 
     @cached_property
     def lengths(self) -> Lengths:
-        """Of the tune data."""
+        """Lengths of the tune data."""
         return encoded_lengths(self.prepared.samples)
 
     def of(self, train: TuneConfig) -> StepCost:
-        """Of each worker; ``train`` has a number for its micro batch."""
+        """Cost of a step on each worker.
+
+        Args:
+            train: The training config; its micro-batch size must be a number.
+        """
         key = f"{self.options.model_dump_json()} {train.model_dump_json()}"
         if key not in self.known:
             self.known[key] = self._predict(train)
@@ -79,7 +84,7 @@ class TrialSteps:
 
 
 def predict_trial(steps: TrialSteps, train: TuneConfig) -> Prediction:
-    """Of a trial as it will be trained."""
+    """The prediction for a trial with the training config ``train``."""
     whole = steps.of(train.model_copy(update={"gradient_checkpointing": False}))
     return Prediction(
         step=steps.of(train) if train.gradient_checkpointing else whole,
@@ -94,10 +99,10 @@ def cost_metrics(
     trained: Trained,
     meter: MemoryMeter,
 ) -> dict[str, float]:
-    """Parameters, memory and compute; to be asked for between training and evaluation.
+    """Metrics of parameters, memory and compute; call it after training, before evaluation.
 
-    ``memory/training_gib`` is what the trial added to its worker, and so compares with
-    ``memory/predicted_training_gib``; ``memory/peak_gib`` of a CPU has the libraries in it.
+    ``memory/training_gib`` is what the trial added to its worker's memory, and comparable with
+    ``memory/predicted_training_gib``. On a CPU, ``memory/peak_gib`` includes the libraries.
     """
     base, step = prepared.base, prediction.step
     left_out = sum(p.numel() for p in base.tower.parameters())

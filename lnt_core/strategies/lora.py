@@ -34,7 +34,7 @@ class LoraConfig(StrategyConfig):
 
 @register("lora")
 class Lora(Strategy[LoraConfig]):
-    """Train a low-rank update of each targeted linear layer, and the shared parts."""
+    """Train a low-rank update of each targeted linear layer and, by default, the shared parts."""
 
     Config: ClassVar[type[StrategyConfig]] = LoraConfig
     label: ClassVar[str] = "LoRA"

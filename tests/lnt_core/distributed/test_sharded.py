@@ -8,8 +8,7 @@ import pytest
 
 from lnt_core.config import ModelConfig
 from tests.conftest import model_config, save_parts, text_config
-from tests.lnt_core.models.test_build import checkpoint  # noqa: F401  a fixture
-from tests.lnt_core.training.test_zero import torchrun
+from tests.lnt_core.launch import torchrun
 
 pytestmark = pytest.mark.slow
 WORKERS = 4
@@ -21,7 +20,7 @@ MODEL_BYTES = 24 * (4 * 512 * 512 + 3 * 512 * 1408) * 4
 def loaded(configs: list[ModelConfig], how: str, folder, *, workers: int, precision="fp32") -> dict:
     seen = folder / f"{how}.json"
     asked = [*(config.model_dump_json() for config in configs), precision, how, seen]
-    program = [*torchrun(workers), "tests.lnt_core.models.parts_worker", *asked]
+    program = [*torchrun(workers), "tests.lnt_core.distributed.parts_worker", *asked]
     # what is freed goes back at once: the heap's holes are not the model
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run(program, capture_output=True, text=True, env=environment)

@@ -1,0 +1,10 @@
+"""Which splits choose and report."""
+
+from lnt_core.config import SelectConfig
+
+FILES = {"task": "flickr30k", "annotations": "a.json", "images": "i"}
+
+
+def test_the_test_split_is_reported_unless_it_chooses() -> None:
+    assert SelectConfig.model_validate(FILES).report_split == "test"
+    assert SelectConfig.model_validate(FILES | {"split": "test"}).report_split is None

@@ -1,0 +1,25 @@
+"""Which kind of model a config names, and how conversations with it are written."""
+
+import pytest
+from pydantic import ValidationError
+
+from lnt_core.config import ModelConfig
+
+
+@pytest.mark.parametrize(
+    ("values", "style"),
+    [
+        ({"tiny": True}, "plain"),
+        ({"checkpoint": "x"}, "chat_template"),
+        ({"language_model": "x", "vision_tower": "y"}, "vicuna_v1"),
+        ({"tiny": True, "conversation": "vicuna_v1"}, "vicuna_v1"),
+    ],
+)
+def test_the_conversation_style_follows_the_kind_of_model(values, style) -> None:
+    assert ModelConfig.model_validate(values).conversation == style
+
+
+@pytest.mark.parametrize("values", [{}, {"tiny": True, "checkpoint": "x"}])
+def test_a_model_is_of_exactly_one_kind(values) -> None:
+    with pytest.raises(ValidationError, match="give exactly one of"):
+        ModelConfig.model_validate(values)

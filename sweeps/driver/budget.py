@@ -1,4 +1,4 @@
-"""What a sweep may spend: no trial starts that would break it."""
+"""The budget of a sweep: a trial that would exceed it is not started."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -19,16 +19,18 @@ HOUR_S = 3600.0
 
 @dataclass
 class Budget:
-    """Asked by every trial before it begins; one object for all workers of an execution.
+    """Decides whether a trial may start; all trials of an execution ask the same object.
 
-    How long a trial will take is not known before; it is taken to be the longest yet of its
-    strategy, else the longest of all, else nothing, so that the first may start.
+    A trial is expected to take as long as the longest trial of its strategy so far, or if there is
+    none, as the longest of any strategy. The first trials are expected to take no time, so that
+    they can start.
     """
 
     limits: BudgetConfig
     gpus_of: dict[str, float]
-    """GPUs that a trial takes, all its workers together, by strategy."""
+    """By strategy: the GPUs of a trial, all its workers together."""
     clock_s: Callable[[], float] = time.monotonic
+    """The clock: returns seconds since an arbitrary start."""
     _durations_s: dict[str, list[float]] = field(default_factory=dict)
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)
     _num_started: int = 0
@@ -38,14 +40,14 @@ class Budget:
         self._began_s = self.clock_s()
 
     def spent_before(self, trials: Iterable[tuple[str, float]]) -> None:
-        """Take in the (strategy, seconds) of trials that an earlier driver ended."""
+        """Count trials that ended under an earlier driver, each given as (strategy, seconds)."""
         for strategy, took_s in trials:
             self._num_started += 1
             self._durations_s.setdefault(strategy, []).append(took_s)
 
     def refusal(self, trial_id: str, strategy: str) -> str:
-        """Why the trial must not start, or empty: then it counts as started."""
-        if trial_id in self._running:  # its process died and it is tried again
+        """Why the trial must not start; if empty, the trial counts as started."""
+        if trial_id in self._running:  # restarted because its process died
             return ""
         reason = self._breaks(strategy)
         if not reason:
@@ -54,15 +56,15 @@ class Budget:
         return reason
 
     def ended(self, trial_id: str) -> float:
-        """The trial is over; returns the seconds it took."""
+        """Record that a trial has ended; returns how long it took, in seconds."""
         strategy, since_s = self._running.pop(trial_id)
         took_s = self.clock_s() - since_s
         self._durations_s.setdefault(strategy, []).append(took_s)
         return took_s
 
     def _expected_s(self, strategy: str) -> float:
-        everyone = [took_s for durations in self._durations_s.values() for took_s in durations]
-        return max(self._durations_s.get(strategy) or everyone or [0.0])
+        every_s = [took_s for durations in self._durations_s.values() for took_s in durations]
+        return max(self._durations_s.get(strategy) or every_s or [0.0])
 
     def _breaks(self, strategy: str) -> str:
         limits, now_s = self.limits, self.clock_s()
@@ -72,19 +74,21 @@ class Budget:
         if limits.wall_clock_h is not None:
             end_h = (now_s - self._began_s + expected_s) / HOUR_S
             if end_h > limits.wall_clock_h:
-                return f"it would end after {end_h:.2g} h, and budget.wall_clock_h is " + (
+                return (
+                    f"the trial would end after {end_h:.2g} h, but budget.wall_clock_h is "
                     f"{limits.wall_clock_h:g}"
                 )
         if limits.gpu_hours is not None:
             total_h = self._gpu_s(now_s, strategy) / HOUR_S
             if total_h > limits.gpu_hours:
-                return f"all would take {total_h:.3g} GPU-hours, and budget.gpu_hours is " + (
+                return (
+                    f"the total would be {total_h:.3g} GPU-hours, but budget.gpu_hours is "
                     f"{limits.gpu_hours:g}"
                 )
         return ""
 
     def _gpu_s(self, now_s: float, strategy: str) -> float:
-        """Of what has ended, of what runs when it ends, and of one more of ``strategy``."""
+        """GPU-seconds of all ended trials, the running ones at their expected end, and one more."""
         ended = sum(sum(took_s) * self.gpus_of[name] for name, took_s in self._durations_s.items())
         running = sum(
             max(self._expected_s(name), now_s - since_s) * self.gpus_of[name]
@@ -94,9 +98,9 @@ class Budget:
 
 
 def start_budget(limits: BudgetConfig, resources: ResourcesConfig, execution: "Execution") -> Any:
-    """The budget as a Ray actor that every worker can ask; None if there are no limits.
+    """The budget as a Ray actor, which every trial can ask; None if the sweep has no limits.
 
-    It lives as long as the driver; a resumed one is told what the earlier spent.
+    The actor lives as long as the driver. What earlier drivers of the execution spent is counted.
     """
     if limits == BudgetConfig():
         return None

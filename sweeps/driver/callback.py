@@ -1,4 +1,4 @@
-"""What the driver does when Ray Tune says that a trial started, moved on or ended."""
+"""Callback and stopper of Ray Tune in the driver: handle trials that start, report or end."""
 
 import time
 from pathlib import Path
@@ -27,7 +27,15 @@ from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, count_kill
 class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     """Keeps MLflow, the live table and the winners' weights up to date.
 
-    An exception in here would end the whole sweep, so nothing here waits for anything remote.
+    An exception here would end the whole sweep, so nothing here waits for another process.
+
+    Args:
+        context: Context of the execution.
+        tracker: Sends the trials to MLflow.
+        live_table: Shows the trials.
+        queue: Notified when a trial starts.
+        weights: Deletes weights that are no longer needed.
+        tags: Tags that the MLflow runs of all trials have.
     """
 
     def __init__(
@@ -42,35 +50,35 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self._context = context
         self._queue = queue
         self._tracker = tracker
-        self._board = live_table
+        self._live_table = live_table
         self._tags = tags
         self.weights = weights
         self._started_s: dict[str, float] = {}
         self.left_out: dict[str, str] = {}
-        """Trials that the budget did not allow to start, and why."""
+        """Why the budget did not allow a trial to start, by the name of the trial."""
         self._trials: dict[str, TrialRun] = {}
         self.stopper = SweepStopper()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Ray pickles callbacks into its own snapshot, which we never restore from."""
+        """Pickle nothing: Ray's snapshots are never restored."""
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial was given its resources."""
+        """Handle a trial that has got its resources."""
         self._queue.started(trial.trial_id)
         run = self._run(trial)
         self._started_s[run.trial_id] = time.monotonic()
         self._tracker.started(run)
-        self._board.started(run.trial_id, run.name)
+        self._live_table.started(run.trial_id, run.name)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """A trial reported progress."""
-        self._board.progress(self._run(trial).trial_id, result)
+        """Show the progress that a trial reported."""
+        self._live_table.progress(self._run(trial).trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial ended, or the scheduler stopped it."""
+        """Handle a trial that ended or was stopped."""
         run = self._run(trial)
         if trial.last_result.get("status") == TrialStatus.DISK_FULL:
             self.stopper.disk_is_full = True
@@ -78,7 +86,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         if trial.last_result.get("status") == TrialStatus.LEFT_OUT:
             self.left_out[run.name] = str(trial.last_result["reason"])
             self._tracker.left_out(run, self.left_out[run.name])
-            self._board.left_out(run.trial_id)
+            self._live_table.left_out(run.trial_id)
             return
         result = self._context.execution.result(run.trial_id)
         if result is None:
@@ -92,29 +100,29 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self._ended(run, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's process died, and it is started again."""
+        """Handle a trial whose process died and that is restarted."""
         if is_killed_for_memory(last_error(trial)):
             count_kill(self._context.execution.trial(self._run(trial).trial_id))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial's process died more often than it may."""
+        """Handle a trial whose process died too often."""
         run = self._run(trial)
-        said = last_error(trial) or "no word from it"
-        error = TOO_LITTLE_MEMORY if is_killed_for_memory(said) else f"its process died: {said}"
+        cause = last_error(trial) or "Ray Tune recorded no error"
+        error = TOO_LITTLE_MEMORY if is_killed_for_memory(cause) else f"its process died: {cause}"
         step = int(trial.last_result.get("step", 0))
         result = Result(TrialStatus.FAILED, step, error=error, took_s=self._release(run))
         self._context.execution.write_result(run.trial_id, result)
         self._ended(run, result)
 
     def _release(self, run: TrialRun) -> float:
-        """Tell the budget of a trial whose worker cannot; returns the seconds it took."""
+        """End a trial in the budget in place of its process; returns how many seconds it took."""
         if self._context.budget is not None:
             self._context.budget.ended.remote(run.trial_id)
         return time.monotonic() - self._started_s.get(run.trial_id, time.monotonic())
 
     def _ended(self, run: TrialRun, result: Result) -> None:
         self._tracker.ended(run, result)
-        self._board.ended(run.trial_id, result)
+        self._live_table.ended(run.trial_id, result)
         self.weights.keep_best(read_trial(self._context.execution, run.trial_id), result)
 
     def _run(self, trial: Any) -> TrialRun:
@@ -125,39 +133,36 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
 
 class SweepStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
-    """Ends trials that somebody asked to stop, and the sweep when the disk is full.
-
-    Every other trial would fail as well then.
-    """
+    """Stops the trials that users asked to stop, and all trials if the disk is full."""
 
     def __init__(self) -> None:
         self.disk_is_full = False
         self.asked: set[str] = set()
-        """Trials to stop."""
+        """Ids of the trials to stop."""
 
     def stop(self, trial: str) -> None:
-        """Have a trial stopped at its next report; from any thread."""
+        """Stop a trial at its next report; may be called from any thread."""
         self.asked.add(trial)
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether to stop the trial that reports."""
+        """Whether to stop the trial that sent this report."""
         return result.get("status") == TrialStatus.RUNNING and result.get(TRIAL_KEY) in self.asked
 
     def stop_all(self) -> bool:
-        """Asked by Ray Tune all the time."""
+        """Whether to end the sweep: on a full disk, every other trial would fail too."""
         return self.disk_is_full
 
 
 def last_error(trial: Any) -> str:
-    """What Ray Tune noted of a trial's last death; empty if nothing."""
+    """The last error of a trial that Ray Tune recorded; empty if there is none."""
     if not trial.error_file or not Path(trial.error_file).is_file():
         return ""
     last = Path(trial.error_file).read_text(errors="replace").rpartition("Failure # ")[2]
-    return last.partition("\n")[2].strip()  # without the number and the date
+    return last.partition("\n")[2].strip()  # without the line of number and date
 
 
 def trial_run(context: Context, trial: SweepTrial, tags: dict[str, str]) -> TrialRun:
-    """What MLflow is told of a trial; ``tags`` are those of every trial of the sweep."""
+    """The MLflow run of a trial; ``tags`` are those that all trials of the sweep have."""
     config = trial.config
     strategy, rate = config.strategy.name, short_rate(config.learning_rate)
     own = {

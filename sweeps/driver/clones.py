@@ -1,4 +1,4 @@
-"""A copy of a trial with some values changed: parsed, checked, built."""
+"""Clones: copies of a trial with some values changed. Parses, checks and builds them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,9 +17,9 @@ from sweeps.validation import load_yaml, validation_problems
 RATE = "learning_rate"
 TRAIN = "train."
 FROM = "from"
-"""Among what tells a trial apart: whose checkpoint it began from, and at which step."""
+"""Key of a clone's values: the trial and step of the checkpoint that it starts from."""
 EITHER = ("train.epochs", "train.max_steps")
-"""Giving one takes the other away."""
+"""Exclusive keys: setting one unsets the other."""
 
 
 class Tunable(Frozen):
@@ -31,7 +31,7 @@ class Tunable(Frozen):
 
 
 def parse_changes(given: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
-    """``key=value`` arguments as values by key, and what is wrong with their form."""
+    """Values by key from ``key=value`` arguments, and the problems with their form."""
     changes: dict[str, Any] = {}
     problems = []
     for argument in given:
@@ -49,25 +49,25 @@ def parse_changes(given: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
 
 
 def tunable_of(params: Mapping[str, str]) -> Tunable:
-    """From a trial's params in MLflow, which are flat and text."""
+    """What a clone of a trial may change, read from the trial's params in MLflow (flat text)."""
     content: dict[str, Any] = {RATE: params[RATE], "strategy": {}, "train": {}}
     for key, value in params.items():
-        room, _, name = key.partition(".")
-        if name and room in ("strategy", "train"):
-            content[room][name] = load_yaml(value)
+        section, _, name = key.partition(".")
+        if name and section in ("strategy", "train"):
+            content[section][name] = load_yaml(value)
     return Tunable.model_validate(content)
 
 
 def change_problems(
     tunable: Tunable, changes: Mapping[str, Any], *, from_checkpoint: bool, scheduler: str
 ) -> list[str]:
-    """What speaks against a clone; empty if nothing does.
+    """Why a clone cannot be made; empty if it can.
 
     Args:
-        tunable: Of the trial that is cloned.
-        changes: By key.
-        from_checkpoint: Whether it begins from that trial's checkpoint.
-        scheduler: The sweep's.
+        tunable: The values of the original trial.
+        changes: The changed values, by key.
+        from_checkpoint: Whether the clone starts from the original trial's checkpoint.
+        scheduler: `search.scheduler` of the sweep.
     """
     name = tunable.strategy.name
     options = set(STRATEGIES[name].Config.model_fields) - {"name"}
@@ -83,8 +83,8 @@ def change_problems(
         ]
     if from_checkpoint:
         problems += [
-            f"{key} cannot change with --from-checkpoint: the checkpoint's tensors are those of "
-            "the old value"
+            f"{key} cannot change with --from-checkpoint: the checkpoint holds tensors made "
+            "with the old value"
             for key in changes
             if key in options
         ]
@@ -101,31 +101,31 @@ def change_problems(
 
 
 def clone(original: SweepTrial, started_from: StartedFrom | None, request: Request) -> SweepTrial:
-    """The changed trial, to be added to its sweep.
+    """A clone of a trial, to be added to its sweep.
 
     Args:
-        original: The trial that is cloned.
-        started_from: Where it begins, if not at the base model.
-        request: Says what is changed.
+        original: The trial to clone.
+        started_from: The checkpoint that the clone starts from; None: the base model.
+        request: The request, with the changed values.
 
     Raises:
-        ValidationError: The values do not fit together.
+        ValidationError: The values are not valid together.
     """
     changes = request.changes
     content = _with(original.config.model_dump(), changes)
     content |= {"started_from": started_from, "train_seed": None}
-    told = {key: value for key, value in original.values if key != FROM}
-    told |= {key: value for key, value in changes.items() if key.startswith(TRAIN)}
+    values = {key: value for key, value in original.values if key != FROM}
+    values |= {key: value for key, value in changes.items() if key.startswith(TRAIN)}
     if started_from is not None:
-        told[FROM] = f"{started_from.trial}@{started_from.step}"
+        values[FROM] = f"{started_from.trial}@{started_from.step}"
     config = TrialConfig.model_validate(content)
-    hashable = ((key, tuple(v) if isinstance(v, list) else v) for key, v in told.items())
+    hashable = ((key, tuple(v) if isinstance(v, list) else v) for key, v in values.items())
     return SweepTrial(config, tuple(hashable), "clone", request.trial, request.id)
 
 
 def _with(content: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's content with the values changed."""
-    found = content | {room: dict(content[room]) for room in ("strategy", "train")}
+    """The content of a trial with the changed values."""
+    found = content | {section: dict(content[section]) for section in ("strategy", "train")}
     for key in changes:
         if key in EITHER:
             found["train"] |= {other.removeprefix(TRAIN): None for other in EITHER}

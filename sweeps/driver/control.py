@@ -1,4 +1,4 @@
-"""The driver's side of `lnt trial`: reads requests from MLflow, stops and clones, answers."""
+"""The driver's side of `lnt trial`: reads requests from MLflow, carries them out, answers."""
 
 import os
 import shutil
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
 
 
 POLL_S = 2.0
+"""Least number of seconds between two looks for requests."""
 
 
 class Control:
-    """Carries out what is asked of the sweep. Used by the tracker's thread alone.
+    """Stops and clones trials on request. Used only by the tracker's thread.
 
     Args:
-        context: Of the execution.
-        queue: Takes clones.
-        stopper: Ends trials.
-        announce: Told how many trials are added.
+        context: Context of the execution.
+        queue: Receives clones.
+        stopper: Stops trials.
+        announce: Called with the number of trials that are added.
     """
 
     def __init__(
@@ -54,28 +55,28 @@ class Control:
         self._polled_s = 0.0
 
     def poll(self, client: "MlflowClient", parent_id: str) -> None:
-        """Look for requests, if the last time is long enough ago; may be done twice."""
+        """Look for requests, if the last look is ``POLL_S`` ago; safe to repeat after an error."""
         if time.monotonic() - self._polled_s < POLL_S:
             return
         for request in unanswered(client.get_run(parent_id).data.tags):
-            told = self._stop(request) if request.kind == "stop" else self._clone(request)
-            if told is not None:
-                answer(client, parent_id, request, told)
+            reply = self._stop(request) if request.kind == "stop" else self._clone(request)
+            if reply is not None:
+                answer(client, parent_id, request, reply)
         self._polled_s = time.monotonic()
 
     def hurry(self) -> None:
-        """Look at the next occasion, however long ago the last time is."""
+        """Make the next `poll` look for requests, whenever the last look was."""
         self._polled_s = 0.0
 
     def _stop(self, request: Request) -> Answer | None:
-        """None until the trial has ended."""
+        """Stop a trial; None until it has ended."""
         result = self._context.execution.result(request.trial)
         if result is None:
             self._stopper.stop(request.trial)
             return None
         if result.stopped_by:
             return Answer(True, f"stopped at step {result.steps}")
-        return Answer(False, f"it ended before it could be stopped: {result.status}")
+        return Answer(False, f"the trial ended before it could be stopped: {result.status}")
 
     def _clone(self, request: Request) -> Answer:
         execution = self._context.execution
@@ -95,18 +96,21 @@ class Control:
         except ValidationError as error:
             return Answer(False, "; ".join(validation_problems(error, TrialConfig)))
         except FileNotFoundError:
-            return Answer(False, f"trial {request.trial} has no checkpoint (yet, or any more)")
+            return Answer(
+                False,
+                f"trial {request.trial} has no checkpoint: it wrote none yet, or has finished",
+            )
         finally:
             draft.unlink(missing_ok=True)
 
     def _take_checkpoint(self, request: Request, draft: Path) -> StartedFrom:
-        """A second name for the file: checkpoints are replaced, never written over."""
+        """Link the checkpoint to ``draft``: the trial replaces the file and never overwrites it."""
         source = self._context.execution.trial(request.trial) / CHECKPOINT
         try:
             os.link(source, draft)
         except FileNotFoundError:
             raise
-        except OSError:  # a file system without links
+        except OSError:  # a file system without hard links
             shutil.copyfile(source, draft)
         return StartedFrom(trial=request.trial, step=step_of(draft))
 
@@ -117,18 +121,19 @@ class Control:
         started_from: StartedFrom | None,
         draft: Path,
     ) -> Answer:
+        """Add the clone to the sweep, with the checkpoint in ``draft`` if it starts from one."""
         execution = self._context.execution
         trial = clone(original, started_from, request)
         if trial.id in all_trials(execution):
-            return Answer(False, f"the sweep has this trial already: {trial.id}")
+            return Answer(False, f"the sweep already has this trial: {trial.id}")
         if started_from is not None:
             config = trial.config
             total = total_steps(config.train, config.data, config.seed, self._context.cache)
             if started_from.step >= total:
                 return Answer(
                     False,
-                    f"the checkpoint stands at step {started_from.step}, and the clone would end "
-                    f"at {total}: nothing is left to train",
+                    f"the checkpoint is at step {started_from.step}, but the clone ends at step "
+                    f"{total}: nothing is left to train",
                 )
         out = execution.trial(trial.id)
         if started_from is not None:
@@ -140,9 +145,9 @@ class Control:
         add_trial(execution, trial)
         if not self._queue.put_first(trial.id):
             remove_trial(execution, trial.id)
-            return Answer(False, "the sweep is at its end")
+            return Answer(False, "the sweep has run all its trials")
         self._announce(1)
-        began = f", from step {started_from.step} of its checkpoint" if started_from else ""
+        start = f", from step {started_from.step} of the checkpoint" if started_from else ""
         return Answer(
-            True, f"the clone is trial {trial.id}{began}; it runs as soon as there is room"
+            True, f"the clone is trial {trial.id}{start}; it runs as soon as resources are free"
         )

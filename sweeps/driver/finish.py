@@ -1,4 +1,4 @@
-"""The end of a sweep: winners, their weights, the figure, and the parent run closed."""
+"""The end of a sweep: registers the winners, logs figures and report, closes the parent run."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -40,13 +40,13 @@ class Outcome:
     execution: Execution
     interrupted: bool
     errors: tuple[str, ...]
-    """Of each failed trial, in a line."""
+    """The error of each failed trial, on one line."""
     notes: tuple[str, ...]
-    """Of trials that were tried again with half the micro batch."""
+    """Notes on trials that were run again with a smaller micro-batch size."""
     left_out: dict[str, str]
-    """Trials that the budget did not allow to start, and why."""
+    """Why the budget did not allow a trial to start, by the name of the trial."""
     compared: dict[str, Comparison]
-    """By strategy: what the images cannot tell apart."""
+    """By strategy: the winner compared with other trials, image by image."""
 
 
 def finish(
@@ -58,7 +58,10 @@ def finish(
     interrupted: bool,
     left_out: dict[str, str],
 ) -> Outcome:
-    """Winners, their weights, the figure; then the parent run is closed."""
+    """Close the parent run and return the outcome.
+
+    Unless the sweep was interrupted, figures, winners and report are logged first.
+    """
     execution = context.execution
     failed = [r for r in execution.results().values() if r.status == TrialStatus.FAILED]
     errors = tuple(in_a_line(result.error) for result in failed)
@@ -74,7 +77,8 @@ def finish(
         sweep_at_end = replace(sweep, status=status)
         tracker.later(lambda: _log_report(client, sweep_at_end, execution))
     tracker.close(
-        status, waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C leaves it.")
+        status,
+        waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C stops waiting."),
     )
     notes = tuple(r.note for r in execution.results().values() if r.note)
     return Outcome(
@@ -89,7 +93,7 @@ def finish(
 
 
 def _draw(sweep: Sweep, execution: Execution, tracker: Tracker) -> None:
-    """The figures, onto the parent run."""
+    """Draw the figures and log them to the parent run."""
     draw_curve(sweep, execution.path / "curve.png")
     figures = ["curve.png"]
     if sweep.winners:
@@ -105,7 +109,7 @@ def _draw(sweep: Sweep, execution: Execution, tracker: Tracker) -> None:
 def _log_best(
     sweep: Sweep, context: Context, tracker: Tracker, client: "MlflowClient", console: Console
 ) -> None:
-    """Each winner's weights, as a registered model; `best.yaml` and score of the best of all."""
+    """Register each winner as a model; log `best.yaml` and the best score to the parent run."""
     execution = context.execution
     with console.status("Registering the winners ..."):
         for entry, winner in zip(entries(sweep), sweep.winners, strict=True):
@@ -125,7 +129,7 @@ def _log_best(
 
 
 def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> None:
-    """The page that `lnt report` writes, onto the parent run."""
+    """Write the report, as `lnt report` does, and log it to the parent run."""
     from mlflow.exceptions import MlflowException
 
     path = execution.path / "report.html"
@@ -133,9 +137,9 @@ def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> N
         content = gather(client, sweep, captions_on_disk(execution))
         path.write_text(write_report(content, "html"), encoding="utf-8")
     except MlflowException:
-        raise  # is tried again
-    except Exception:  # a page that fails would be tried for ever
-        logger.exception("there is no report of %s", sweep.name)
+        raise  # the tracker tries again
+    except Exception:  # the tracker would try again for ever
+        logger.exception("the report of %s could not be written", sweep.name)
         return
     client.log_artifact(sweep.run_id, str(path))
     experiment_id = client.get_run(sweep.run_id).info.experiment_id
@@ -144,7 +148,7 @@ def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> N
 
 
 def _analyses(sweep: Sweep, execution: Execution) -> list[tuple[str, Analysis]]:
-    """Of the untuned base and of each winner, the best first."""
+    """The analyses of the untuned base and of each winner, by name, the best winner first."""
     found = [("untuned base", execution.path / BASE / ANALYSIS)]
     for winner in sweep.winners:
         found.append((winner.trial.variant, execution.trial(winner.trial.trial_id) / ANALYSIS))

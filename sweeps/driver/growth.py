@@ -1,4 +1,4 @@
-"""Which trials a sweep gains: rates beyond an edge, further seeds."""
+"""Trials that a sweep gains while it runs: rates beyond the edges of a grid, further seeds."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,18 +12,18 @@ from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import Context
 
 LIMIT = 1.0
-"""A rate stays below it."""
+"""Learning rates stay below this."""
 NUM_REPEATED = 2
-"""Points of each strategy that are repeated: its winner and the next best."""
+"""Number of points of each strategy that are repeated: the winner and the next best."""
 
 
 class Growth:
-    """Asked by the queue whenever nothing runs any more.
+    """Called by the queue for further trials when all others have ended.
 
     Args:
-        context: Of the execution.
-        num_seeds: With how many seeds the best points are run; 1 repeats nothing.
-        announce: Told how many trials are added; with ``again=True``, how many are run again.
+        context: Context of the execution.
+        num_seeds: Number of seeds with which the best points are trained; 1: no repeats.
+        announce: Called with the number of added trials; with ``again=True``, of trials to rerun.
     """
 
     def __init__(self, context: Context, *, num_seeds: int, announce: Callable[..., None]) -> None:
@@ -62,7 +62,10 @@ class Growth:
     def _further_seeds(
         self, ended: list[Trial], known: Mapping[str, SweepTrial]
     ) -> list[SweepTrial]:
-        """Chosen by the scores of the sweep's own seed, so that further seeds go to the same."""
+        """Repeats of the best points of each strategy with further seeds.
+
+        Only scores of the sweep's own seed count, so that every call chooses the same points.
+        """
         by_strategy: dict[str, list[Trial]] = defaultdict(list)
         for point in repeated_points(trial for trial in ended if not trial.is_repeat):
             if known[point.trial.trial_id].config.started_from is None:
@@ -76,7 +79,7 @@ class Growth:
         ]
 
     def _lost(self, ended: list[Trial]) -> list[str]:
-        """Winners whose weights were deleted while another trial was ahead: trained once more."""
+        """Winners whose weights were deleted while another trial was ahead; they are rerun once."""
         execution, found = self._context.execution, []
         for winner in winners(ended):
             name = winner.trial.trial_id
@@ -88,18 +91,18 @@ class Growth:
 
 
 def _changed(trial: SweepTrial, added_by: str, **changes: float) -> SweepTrial:
-    """The same trial with other values."""
+    """The trial with other values in its config."""
     return SweepTrial(trial.config.model_copy(update=changes), trial.values, added_by)
 
 
 def next_rate(rates: Iterable[float], *, edge: str) -> float | None:
-    """The rate beyond an end, in the ratio of the last two there; None if there is none.
+    """The next learning rate beyond an end, in the ratio of the last two; None if there is none.
 
     Rounded to 12 digits, so that it can be read and typed.
 
     Args:
-        rates: Those tried.
-        edge: ``lowest`` or ``highest``.
+        rates: The learning rates tried so far.
+        edge: The end: ``lowest`` or ``highest``.
 
     Example:
         >>> next_rate([1e-3, 2e-3], edge="highest"), next_rate([1e-6, 1e-7], edge="lowest")
@@ -114,12 +117,14 @@ def next_rate(rates: Iterable[float], *, edge: str) -> float | None:
 
 
 def beyond_edges(trials: Sequence[Trial], grid: Sequence[float]) -> list[tuple[Trial, float]]:
-    """For each strategy with its options whose best rate is at an end: it, and the next rate.
+    """Where to extend a grid: winners whose learning rate is at an end, each with the next rate.
+
+    A winner here is the best trial of a strategy with its options.
 
     Args:
-        trials: All that have ended. One that failed or diverged was tried; one that the budget
-            left out was not.
-        grid: The rates that the sweep file gives.
+        trials: All trials that have ended. The rate of a failed or diverged trial counts as tried;
+            that of a trial left out by the budget does not.
+        grid: The learning rates of the sweep file.
     """
     by_variant: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:

@@ -1,4 +1,4 @@
-"""The sweep as it runs: a live table on a terminal, a line a finished trial elsewhere."""
+"""Progress of a running sweep: a live table on a terminal, else one line per ended trial."""
 
 import time
 from dataclasses import dataclass
@@ -11,19 +11,20 @@ from rich.table import Table
 from rich.text import Text
 
 from lnt_core import metrics as metric
+from sweeps.plan.labels import counted
 from sweeps.storage.execution import Result, TrialStatus
 from sweeps.worker.context import OBJECTIVE
 
 RECENT = 8
-"""So many ended trials stand in the live table."""
+"""How many ended trials the live table shows."""
 
 
 @dataclass
 class Row:
-    """What the table shows of a trial."""
+    """One trial in the table."""
 
     name: str
-    """As ``label`` gives it: strategy, options, rate."""
+    """Name of the trial: strategy, options and learning rate."""
     started_at: float
     status: TrialStatus = TrialStatus.STARTING
     step: int = 0
@@ -33,12 +34,12 @@ class Row:
 
 
 class LiveTable:
-    """Shows trials with strategy, learning rate, step, loss, CIDEr and the time left.
+    """Shows the step, loss, CIDEr and status of each trial, and the time left.
 
     Args:
-        console: Where to.
-        num_trials: Of the whole sweep.
-        num_done: Of them finished in an earlier execution that is resumed.
+        console: Where to print.
+        num_trials: Number of trials of the sweep.
+        num_done: How many of them ended before this driver started.
     """
 
     def __init__(self, console: Console, *, num_trials: int, num_done: int = 0) -> None:
@@ -62,22 +63,22 @@ class LiveTable:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the last state of the table standing."""
+        """Stop updating; the last state of the table stays on the screen."""
         self._live.stop()
 
     def started(self, trial_id: str, name: str) -> None:
-        """A trial starts or goes on."""
+        """Show a trial that starts or resumes."""
         self._rows[trial_id] = Row(name, time.monotonic())
 
     def progress(self, trial_id: str, result: dict[str, Any]) -> None:
-        """A trial reported."""
+        """Show what a trial reported to Ray Tune."""
         row = self._rows[trial_id]
         row.status, row.step = result["status"], result["step"]
         row.loss = result.get("loss", row.loss)
         row.score = result.get(OBJECTIVE, row.score)
 
     def ended(self, trial_id: str, result: Result) -> None:
-        """A trial ended; without a terminal this prints its line."""
+        """Show how a trial ended; without a terminal, print its line."""
         row = self._rows[trial_id]
         row.status, row.step, row.score = result.status, result.steps, result.score
         row.loss = result.metrics.get(metric.FINAL_LOSS, row.loss)
@@ -95,16 +96,16 @@ class LiveTable:
             )
 
     def added(self, count: int) -> None:
-        """So many more trials are to be run."""
+        """Count trials that were added to those to run."""
         self._num_trials += count
 
     def left_out(self, trial_id: str) -> None:
-        """The budget did not allow it."""
+        """Remove a trial that the budget did not allow to start."""
         del self._rows[trial_id]
         self._num_trials -= 1
 
     def _left(self) -> str:
-        """Time left, from the pace of the trials that have ended in this execution."""
+        """Estimated time left, from the pace of the trials that this driver has run."""
         ended = self._num_done - self._resumed
         if not ended:
             return "time left: -"
@@ -126,5 +127,5 @@ class LiveTable:
                 f"{row.status} ({row.took_s:.0f} s)" if row.took_s else row.status,
                 style="" if not row.took_s else "dim",
             )
-        head = f"{self._num_done} of {self._num_trials} trials done, {self._left()}"
+        head = f"{self._num_done} of {counted(self._num_trials, 'trial')} done, {self._left()}"
         return Group(Text(head, style="bold"), table)

@@ -1,4 +1,4 @@
-"""The queue of trials under Ray Tune, which may grow while the sweep runs."""
+"""The queue from which Ray Tune takes trials; it may grow while the sweep runs."""
 
 import threading
 from collections import deque
@@ -11,15 +11,15 @@ from sweeps.worker.context import TRIAL_KEY
 
 
 class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
-    """Hands out trial ids: first those put in front, then those planned, then those drawn.
+    """Gives trials to Ray Tune: those that were put first, then planned ones, then drawn ones.
 
-    When all of that has ended it asks ``more`` what else is to be run, until that is nothing.
+    When all of them have ended, it calls ``more`` for further trials, until there are none.
 
     Args:
-        planned: In this order.
-        more: Asked while nothing runs; the trials that it gives are run.
-        drawn: A search whose ``suggest`` gives the ids of further trials.
-        num_drawn: How many of them.
+        planned: The ids of the planned trials, in order.
+        more: Returns the ids of further trials; called only while no trial waits or runs.
+        drawn: A search whose ``suggest`` returns the id of a new trial.
+        num_drawn: How many trials to draw.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._of_search: set[str] = set()
         self._lock = threading.Lock()
         self.finished = False
-        """Whether all has ended and nothing more is to be run."""
+        """Whether all trials have ended and there are no further ones."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TrialQueue":
-        """Ray copies what it is given; this one others hold on to."""
+        """Return the same object: Ray copies its search, but the callback needs the one it uses."""
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Ray pickles it into its own snapshot, which we never restore from."""
+        """Pickle as an empty queue, for Ray's snapshots, which are never restored."""
         return TrialQueue, ((), list)
 
     def anything(self) -> bool:
-        """Whether there is anything to run."""
+        """Whether there is a trial to run."""
         with self._lock:
             if not self._planned and not self._num_drawn:
                 self._planned = self._more()[::-1]
@@ -60,14 +60,14 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
             return not self.finished
 
     def put_first(self, name: str) -> bool:
-        """Have it run next, from any thread; False if the sweep is at its end."""
+        """Make a trial the next to run, from any thread; False if the queue is finished."""
         with self._lock:
             if not self.finished:
                 self._first.append(name)
             return not self.finished
 
     def started(self, tune_id: str) -> None:
-        """A trial was given its resources, so that the next may be drawn."""
+        """Record that a trial has got its resources; the next may be drawn now."""
         with self._lock:
             self._waiting.discard(tune_id)
             self._running.add(tune_id)
@@ -75,11 +75,11 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     def set_search_properties(
         self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any
     ) -> bool:
-        """Ray offers its own; the search that draws has them already."""
+        """Ignore the metric and mode that Ray sets: the search that draws has its own."""
         return True
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The config of Ray's trial of this id; None while the next trial is not known."""
+        """The config of the next trial; None if there is none yet, `FINISHED` if none will come."""
         with self._lock:
             name = self._next(trial_id)
             if name is not None:
@@ -95,14 +95,14 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
             return str(Searcher.FINISHED)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Pass on what concerns the search."""
+        """Pass on the reports of drawn trials to the search."""
         if self._drawn is not None and trial_id in self._of_search:
             self._drawn.on_trial_result(trial_id, result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """A trial has ended, however."""
+        """Record that a trial has ended, and tell the search if it drew the trial."""
         with self._lock:
             self._waiting.discard(trial_id)
             self._running.discard(trial_id)
@@ -110,14 +110,14 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
             self._drawn.on_trial_complete(trial_id, result=result, error=error)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: Ray's own snapshots are not restored from, see Execution."""
+        """Do nothing: Ray's snapshots are never restored, see `Execution`."""
 
     def _next(self, trial_id: str) -> str | None:
         if self._first:
             return self._first.popleft()
         if self._planned:
             return self._planned.pop()
-        # Drawn one at a time: a search that knows how the others ended draws better.
+        # Draw only when the last drawn trial has started: with more results, a search draws better.
         if self._drawn is None or not self._num_drawn or self._waiting:
             return None
         name: str | None = self._drawn.suggest(trial_id)

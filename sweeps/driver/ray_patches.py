@@ -1,13 +1,14 @@
-"""Two faults of Ray Tune 2.60 that end or starve a sweep, mended at run time."""
+"""Patches of Ray Tune 2.60 for two defects: one ends a sweep, one leaves new nodes idle."""
 
 from typing import Any
 
 KILLED_FOR_MEMORY = "Ray's memory monitor killed the trial's process"
 RAYS_WORDS = "the node running low on memory"
+"""Part of Ray's message about a process that was killed while it started."""
 
 
 def patch_tune() -> None:
-    """Change Ray Tune in this process; a second call changes nothing."""
+    """Patch Ray Tune in this process; a second call has no effect."""
     from ray.air.execution._internal.actor_manager import RayActorManager
     from ray.tune.execution.tune_controller import TuneController
 
@@ -18,14 +19,14 @@ def patch_tune() -> None:
 
 
 def is_killed_for_memory(error: str) -> bool:
-    """Whether a process died so, while it ran or already while it started."""
+    """Whether this is the error of a process that Ray's memory monitor killed."""
     return KILLED_FOR_MEMORY in error or RAYS_WORDS in error
 
 
 def _outlive_the_memory_monitor(manager_class: Any) -> None:
-    """Tune takes OutOfMemoryError for a bug of its own and ends the whole sweep.
+    """Treat OutOfMemoryError as the death of one trial's process.
 
-    It is the death of one trial's process, and with this patch counted as that.
+    Ray Tune takes it for an internal error and ends the whole sweep.
     """
     import ray
 
@@ -33,8 +34,8 @@ def _outlive_the_memory_monitor(manager_class: Any) -> None:
 
     def task_failed(manager: Any, tracked_actor_task: Any, exception: Exception) -> None:
         if isinstance(exception, ray.exceptions.OutOfMemoryError):
-            told = f"{KILLED_FOR_MEMORY}: {str(exception).splitlines()[0]}"
-            exception = ray.exceptions.RayActorError(error_msg=told)
+            message = f"{KILLED_FOR_MEMORY}: {str(exception).splitlines()[0]}"
+            exception = ray.exceptions.RayActorError(error_msg=message)
         original(manager, tracked_actor_task, exception)
 
     task_failed.is_lnt = True  # type: ignore[attr-defined]
@@ -42,25 +43,26 @@ def _outlive_the_memory_monitor(manager_class: Any) -> None:
 
 
 def _let_joining_nodes_start(controller_class: Any) -> None:
-    """Tune gives a free process to the first trial in line, and ends what was starting for it.
+    """Keep the process that is starting for a trial, for example on a node that has just joined.
 
-    That is the process on the node that has just joined: while trials elsewhere end faster than a
-    process starts there, it never gets one. With this patch the free process takes the first
-    trial in line for which nothing is starting yet.
+    Ray Tune gives a process that becomes free to the first pending trial, and ends the process that
+    was starting for that trial. While trials on other nodes end faster than a process starts, the
+    new node never runs a trial. With this patch, the free process takes the first pending trial
+    for which no process is starting.
     """
     original = controller_class._maybe_reuse_cached_actor
 
-    def starts(controller: Any, trial: Any) -> bool:
+    def is_starting(controller: Any, trial: Any) -> bool:
         actor = controller._trial_to_actor.get(trial)
         return actor is not None and controller._actor_manager.is_actor_started(actor)
 
     def maybe_reuse(controller: Any, trial: Any) -> bool:
-        if starts(controller, trial) and trial not in controller._resetting_trials:
+        if is_starting(controller, trial) and trial not in controller._resetting_trials:
             for other in controller._trials:
                 waits = other in controller._pending_trials and other in controller._staged_trials
-                if waits and not starts(controller, other):
+                if waits and not is_starting(controller, other):
                     original(controller, other)
-                    return False  # this trial keeps the process that starts for it
+                    return False  # this trial keeps the process that is starting for it
         return bool(original(controller, trial))
 
     controller_class._maybe_reuse_cached_actor = maybe_reuse

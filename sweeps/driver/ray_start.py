@@ -1,4 +1,4 @@
-"""Starting or joining Ray: its token, and room for a trial."""
+"""Starts Ray or connects to a Ray cluster, and waits until a trial fits."""
 
 import re
 import socket
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import AccessError, ConfigError
 from sweeps.driver.ray_patches import patch_tune
+from sweeps.plan.labels import counted
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
 
 if TYPE_CHECKING:
@@ -14,25 +15,30 @@ if TYPE_CHECKING:
 
 
 POLL_S = 1.0
+"""Seconds between two looks at the cluster's nodes."""
 
 
 def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
-    """Start Ray here, or join the one at ``address``, and see that a trial has room.
+    """Start Ray on this machine or connect to a cluster, and wait until a trial fits.
+
+    Args:
+        resources: Resources of a trial.
+        address: Address of a running cluster; None starts Ray on this machine.
 
     Raises:
-        ConfigError: Nobody answers there, or no trial would ever start.
-        AccessError: It wants a token, or another one.
+        ConfigError: There is no cluster at the address, or a trial does not fit.
+        AccessError: The cluster requires a token, or rejects the given one.
     """
     import logging
 
     import ray
 
-    is_one = address is not None and re.fullmatch(r"[^/]+:\d+", address) is not None
-    if is_one and not _listens(str(address)):  # Ray itself would try for minutes
-        raise ConfigError(f"nobody listens at {address}, where --address says that Ray is")
+    has_port = address is not None and re.fullmatch(r"[^/]+:\d+", address) is not None
+    if has_port and not _listens(str(address)):  # Ray itself would try for minutes
+        raise ConfigError(f"no Ray cluster listens at {address} (--address)")
     try:
         ray.init(
-            # not None: Ray would look for a cluster that once ran on this machine, and wait for it
+            # with None, Ray would look for an earlier cluster of this machine and wait for it
             address=address or "local",
             include_dashboard=False if address is None else None,
             ignore_reinit_error=True,
@@ -41,13 +47,13 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
         )
     except ray.exceptions.AuthenticationError:
         raise _no_access(address) from None
-    except ConnectionError as error:  # also where a token is refused
-        if is_one:
+    except ConnectionError as error:  # also raised if the token is rejected
+        if has_port:
             raise _no_access(address) from None
         raise ConfigError(
-            f"no Ray answers at {address}: {str(error).splitlines()[0][:200]}"
+            f"no Ray cluster answers at {address}: {str(error).splitlines()[0][:200]}"
         ) from None
-    # Tune's own snapshots, which we never restore from, may fail without a word.
+    # Failed snapshots of Ray Tune need no message: they are never restored.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     _wait_for_room(resources, grows=address is not None)
     patch_tune()
@@ -55,14 +61,14 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
 
 def _no_access(address: str | None) -> AccessError:
     return AccessError(
-        f"the Ray cluster at {address} wants a token, or refuses this one; set "
-        "RAY_AUTH_MODE=token and put the right one into RAY_AUTH_TOKEN, or its file's name into "
-        "RAY_AUTH_TOKEN_PATH"
+        f"the Ray cluster at {address} requires a token, or rejects the given one: set "
+        "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the token or RAY_AUTH_TOKEN_PATH to a file "
+        "that contains it"
     )
 
 
 def _listens(address: str) -> bool:
-    """Whether anybody takes connections at ``HOST:PORT``."""
+    """Whether a process accepts connections at ``HOST:PORT``."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), timeout=10):
@@ -72,7 +78,10 @@ def _listens(address: str) -> bool:
 
 
 def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
-    """A cluster may start its first GPU node only when it is asked to."""
+    """Wait until all workers of a trial fit; ``grows``: wait for nodes that the cluster adds.
+
+    The nodes are requested, because a cluster may start its first GPU node only on request.
+    """
     import ray
     from ray.autoscaler.sdk import request_resources
 
@@ -95,7 +104,7 @@ def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
 
 
 def _lacking(needed: dict[str, float], nodes: list[dict[str, Any]]) -> str:
-    """The kind that no living node has enough of together with the rest, or empty."""
+    """``CPU`` or ``GPU``, whichever keeps a worker from fitting on a node; empty if one fits."""
     alive = [node["Resources"] for node in nodes if node["Alive"]]
     fits = [n for n in alive if all(n.get(kind, 0) >= x for kind, x in needed.items())]
     if fits:
@@ -105,9 +114,9 @@ def _lacking(needed: dict[str, float], nodes: list[dict[str, Any]]) -> str:
 
 def _too_few(workers: int, places: int) -> str:
     return (
-        f"resources.workers_per_trial is {workers}, but this Ray has room for {places} such "
-        "workers at once; lower it, give the address of a larger cluster, or let it grow with "
-        "resources.wait_for_nodes_s"
+        f"resources.workers_per_trial is {workers}, but this Ray cluster has room for only "
+        f"{counted(places, 'worker')}: lower it, give the --address of a larger cluster, or let "
+        "the cluster grow (resources.wait_for_nodes_s)"
     )
 
 
@@ -115,6 +124,6 @@ def _advice(lacking: str, needed: dict[str, float], nodes: list[dict[str, Any]])
     most = max((n["Resources"].get(lacking, 0) for n in nodes if n["Alive"]), default=0)
     return (
         f"resources.{lacking.lower()}s_per_trial is {needed[lacking]:g}, but no node of this Ray "
-        f"has room for a trial (the largest has {most:g} {lacking}s); lower it, give the address "
-        "of a cluster that has more, or let it grow with resources.wait_for_nodes_s"
+        f"cluster has room for a trial ({lacking}s of the largest node: {most:g}): lower it, give "
+        "the --address of a larger cluster, or let the cluster grow (resources.wait_for_nodes_s)"
     )

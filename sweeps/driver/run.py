@@ -1,4 +1,4 @@
-"""Runs a sweep: checks, prepares what trials share, lets Ray Tune schedule, picks the winners."""
+"""Runs a sweep: checks it, prepares the base model, runs the trials, picks the winners."""
 
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 DISK_PATIENCE_S = 30.0
-"""So long MLflow, which may be on the same full disk, is waited for."""
+"""Seconds to wait for MLflow when the disk is full, since its store may be on the same disk."""
 
 
 def run_sweep(
@@ -44,12 +44,21 @@ def run_sweep(
     resume: bool = False,
     num_seeds: int = 1,
 ) -> Outcome:
-    """Run a sweep here or on the Ray cluster at ``address``; resume its latest execution if asked.
+    """Run a sweep, or resume its latest execution.
 
-    With ``num_seeds`` the best points of each strategy are repeated until they have so many.
+    Args:
+        sweep: The sweep to run.
+        settings: Read from the environment.
+        console: Where progress is printed.
+        address: Address of a running Ray cluster; None starts Ray on this machine.
+        resume: Whether to resume the latest execution.
+        num_seeds: Seeds with which the best points of each strategy are trained; 1: no repeats.
 
     Raises:
-        ConfigError: Something is wrong that is better said before anything starts.
+        ConfigError: The sweep cannot be run; raised before any trial starts.
+        AccessError: Ray or MLflow refuses access.
+        LntError: The base model cannot be prepared.
+        DiskFullError: The disk is full; the sweep can be resumed.
     """
     check_sweep(sweep)
     _warn_of_what_does_not_fit(sweep, console)
@@ -85,7 +94,10 @@ def _give_up(tracker: Tracker, patience_s: float | None = None) -> None:
 
 
 def _warn_of_what_does_not_fit(sweep: SweepConfig, console: Console) -> None:
-    """A prediction may err, so that the sweep goes on; a trial without memory fails alone."""
+    """Print which strategies are predicted to exceed the GPU's memory.
+
+    The sweep runs all the same: a prediction may be wrong, and a trial out of memory fails alone.
+    """
     if sweep.resources.gpu_memory_gib is None:
         return
     for line in too_big(plan(sweep)):
@@ -107,7 +119,7 @@ def _tracker(context: Context, client: "MlflowClient") -> Tracker:
 
 
 def _base_scores(context: Context, console: Console) -> dict[str, float]:
-    """Prepared once an execution, and kept."""
+    """Scores of the untuned base: computed once per execution, then read from its folder."""
     path = context.execution.path / "base.json"
     if path.exists():
         return dict(read_json(path))
@@ -119,7 +131,7 @@ def _base_scores(context: Context, console: Console) -> dict[str, float]:
 
 
 def _report_base(context: Context, tracker: Tracker, base: dict[str, float]) -> None:
-    """Its scores, captions and analysis onto the parent run."""
+    """Log scores, captions and analysis of the base to the parent run."""
     tracker.parent_metrics({BASE_PREFIX + name: value for name, value in base.items()})
     for path in sorted((context.execution.path / BASE).iterdir()):
         tracker.parent_artifact(path, folder=BASE)

@@ -1,7 +1,7 @@
-"""What Ray Tune is to try and when it stops a trial: TPE's draws, and ASHA.
+"""The search algorithm and the scheduler for Ray Tune: TPE and ASHA.
 
-Optuna draws points: indices into the sweep's strategies and combinations of values, and a rate.
-Only here are points translated into trials and back.
+Optuna draws points: the index of a strategy, the index of a combination of values, and a learning
+rate. Only this module converts between points and trials.
 """
 
 from typing import Any
@@ -20,17 +20,18 @@ from sweeps.worker.context import OBJECTIVE
 from sweeps.worker.trainable import WORST_SCORE
 
 TunePoint = dict[str, Any]
-"""``{"strategy": index, "learning_rate": rate, "values": index}``; the last is left out where
-nothing else varies."""
+"""``{"strategy": index, "learning_rate": rate, "values": index}``; without ``values`` if the sweep
+varies no other values."""
 
 
 class TpeSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
-    """Optuna's TPE, whose draws are written as trials of the sweep.
+    """Optuna's TPE, which adds each point that it draws to the sweep as a trial.
 
     Args:
-        sweep: What is searched.
+        sweep: The sweep to search.
         execution: Where the drawn trials are written.
-        kwargs: For Ray's own search.
+        args: Passed to `OptunaSearch`.
+        kwargs: Passed to `OptunaSearch`.
     """
 
     def __init__(self, sweep: SweepConfig, execution: Execution, *args: Any, **kwargs: Any) -> None:
@@ -39,7 +40,7 @@ class TpeSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
         self._execution = execution
 
     def suggest(self, trial_id: str) -> str | None:
-        """The id of the trial that is drawn next."""
+        """Draw a trial, write it, and return its id."""
         point = super().suggest(trial_id)
         if point is None:
             return None
@@ -48,13 +49,13 @@ class TpeSearch(OptunaSearch):  # type: ignore[misc]  # Ray is not typed
         return trial.id
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Pass on reports that have a score; Ray's own search wants one in every report."""
+        """Pass on the reports with a score: `OptunaSearch` expects a score in every report."""
         if OBJECTIVE in result:
             super().on_trial_result(trial_id, result)
 
 
 def trial_at(sweep: SweepConfig, point: TunePoint) -> SweepTrial:
-    """The trial at a point of the search."""
+    """The trial at a point."""
     strategy = strategies(sweep)[int(point["strategy"])]
     values = value_combinations(sweep)[int(point.get("values", 0))]
     rate = float(point["learning_rate"])
@@ -62,7 +63,7 @@ def trial_at(sweep: SweepConfig, point: TunePoint) -> SweepTrial:
 
 
 def point_of(sweep: SweepConfig, trial: SweepTrial) -> TunePoint:
-    """The point of the search at which a trial lies."""
+    """The point of a trial."""
     point: TunePoint = {
         "strategy": strategies(sweep).index(trial.config.strategy),
         "learning_rate": trial.config.learning_rate,
@@ -73,10 +74,10 @@ def point_of(sweep: SweepConfig, trial: SweepTrial) -> TunePoint:
 
 
 def tpe_search(sweep: SweepConfig, execution: Execution) -> TpeSearch:
-    """TPE over strategies, rates and other values, told of all that an earlier driver finished.
+    """TPE over strategies, learning rates and other values, with the results of earlier drivers.
 
-    The study is filled here because Ray's own way to do so takes either all points with results
-    or none, and a resumed sweep has both.
+    The study is filled here because `OptunaSearch` takes earlier points either all with a result or
+    all without, and a resumed sweep has both kinds.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = _space(sweep)
@@ -98,7 +99,7 @@ def tpe_search(sweep: SweepConfig, execution: Execution) -> TpeSearch:
         space,
         metric=OBJECTIVE,
         mode="max",
-        # the same seed would draw the first driver's points once more
+        # with the same seed, a resumed search would draw the first driver's points again
         sampler=optuna.samplers.TPESampler(seed=sweep.seed + len(drawn)),
         storage=storage,
         study_name=sweep.name,
@@ -119,7 +120,7 @@ def _space(sweep: SweepConfig) -> dict[str, BaseDistribution]:
 
 
 def asha(sweep: SweepConfig) -> TrialScheduler:
-    """Asynchronous successive halving over a trial's steps (Li et al., arXiv:1810.05934)."""
+    """Asynchronous successive halving over optimizer steps (Li et al., arXiv:1810.05934)."""
     rungs, factor = sweep.train.evaluate_at_steps, sweep.search.reduction_factor
     return ASHAScheduler(
         time_attr="step",
@@ -127,5 +128,5 @@ def asha(sweep: SweepConfig) -> TrialScheduler:
         mode="max",
         grace_period=rungs[0],
         reduction_factor=factor,
-        max_t=rungs[-1] * factor + 1,  # beyond a trial's last step: it ends by itself
+        max_t=rungs[-1] * factor + 1,  # above a trial's last step: it ends by itself
     )

@@ -1,4 +1,4 @@
-"""How many steps a trial has, and at which of them ASHA compares trials."""
+"""The number of optimizer steps of a trial, and the rungs at which ASHA compares trials."""
 
 import math
 from functools import lru_cache
@@ -8,11 +8,12 @@ from lnt_core.config import DataConfig, TuneConfig
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
 from sweeps.config import SearchConfig, SweepConfig
+from sweeps.plan.labels import counted
 from sweeps.settings import Settings
 
 
 def total_steps(train: TuneConfig, data: DataConfig, seed: int, cache: Path) -> int:
-    """Optimiser steps of stage 2; reads the data where they are given in epochs."""
+    """Optimizer steps of stage 2; reads the data if training is given in epochs."""
     count = _num_samples(data, seed, cache) if train.max_steps is None else 0
     return train.num_steps(count)
 
@@ -27,9 +28,10 @@ def _num_samples(data: DataConfig, seed: int, cache: Path) -> int:
 
 
 def rung_steps(search: SearchConfig, total_steps: int) -> tuple[int, ...]:
-    """The steps at which ASHA compares trials: ``grace_ratio`` of all, then times the factor.
+    """The rungs: the optimizer steps at which ASHA compares trials.
 
-    Integer arithmetic: a logarithm loses a rung at exact powers.
+    The first is ``grace_ratio`` times the total, each next one ``reduction_factor`` times the one
+    before. In integers, because a logarithm can lose a rung at exact powers of the factor.
 
     Source:
         Li et al., A System for Massively Parallel Hyperparameter Tuning, arXiv:1810.05934.
@@ -43,10 +45,10 @@ def rung_steps(search: SearchConfig, total_steps: int) -> tuple[int, ...]:
 
 
 def with_rungs(sweep: SweepConfig, settings: Settings) -> SweepConfig:
-    """The sweep whose trials are scored at ASHA's rungs; as it is without a scheduler.
+    """The sweep with its trials scored at ASHA's rungs; unchanged without a scheduler.
 
     Raises:
-        ConfigError: A trial is too short to be compared before its end.
+        ConfigError: The first rung is not before the end of a trial.
     """
     if sweep.search.scheduler == "none":
         return sweep
@@ -54,7 +56,9 @@ def with_rungs(sweep: SweepConfig, settings: Settings) -> SweepConfig:
     rungs = rung_steps(sweep.search, total)
     if not rungs:
         raise ConfigError(
-            "search.scheduler is 'asha', but a trial has one step: there is no rung before its end"
+            f"search.scheduler is 'asha', but the first rung of a trial of "
+            f"{counted(total, 'optimizer step')} is not before its end: lower search.grace_ratio, "
+            "or train for more steps"
         )
     train = sweep.train.model_copy(update={"evaluate_at_steps": rungs})
     return sweep.model_copy(update={"train": train})

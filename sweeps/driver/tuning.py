@@ -1,4 +1,4 @@
-"""Ray Tune over the trials of a sweep that are left, while it may grow."""
+"""Runs the remaining trials of a sweep with Ray Tune; trials may be added meanwhile."""
 
 import functools
 from collections.abc import Mapping
@@ -32,24 +32,24 @@ if TYPE_CHECKING:
 
 
 MAX_DEATHS = 3
-"""So often a trial whose process died is started again from its checkpoint."""
+"""How often a trial whose process died is restarted from its checkpoint."""
 
 
 def tune_trials(
     context: Context, tracker: Tracker, console: Console, *, num_seeds: int
 ) -> tuple[bool, dict[str, str]]:
-    """Let Ray Tune run every trial of the execution that has not ended.
+    """Run every trial of the execution that has not ended, with Ray Tune.
 
     Returns:
-        Whether it was interrupted before all was done; and trials that the budget left out, with
-        the reason.
+        Whether the sweep was interrupted before its end; and why the budget left trials out, by
+        the name of the trial.
     """
     from sweeps.driver.callback import DriverCallback, trial_run
 
     sweep, execution, tags = context.sweep, context.execution, provenance_tags(context.sweep)
     trials, done = all_trials(execution), execution.results()
     for name in [name for name, result in done.items() if result.status == TrialStatus.FAILED]:
-        execution.forget_result(name)  # it is tried again, from its checkpoint
+        execution.forget_result(name)  # run again, from its checkpoint
         del done[name]
     num_trials = _num_trials(sweep, trials)
     weights = WinnerWeights(execution, num_best=NUM_REPEATED if num_seeds > 1 else 1)
@@ -65,7 +65,7 @@ def tune_trials(
         weights.take_in((trials[name], result) for name, result in done.items())
         if queue.anything():
             _tuner(context, queue, callback).fit()
-            control.hurry()  # who stopped the last trial waits for an answer
+            control.hurry()  # the user who stopped the last trial waits for an answer
             tracker.obey_the_last()
         if callback.stopper.disk_is_full:
             raise disk_full(execution.path)
@@ -75,7 +75,7 @@ def tune_trials(
 
 
 def _num_trials(sweep: SweepConfig, trials: Mapping[str, SweepTrial]) -> int:
-    """How many trials the sweep has: all that are planned, and those that TPE will draw."""
+    """Number of trials of the sweep, including those that TPE has yet to draw."""
     if sweep.search.algorithm != "tpe":
         return len(trials)
     added = sum(bool(trial.added_by) for trial in trials.values())
@@ -83,25 +83,25 @@ def _num_trials(sweep: SweepConfig, trials: Mapping[str, SweepTrial]) -> int:
 
 
 class Size:
-    """How many trials the sweep has, for the live table and for who follows it in MLflow."""
+    """The number of trials of the sweep, kept up to date in the live table and in MLflow."""
 
     def __init__(self, num_trials: int, tracker: Tracker, live_table: LiveTable) -> None:
         self._num_trials = num_trials
         self._tracker = tracker
-        self._board = live_table
+        self._live_table = live_table
         self.grow(0)
 
     def grow(self, count: int, *, again: bool = False) -> None:
-        """So many more are to be run; ``again``: they have been before."""
+        """Add ``count`` trials to run; ``again``: the sweep already counts them."""
         self._num_trials += 0 if again else count
-        self._board.added(count)
+        self._live_table.added(count)
         self._tracker.parent_tags({tag.NUM_TRIALS: str(self._num_trials)})
 
 
 def _queue(
     context: Context, trials: Mapping[str, SweepTrial], done: Mapping[str, Result], growth: Growth
 ) -> TrialQueue:
-    """What is left to be run; trials with a checkpoint first."""
+    """The queue of the trials that have not ended; those with a checkpoint come first."""
     sweep, execution = context.sweep, context.execution
     left = [name for name, trial in trials.items() if name not in done]
     if sweep.search.algorithm != "tpe":
@@ -110,7 +110,7 @@ def _queue(
     assert sweep.search.num_trials is not None
     num_done = sum(name in done and not trial.added_by for name, trial in trials.items())
     return TrialQueue(
-        [name for name in left if trials[name].added_by],  # the search draws the others again
+        [name for name in left if trials[name].added_by],  # tpe_search enqueues the others
         more=growth,
         drawn=tpe_search(sweep, execution),
         num_drawn=max(0, sweep.search.num_trials - num_done),
@@ -118,7 +118,7 @@ def _queue(
 
 
 def _tuner(context: Context, queue: TrialQueue, callback: "DriverCallback") -> "tune.Tuner":
-    """Ray Tune over what is left. Its own snapshots are not restored from: see Execution."""
+    """Ray Tune's tuner over the queue. Its snapshots are never restored: see `Execution`."""
     from ray import tune
 
     sweep = context.sweep
@@ -131,9 +131,9 @@ def _tuner(context: Context, queue: TrialQueue, callback: "DriverCallback") -> "
         tune_config=tune.TuneConfig(
             search_alg=queue,
             scheduler=asha(sweep) if sweep.search.scheduler == "asha" else None,
-            num_samples=-1,  # until the queue says that it is finished
+            num_samples=-1,  # until the queue is finished
             max_concurrent_trials=max_concurrent_trials(sweep),
-            # a process kept for the next trial would hold room that workers of another wait for
+            # an idle process would hold resources that the workers of another trial wait for
             reuse_actors=not sweep.is_distributed,
         ),
         run_config=tune.RunConfig(

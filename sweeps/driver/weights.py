@@ -1,4 +1,4 @@
-"""Tuned weights on disk: only those of trials that can still be exported are kept."""
+"""Deletes the tuned weights of trials that can no longer win."""
 
 import shutil
 from collections import defaultdict
@@ -11,14 +11,14 @@ from sweeps.storage.execution import Execution, Result
 
 
 class WinnerWeights:
-    """Deletes the weights of every trial that another of its strategy beats.
+    """Deletes the weights of every trial that another trial of its strategy beats.
 
-    Sixty trials of a 7B model would fill any disk; six do not.
+    The weights of sixty trials of a 7B model would fill any disk; those of six do not.
 
     Args:
-        execution: Whose trials they are.
-        num_best: So many of each strategy are kept until :meth:`settle`, because repeating them
-            may change their order.
+        execution: The execution of the trials.
+        num_best: How many of each strategy are kept until :meth:`settle`, because their order may
+            change when they are repeated with further seeds.
     """
 
     def __init__(self, execution: Execution, *, num_best: int = 1) -> None:
@@ -28,11 +28,11 @@ class WinnerWeights:
         self._kept: dict[str, set[str]] = defaultdict(set)
 
     def keep_best(self, trial: SweepTrial, result: Result) -> None:
-        """Take in the result of a trial that has just ended."""
+        """Add the result of a trial that has just ended, then delete weights that cannot win."""
         self.take_in([(trial, result)])
 
     def take_in(self, ended: Iterable[tuple[SweepTrial, Result]]) -> None:
-        """Take in several at once, as a resumed sweep must: none is deleted before all are in."""
+        """Add several results, as a resumed sweep must, then delete weights that cannot win."""
         for trial, result in ended:
             strategy: str = trial.config.strategy.name
             self._trials[strategy][trial.id] = Trial.from_result(trial, result)
@@ -41,7 +41,7 @@ class WinnerWeights:
             self._prune(strategy, self._num_best)
 
     def settle(self) -> None:
-        """The sweep is at its end: only winners stay."""
+        """Keep only the weights of winners, at the end of the sweep."""
         for strategy in self._trials:
             self._prune(strategy, 0)
 

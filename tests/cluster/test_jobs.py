@@ -121,7 +121,7 @@ def test_a_driver_without_the_token_is_refused_and_leaves_nothing(
     driver = sweep.start("run", "sweep.yaml", "--address", head.gcs)
     assert driver.wait(timeout=HANG_S) == 4
     said = (sweep.folder / "driver.log").read_text()
-    assert f"lnt: the Ray cluster at {head.gcs} wants a token, or refuses this one" in said
+    assert f"lnt: the Ray cluster at {head.gcs} requires a token, or rejects the given one" in said
     assert "Traceback" not in said
     assert not (sweep.folder / "lnt_runs").exists()
 
@@ -130,7 +130,7 @@ def test_a_driver_whose_cluster_is_not_there_is_refused(tmp_path, cache) -> None
     sweep = Sweep(tmp_path / "nowhere", cache)
     driver = sweep.start("run", "sweep.yaml", "--address", "127.0.0.1:9")
     assert driver.wait(timeout=HANG_S) == 2
-    assert "lnt: nobody listens at 127.0.0.1:9" in (sweep.folder / "driver.log").read_text()
+    assert "lnt: no Ray cluster listens at 127.0.0.1:9" in (sweep.folder / "driver.log").read_text()
 
 
 def test_a_driver_with_the_token_runs_there(head, tmp_path, cache) -> None:

@@ -1,4 +1,4 @@
-"""Takes a winner home: weights, `best.yaml`, other trainers' files; trains it again.
+"""Exports a winner (weights, `best.yaml`, files for other trainers), and trains it again.
 
-Public face: `write.export`, `best.load_best`, `retrain.train_best`, `mlflow_model.make_model`.
+Public interface: `write.export`, `best.load_best`, `retrain.train_best`, `mlflow_model.make_model`.
 """

@@ -1,4 +1,4 @@
-"""`best.yaml`: a whole trial with where it comes from."""
+"""`best.yaml`: the complete config of a trial, with its score and provenance."""
 
 from pathlib import Path
 
@@ -20,24 +20,24 @@ BEST = "best.yaml"
 
 
 class BestConfig(Frozen):
-    """The content of the file."""
+    """The content of `best.yaml`."""
 
     format: int
-    """Number of the format, ``sweeps.storage.format.FORMAT``."""
+    """Format number, ``sweeps.storage.format.FORMAT``."""
     sweep: str
     run_id: str
-    """MLflow's."""
+    """The trial's MLflow run."""
     metric: str
     score: float
     versions: dict[str, str] = Field(default_factory=dict)
-    """Of the libraries it ran with."""
+    """Versions of the libraries that the trial ran with."""
     git_commit: str = UNKNOWN
     data_sha256: str = UNKNOWN
-    """Of annotations, and of the images' names and sizes."""
+    """Hash of the annotations, and of the images' names and sizes."""
     resources: ResourcesConfig
-    """The threads and device it ran on; the same give the same score to the last digit."""
+    """CPU threads and devices that the trial ran on; the same ones reproduce the score exactly."""
     trial: TrialConfig
-    """With its seed."""
+    """The trial's config, including its seed."""
 
 
 def best_config(
@@ -47,7 +47,15 @@ def best_config(
     resources: ResourcesConfig,
     tags: dict[str, str],
 ) -> BestConfig:
-    """Of a trial that has a score; ``tags`` are those of its run."""
+    """The content of `best.yaml` for a trial that has a score.
+
+    Args:
+        sweep: The sweep of the trial.
+        trial: The trial, with its score.
+        config: The config that the trial ran with.
+        resources: The resources that the trial ran on.
+        tags: Tags of the trial's MLflow run.
+    """
     assert trial.score is not None
     return BestConfig(
         format=FORMAT,
@@ -64,22 +72,22 @@ def best_config(
 
 
 def config_that_ran(execution: Execution, trial_id: str) -> TrialConfig:
-    """A trial's config, with the micro batch that it ended with."""
+    """A trial's config, with the micro-batch size that it finally ran with."""
     folder = execution.trial(trial_id)
     path = folder / (RAN if (folder / RAN).exists() else TRIAL)
     return TrialConfig.model_validate(load_yaml(path))
 
 
 def write_best(best: BestConfig, path: Path) -> None:
-    """Write the file."""
+    """Write `best.yaml` to ``path``."""
     path.write_text(yaml.safe_dump(best.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
 def load_best(path: Path) -> BestConfig:
-    """Read the file.
+    """Read a `best.yaml`.
 
     Raises:
-        ConfigError: It is not there, or not such a file.
+        ConfigError: The file is missing, invalid, or of another format.
     """
     if not path.is_file():
         raise ConfigError(f"there is no file {path}; `lnt export NAME -o DIR` writes one")

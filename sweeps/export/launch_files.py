@@ -1,4 +1,4 @@
-"""The winner's settings in the words of other trainers: DeepSpeed, Accelerate, the HF Trainer."""
+"""A trial's settings as files for other trainers: DeepSpeed, Accelerate, the HF Trainer."""
 
 import json
 from pathlib import Path
@@ -11,16 +11,18 @@ from lnt_core.distributed.zero_config import stage_of, zero_section
 
 DEEPSPEED, ACCELERATE, ARGUMENTS = "deepspeed.json", "accelerate.yaml", "training_arguments.json"
 BETAS, EPSILON = (0.9, 0.999), 1e-8
-"""AdamW's in torch, which :func:`lnt_core.training.optimizer.adamw` leaves as they are."""
+"""Defaults of AdamW in torch, which :func:`lnt_core.training.optimizer.adamw` does not change."""
 ZERO_STAGE = 2
+"""ZeRO stage of the DeepSpeed file for a trial that was trained without DeepSpeed."""
 
 
 def write_launch_files(
     config: TrialConfig, out: Path, *, on_gpu: bool, num_workers: int = 1
 ) -> None:
-    """Write the three files, for as many processes as trained it.
+    """Write the three files, for as many processes as trained the trial.
 
-    Where they cannot share the batch evenly, as these trainers must, for one.
+    These trainers need a batch that is divisible among the processes. If it is not, the files are
+    for one process.
     """
     if config.train.batch_size % (config.train.micro_batch * num_workers):
         num_workers = 1
@@ -29,25 +31,26 @@ def write_launch_files(
         (ARGUMENTS, training_arguments(config, on_gpu=on_gpu, num_workers=num_workers)),
     ):
         (out / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    together = accelerate(config, on_gpu=on_gpu, num_workers=num_workers)
-    text = yaml.safe_dump(together, sort_keys=False)
+    launch = accelerate(config, on_gpu=on_gpu, num_workers=num_workers)
+    text = yaml.safe_dump(launch, sort_keys=False)
     (out / ACCELERATE).write_text(text, encoding="utf-8")
 
 
 def deepspeed(config: TrialConfig, *, num_workers: int = 1) -> dict[str, Any]:
-    """A DeepSpeed config.
+    """The content of a DeepSpeed config file.
 
-    ``train_batch_size`` is left out: DeepSpeed takes the product of the two others and the number
-    of processes. The scheduler is the trainer's, since DeepSpeed's cosine does not end at 0.
+    ``train_batch_size`` is left out: DeepSpeed computes it as the product of the micro-batch size,
+    the accumulation steps and the number of processes. The scheduler is left to the trainer,
+    because DeepSpeed's cosine schedule does not end at 0.
     """
     train = config.train
-    usual = {"stage": ZERO_STAGE, "overlap_comm": True, "contiguous_gradients": True}
+    default = {"stage": ZERO_STAGE, "overlap_comm": True, "contiguous_gradients": True}
     return {
         "train_micro_batch_size_per_gpu": train.micro_batch,
         "gradient_accumulation_steps": _accumulation(config, num_workers),
         "gradient_clipping": train.max_grad_norm,
         "bf16": {"enabled": train.precision == "bf16"},
-        "zero_optimization": zero_section(train.deepspeed) if train.deepspeed else usual,
+        "zero_optimization": zero_section(train.deepspeed) if train.deepspeed else default,
         "optimizer": {
             "type": "AdamW",
             "params": {
@@ -62,7 +65,7 @@ def deepspeed(config: TrialConfig, *, num_workers: int = 1) -> dict[str, Any]:
 
 
 def accelerate(config: TrialConfig, *, on_gpu: bool, num_workers: int = 1) -> dict[str, Any]:
-    """A config file of ``accelerate launch``: DeepSpeed where there is a GPU, else without."""
+    """The content of a config file for ``accelerate launch``: with DeepSpeed on GPUs only."""
     content: dict[str, Any] = {
         "compute_environment": "LOCAL_MACHINE",
         "distributed_type": "DEEPSPEED" if on_gpu else "NO" if num_workers == 1 else "MULTI_CPU",
@@ -74,10 +77,10 @@ def accelerate(config: TrialConfig, *, on_gpu: bool, num_workers: int = 1) -> di
         "use_cpu": not on_gpu,
         "debug": False,
     }
-    if on_gpu:  # precision, batch sizes and clipping stand in DeepSpeed's own file
-        in_parts = stage_of(config.train.deepspeed) == 3
+    if on_gpu:  # precision, batch sizes and clipping are in DeepSpeed's own file
+        is_zero3 = stage_of(config.train.deepspeed) == 3
         return content | {
-            "deepspeed_config": {"deepspeed_config_file": DEEPSPEED, "zero3_init_flag": in_parts}
+            "deepspeed_config": {"deepspeed_config_file": DEEPSPEED, "zero3_init_flag": is_zero3}
         }
     return content | {"mixed_precision": "bf16" if config.train.precision == "bf16" else "no"}
 
@@ -85,7 +88,7 @@ def accelerate(config: TrialConfig, *, on_gpu: bool, num_workers: int = 1) -> di
 def training_arguments(
     config: TrialConfig, *, on_gpu: bool, num_workers: int = 1
 ) -> dict[str, Any]:
-    """Fields of ``transformers.TrainingArguments``, but for ``output_dir``."""
+    """Fields of ``transformers.TrainingArguments``, without ``output_dir``."""
     train = config.train
     length = (
         {"max_steps": train.max_steps}
@@ -99,7 +102,7 @@ def training_arguments(
         "gradient_accumulation_steps": _accumulation(config, num_workers),
         **length,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": train.warmup_ratio,  # below 1 it is a share of all steps
+        "warmup_steps": train.warmup_ratio,  # a value below 1 is a share of all steps
         "optim": "adamw_torch_fused" if on_gpu else "adamw_torch",
         "weight_decay": train.weight_decay,
         "adam_beta1": BETAS[0],

@@ -1,7 +1,8 @@
-"""The winners as MLflow models: how `mlflow.pyfunc.load_model` captions images with them.
+"""Winners as MLflow models that caption images, loaded by `mlflow.pyfunc.load_model`.
 
-The model's folder is a trial's weights with `best.yaml`, so that nothing is stored twice; the
-base is loaded by its name where the model is used, unless a merged checkpoint lies beside.
+A model's folder is the trial's folder of weights with `best.yaml` added, so nothing is stored
+twice. The base is loaded by its name where the model is used, unless the folder has a merged
+checkpoint.
 """
 
 import base64
@@ -24,13 +25,19 @@ from sweeps.settings import quiet_transformers
 
 logger = logging.getLogger(__name__)
 MAX_MERGED_GIB = 1.0
-"""Larger models are registered without their base, which is loaded where it is used."""
+"""Models that are larger in float32 are registered without their base."""
 
 
 def make_model(weights: Path, trial: Trial, best: BestConfig, cache: Path) -> None:
-    """Make a winner's weights a model that MLflow loads; with its base, if that is small.
+    """Make a winner's folder of weights an MLflow model, merged with its base if that is small.
 
-    A base that cannot be loaded here is left out: it is loaded where the model is used.
+    A base that cannot be loaded or merged here is left out, with a warning.
+
+    Args:
+        weights: The trial's folder of weights.
+        trial: The winner.
+        best: The content of its `best.yaml`, which is written into the folder.
+        cache: Folder that caches the tiny model.
     """
     write_best(best, weights / BEST)
     write_model_files(weights, trial.run_id)
@@ -47,7 +54,10 @@ def make_model(weights: Path, trial: Trial, best: BestConfig, cache: Path) -> No
 
 
 def _is_small(trial: Trial) -> bool:
-    """Judged by what trained and its share of all parameters, in float32."""
+    """Whether all parameters take at most ``MAX_MERGED_GIB`` in float32.
+
+    Their number follows from the trainable parameters and their share.
+    """
     if not trial.trainable_share > 0:
         return False
     return trial.trainable_parameters / trial.trainable_share * 4 <= MAX_MERGED_GIB * 2**30
@@ -57,7 +67,7 @@ REQUIREMENTS = ("torch", "transformers", "peft")
 
 
 class CaptionModel:
-    """What MLflow wraps; MLflow wants ``predict(data, params)`` of it."""
+    """The Python model inside the MLflow model; ``predict`` is MLflow's interface."""
 
     def __init__(self, captioner: Captioner) -> None:
         self._captioner = captioner
@@ -66,9 +76,9 @@ class CaptionModel:
         """A caption for each image.
 
         Args:
-            model_input: Of paths, or of files' bytes in base64: a list, one of them, or a pandas
-                frame of one column, ``image``.
-            params: MLflow's; there are none.
+            model_input: Image files, each as a path or as its content in base64: a list, a single
+                string, or a pandas data frame with one column.
+            params: Part of MLflow's interface; not used.
 
         Raises:
             LntError: An image cannot be read.
@@ -77,7 +87,7 @@ class CaptionModel:
 
 
 def _load_pyfunc(path: str) -> CaptionModel:
-    """What MLflow calls, with the model's folder."""
+    """Load the model from its folder; MLflow calls this function by its name."""
     from sweeps.export.best import BEST, load_best
     from sweeps.settings import quiet_transformers, read_settings
 
@@ -88,7 +98,7 @@ def _load_pyfunc(path: str) -> CaptionModel:
 
 
 def write_model_files(folder: Path, run_id: str) -> None:
-    """Make a folder with weights and `best.yaml` an MLflow model with a signature."""
+    """Add the files that make a folder with weights and `best.yaml` an MLflow model."""
     from importlib.metadata import version
 
     from mlflow import pyfunc
@@ -101,7 +111,7 @@ def write_model_files(folder: Path, run_id: str) -> None:
     pins = [f"lnt-sweeps=={__version__}", *(f"{name}=={version(name)}" for name in REQUIREMENTS)]
     (folder / "requirements.txt").write_text("\n".join(pins) + "\n", encoding="utf-8")
     _PythonEnv.current().to_yaml(str(folder / "python_env.yaml"))
-    # without a name, a list is taken as well as a frame of one column
+    # a column without a name accepts a list and any data frame with one column
     signature = ModelSignature(Schema([ColSpec("string")]), Schema([ColSpec("string")]))
     model = Model(artifact_path=folder.name, run_id=run_id, signature=signature)
     pyfunc.add_to_model(model, loader_module=__name__, python_env="python_env.yaml")
@@ -109,7 +119,7 @@ def write_model_files(folder: Path, run_id: str) -> None:
 
 
 def _items(model_input: Any) -> Iterable[Any]:
-    """MLflow makes a frame of a list; its one column may have any name."""
+    """The strings in the input; MLflow turns a list into a data frame with one column."""
     if hasattr(model_input, "columns"):
         return list(model_input.iloc[:, 0])
     return [model_input] if isinstance(model_input, str) else list(model_input)
@@ -121,7 +131,7 @@ def _image(item: str) -> Image.Image:
     try:
         content = base64.b64decode(item.rpartition("base64,")[2], validate=True)
     except (ValueError, binascii.Error):
-        raise ConfigError(f"{item[:80]!r} is neither a file here nor base64") from None
+        raise ConfigError(f"{item[:80]!r} is neither an existing file nor base64") from None
     try:
         with Image.open(io.BytesIO(content)) as image:
             return image.convert("RGB")
@@ -132,5 +142,5 @@ def _image(item: str) -> Image.Image:
 def _is_file(text: str) -> bool:
     try:
         return Path(text).is_file()
-    except (OSError, ValueError):  # base64 is too long for a name
+    except (OSError, ValueError):  # base64 text is too long for a file name
         return False

@@ -1,4 +1,4 @@
-"""The model card of an export, in Hugging Face's form."""
+"""The model card of an export, in the format of the Hugging Face Hub."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from lnt_core.config import TrialConfig
 from lnt_core.models.plain import MERGED
 from lnt_core.strategies import STRATEGIES
 from sweeps.export.best import BestConfig
-from sweeps.plan.labels import short_rate
+from sweeps.plan.labels import counted, short_rate
 from sweeps.results.selection import Sweep, Trial
 
 if TYPE_CHECKING:
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 FILES = {
-    "best.yaml": "the whole configuration; `lnt train best.yaml` trains it again",
-    "adapter_model.safetensors": "the tuned weights; PEFT's, with `adapter_config.json`",
-    "delta.safetensors": "the tuned weights: tensors by their names in the base",
-    "base_connector.safetensors": "the connector of stage 1, part of the base",
-    MERGED: "base and tuned weights in one; a plain transformers checkpoint",
+    "best.yaml": "the complete configuration; `lnt train best.yaml` trains the model again",
+    "adapter_model.safetensors": "the tuned weights as a PEFT adapter, with `adapter_config.json`",
+    "delta.safetensors": "the tuned weights, each under its parameter's name in the base model",
+    "base_connector.safetensors": "the connector trained in stage 1, part of the base model",
+    MERGED: "base and tuned weights merged into a plain transformers checkpoint",
     "training_arguments.json": "the same settings for `transformers.TrainingArguments`",
-    "accelerate.yaml": "for `accelerate launch --config_file`, from this folder",
-    "deepspeed.json": "the same for DeepSpeed; batch sizes are those of one process",
+    "accelerate.yaml": "config for `accelerate launch --config_file`, to be run in this folder",
+    "deepspeed.json": "the same settings for DeepSpeed; batch sizes are per process",
 }
 PLAIN = """from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 model = AutoModelForImageTextToText.from_pretrained("merged")
 processor = AutoProcessor.from_pretrained("merged")
-asked = {"type": "text", "text": @PROMPT}
-messages = [{"role": "user", "content": [{"type": "image"}, asked]}]
+question = {"type": "text", "text": @PROMPT}
+messages = [{"role": "user", "content": [{"type": "image"}, question]}]
 text = processor.apply_chat_template(messages, add_generation_prompt=True)
 image = Image.open("image.jpg").convert("RGB")
 inputs = processor(images=image, text=text, return_tensors="pt"@OPTIONS)
@@ -44,7 +44,7 @@ from PIL import Image
 
 from lnt_core.models.build import load_base
 from lnt_core.strategies.weights import load_connector
-from sweeps.best import load_best
+from sweeps.export.best import load_best
 from sweeps.settings import read_settings
 
 base = load_base(load_best(Path("best.yaml")).trial.model, cache=read_settings().cache)
@@ -66,7 +66,7 @@ print(base.conversations.tokenizer.decode(tokens[0, ids.shape[1]:], skip_special
 DELTA = """from pathlib import Path
 
 from lnt_core.evaluation.caption import Captioner, read_images
-from sweeps.best import load_best
+from sweeps.export.best import load_best
 from sweeps.settings import read_settings
 
 trial = load_best(Path("best.yaml")).trial
@@ -75,7 +75,14 @@ print(captioner.caption(read_images([Path("image.jpg")]))[0])"""
 
 
 def model_card(sweep: Sweep, trial: Trial, best: BestConfig, out: Path) -> str:
-    """Front matter, then what, how well, and how to load it; of what is in ``out``."""
+    """The text of the card: front matter, method, scores, how to load the model, files.
+
+    Args:
+        sweep: The sweep.
+        trial: The exported trial.
+        best: The content of its `best.yaml`.
+        out: The folder of the export; the card describes the files in it.
+    """
     method = STRATEGIES[trial.strategy]
     base = "-" if sweep.base_score is None else f"{sweep.base_score:.2f}"
     reported = "-" if trial.report_score is None else f"{trial.report_score:.2f}"
@@ -89,16 +96,17 @@ def model_card(sweep: Sweep, trial: Trial, best: BestConfig, out: Path) -> str:
 
 # {_title(sweep, trial)}
 
-The winner of {len(sweep.trials)} trials. Method: {method.label} ({method.source}).
+The best trial of its strategy in a sweep of {counted(len(sweep.trials), "trial")}. Method: \
+{method.label} ({method.source}).
 
 | | |
 |---|---|
 | {sweep.metric} (CIDEr x 100) | {trial.score:.2f} |
-| the untuned base on the same images | {base} |
-| on the split that did not choose | {reported} |
+| untuned base on the same images | {base} |
+| held-out score, on the reported split | {reported} |
 | trainable parameters | {trial.trainable_parameters:,} ({trial.trainable_share:.3%} of all) |
 | seed | {best.trial.seed} |
-| code, data | {best.git_commit[:12]}, {best.data_sha256[:12]} |
+| git commit, data hash | {best.git_commit[:12]}, {best.data_sha256[:12]} |
 {curve}
 ## How to use it
 
@@ -132,7 +140,7 @@ def _front_matter(sweep: Sweep, trial: Trial, best: BestConfig, out: Path) -> st
 
 
 def _bases(config: TrialConfig) -> list[str]:
-    """Hub names; of a folder the last part, since where it lies means nothing elsewhere."""
+    """Names of the base models: on the Hub, or the name of the folder for a local one."""
     model = config.model
     names = [model.checkpoint, model.language_model, model.vision_tower]
     found = [Path(n).name if Path(n).is_absolute() else n for n in names if n is not None]
@@ -162,15 +170,15 @@ def _results(trial: Trial, config: TrialConfig) -> list["EvalResult"]:
 
 
 def _code(config: TrialConfig, out: Path) -> str:
-    """Python that runs in the folder, by what is there."""
+    """Example code to run in the folder, chosen by the files in it."""
     from lnt_core.evaluation.caption import asked
 
     blocks = []
     prompt = repr(asked(config)[0])
     if (out / MERGED).is_dir():
-        own = config.model.conversation == "chat_template"
-        code = PLAIN.replace("@OPTIONS", ", add_special_tokens=False" if own else "")
-        blocks.append(("With transformers alone (float32; `dtype` changes that)", code))
+        is_template = config.model.conversation == "chat_template"
+        code = PLAIN.replace("@OPTIONS", ", add_special_tokens=False" if is_template else "")
+        blocks.append(("With transformers alone (in float32; `dtype` changes that)", code))
     if (out / "adapter_config.json").is_file():
         blocks.append(("With PEFT", PEFT))
     else:

@@ -1,4 +1,4 @@
-"""Trains an exported `best.yaml` again, in one process or by torchrun."""
+"""Trains an exported `best.yaml` again, in this process or with torchrun."""
 
 import json
 import subprocess
@@ -11,14 +11,20 @@ import yaml
 from lnt_core.errors import ConfigError, TrialError
 from lnt_core.trial import TrialResult, run_trial
 from sweeps.export.best import BestConfig
+from sweeps.plan.labels import counted
 from sweeps.worker.process import worker_for
 
 
 def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
-    """Train an exported trial once more: in this process, or in as many as it ran in.
+    """Train an exported trial again, in as many processes as it ran in.
+
+    Args:
+        best: The exported trial.
+        out: Output folder of the trial.
+        cache: Folder that caches the tiny model, drawn scenes and stage 1.
 
     Raises:
-        LntError: It cannot be trained here; says why.
+        LntError: The trial cannot be trained on this machine; the message says why.
     """
     if best.resources.workers_of(best.trial.strategy.name) > 1:
         return train_with_torchrun(best, out, cache)
@@ -37,11 +43,11 @@ def train_best(best: BestConfig, out: Path, cache: Path) -> TrialResult:
 
 
 def train_with_torchrun(best: BestConfig, out: Path, cache: Path) -> TrialResult:
-    """Train an exported trial once more, in as many processes as it ran in, by ``torchrun``.
+    """Train an exported trial again with ``torchrun``, in as many processes as it ran in.
 
     Raises:
-        ConfigError: There are too few GPUs here.
-        TrialError: A process failed; its last words.
+        ConfigError: This machine has too few GPUs.
+        TrialError: A process failed; the message has the end of the standard error.
     """
     import torch
 
@@ -49,30 +55,32 @@ def train_with_torchrun(best: BestConfig, out: Path, cache: Path) -> TrialResult
     num_workers, on_gpu = resources.workers_of(best.trial.strategy.name), resources.gpus_per_trial
     if on_gpu and torch.cuda.device_count() < num_workers:
         raise ConfigError(
-            f"the trial ran in {num_workers} workers with a GPU each, and there are "
-            f"{torch.cuda.device_count()} here: set resources.workers_per_trial in best.yaml to as "
-            "many as there are; the losses are the same"
+            f"the trial ran in {num_workers} workers with a GPU each, and this machine has "
+            f"{counted(torch.cuda.device_count(), 'GPU')}: set resources.workers_per_trial in "
+            "best.yaml to that number; the losses stay the same"
         )
     out.mkdir(parents=True, exist_ok=True)
     config = out / "trial.yaml"
     config.write_text(yaml.safe_dump(best.trial.model_dump(mode="json"), sort_keys=False))
     run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={num_workers}"]
-    where = ["--out", str(out), "--cache", str(cache), "--device", "cuda" if on_gpu else "cpu"]
-    where += ["--threads", str(max(1, int(resources.cpus_per_trial)))]
-    command = [sys.executable, "-m", *run, "-m", "lnt_core.trial", str(config), *where]
-    with tempfile.TemporaryFile("w+") as said:
-        training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
+    options = ["--out", str(out), "--cache", str(cache), "--device", "cuda" if on_gpu else "cpu"]
+    options += ["--threads", str(max(1, int(resources.cpus_per_trial)))]
+    command = [sys.executable, "-m", *run, "-m", "lnt_core.trial", str(config), *options]
+    with tempfile.TemporaryFile("w+") as stderr:
+        training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
         lines = _followed(training)
         if training.wait() != 0:
-            said.seek(0)
-            last = said.read()[-2000:]
+            stderr.seek(0)
+            last = stderr.read()[-2000:]
             raise TrialError(f"one of {num_workers} workers failed:\n{last}")
-    result = next(line for line in reversed(lines) if line.startswith("{"))  # libraries print too
+    result = next(
+        line for line in reversed(lines) if line.startswith("{")
+    )  # libraries print other lines
     return TrialResult(**json.loads(result))
 
 
 def _followed(training: "subprocess.Popen[str]") -> list[str]:
-    """What it prints, a line each; the step it is at stands in the terminal meanwhile."""
+    """The lines that the training prints; until it ends, the terminal shows the current step."""
     from rich.console import Console
 
     lines = []

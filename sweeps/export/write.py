@@ -1,4 +1,4 @@
-"""Taking the outcome home: a winner's weights, `best.yaml`, other trainers' files, a model card."""
+"""Writes an export: a winner's weights, `best.yaml`, files for other trainers, a model card."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 CURVE = "curve.png"
 OF_WEIGHTS = ("adapter_config.json", ".safetensors")
-"""Ends of the names of what is taken from a run's weights; MLflow's own files stay there."""
+"""Endings of the files that are taken from a run's weights; MLflow's own files are not."""
 
 
 def export(
@@ -36,17 +36,21 @@ def export(
     *,
     merged_with: Path | None = None,
 ) -> Trial:
-    """Write a sweep's winner into a folder, from MLflow alone; whole, or not at all.
+    """Export a sweep's winner from MLflow to a folder, which is written completely or not at all.
 
     Args:
-        client: Of the tracking store.
-        name: The sweep's.
-        strategy: Whose winner; None for the best of all.
+        client: The tracking store's client.
+        name: The sweep's name.
+        strategy: The strategy whose winner is exported; None for the best of all.
         out: A folder that does not exist yet, or is empty.
-        merged_with: Where the tiny model is kept, if a merged checkpoint is wanted as well.
+        merged_with: Folder that caches the tiny model; also write a merged checkpoint. None for
+            no merged checkpoint.
+
+    Returns:
+        The exported trial.
 
     Raises:
-        LntError: No such winner, ``out`` is in use, or its weights cannot be merged.
+        LntError: There is no such winner, ``out`` is not empty, or the weights cannot be merged.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"-o is {str(out)!r}, which is not empty; choose another folder")
@@ -56,8 +60,8 @@ def export(
         check_mergeable(trial.strategy)
     if not client.list_artifacts(trial.run_id, WEIGHTS):
         raise ConfigError(
-            f"the weights of {trial.strategy} are not in MLflow, where they go when a sweep ends; "
-            f"this one is {sweep.status}: finish it with `lnt run SWEEP --resume`"
+            f"the weights of {trial.strategy} are not in MLflow, where they are stored when a "
+            f"sweep ends; this sweep is {sweep.status}: finish it with `lnt run SWEEP --resume`"
         )
     out = out.absolute()
     draft = out.with_name(f".{out.name}.{os.getpid()}")
@@ -104,13 +108,13 @@ def _write(
 
 
 def _num_workers(params: dict[str, str], strategy: str) -> int:
-    """That trained a trial of this strategy: a number for all, or for those that are named."""
+    """How many workers trained a trial of this strategy, by the parameters of the parent run."""
     key = "resources.workers_per_trial"
     return int(params.get(f"{key}.{strategy}", params.get(key, "1")))
 
 
 def _download(client: "MlflowClient", sweep: Sweep, trial: Trial, out: Path) -> TrialConfig:
-    """The weights and the figure; returns what ran."""
+    """Download the weights and the figure; returns the config that the trial ran with."""
     ran = any(file.path == RAN for file in client.list_artifacts(trial.run_id))
     path = Path(client.download_artifacts(trial.run_id, RAN if ran else TRIAL, str(out)))
     config = TrialConfig.model_validate(load_yaml(path))
@@ -120,7 +124,7 @@ def _download(client: "MlflowClient", sweep: Sweep, trial: Trial, out: Path) -> 
     for file in client.list_artifacts(trial.run_id, WEIGHTS):
         if not file.is_dir and file.path.endswith(OF_WEIGHTS):
             here = Path(client.download_artifacts(trial.run_id, file.path, str(downloads)))
-            here.rename(out / here.name)  # stores differ in whether they keep the folder
+            here.rename(out / here.name)  # not every store keeps the subfolder
     shutil.rmtree(downloads)
     if any(file.path == CURVE for file in client.list_artifacts(sweep.run_id)):
         client.download_artifacts(sweep.run_id, CURVE, str(out))

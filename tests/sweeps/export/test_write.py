@@ -19,8 +19,8 @@ def test_before_the_sweep_has_ended(client, store_uri, tmp_path, monkeypatch) ->
     with pytest.raises(ConfigError) as refused:
         export(client, sweep.name, None, out)
     assert str(refused.value) == (
-        "the weights of full are not in MLflow, where they go when a sweep ends; "
-        "this one is KILLED: finish it with `lnt run SWEEP --resume`"
+        "the weights of full are not in MLflow, where they are stored when a sweep ends; "
+        "this sweep is KILLED: finish it with `lnt run SWEEP --resume`"
     )
     assert not out.exists()
 

@@ -28,11 +28,11 @@ class WinnerWeights:
         self._kept: dict[str, set[str]] = defaultdict(set)
 
     def keep_best(self, trial: SweepTrial, result: Result) -> None:
-        """Add the result of a trial that has just ended, then delete weights that cannot win."""
+        """Add a trial that has just ended, then delete the weights of trials that cannot win."""
         self.take_in([(trial, result)])
 
     def take_in(self, ended: Iterable[tuple[SweepTrial, Result]]) -> None:
-        """Add several results, as a resumed sweep must, then delete weights that cannot win."""
+        """Add several trials, as a resumed sweep must, then delete weights like `keep_best`."""
         for trial, result in ended:
             strategy: str = trial.config.strategy.name
             self._trials[strategy][trial.id] = Trial.from_result(trial, result)

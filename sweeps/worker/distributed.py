@@ -40,7 +40,7 @@ def run_distributed(
         out: The trial's folder, which all nodes see.
         resources: Resources of each worker, and the number of workers.
         report: Called with the step and metrics of each event once it is on disk.
-        sample_every_s: Seconds between samples of the use of rank 0's node; 0: no samples.
+        sample_every_s: Seconds between system metrics samples on rank 0's node; 0: no samples.
 
     Raises:
         WorkerDiedError: A worker process died.

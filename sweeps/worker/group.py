@@ -97,7 +97,7 @@ def _write_outcome(loop_config: dict[str, Any]) -> None:
 
 
 def _cause(error: Any) -> Exception:
-    """The error of a worker that failed by itself, or else that a worker process died."""
+    """The error that a worker itself raised, or else a `WorkerDiedError`."""
     failures = error.worker_failures.values()  # Ray's own errors mean a lost process
     raised = [e for e in failures if not type(e).__module__.startswith("ray.")]
     own = [e for e in raised if not _lost_another(e)]

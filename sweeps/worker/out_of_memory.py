@@ -1,4 +1,4 @@
-"""Runs a trial that ran out of memory once more, with half the micro-batch size.
+"""Retries a trial that ran out of memory, with half the micro-batch size.
 
 When the GPU or the host has no memory left, torch raises an exception. If Ray's memory monitor
 kills the process before that, the driver writes a file in the trial's folder for the next attempt.

@@ -21,7 +21,7 @@ def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = Non
     Args:
         resources: Resources of one trial.
         cache: Folder of what sweeps share.
-        device: A device of torch. Default: ``cuda`` if trials get a GPU, else ``cpu``.
+        device: A torch device. Default: ``cuda`` if trials get a GPU, else ``cpu``.
     """
     import torch
 

@@ -27,7 +27,7 @@ from sweeps.worker.process import memory_share_gib, worker_for
 from sweeps.worker.system_metrics import SystemMetrics
 
 WORST_SCORE = 0.0
-"""Score of a diverged trial for searches and schedulers: the lowest CIDEr. Not logged as one."""
+"""Score of a diverged trial for searches and schedulers: the lowest CIDEr. Never logged as one."""
 REPORT_EVERY_S = 1.0
 """Seconds between progress reports to Ray Tune; the events have every step."""
 

@@ -34,8 +34,8 @@ LANGUAGE = {
     "max_position_embeddings": 512,
 }
 FIRST = (
-    *("test_zero", "test_faults", "test_kills", "test_outcome", "test_take_home", "test_rescue"),
-    *("test_dashboard", "test_report"),
+    *("test_zero_engine", "test_zero", "test_faults", "test_kills", "test_outcome"),
+    *("test_take_home", "test_rescue", "test_dashboard", "test_report"),
 )
 """Files of slow tests in order; CI's time may end before the last is begun."""
 hypothesis.settings.register_profile("lnt", deadline=None)  # a busy machine is no defect

@@ -17,7 +17,7 @@ NUM_STEPS = 40
 SEARCH = {"strategy": ["full", "layernorm"], "learning_rate": [1e-3, 3e-4]}
 TRAIN = STAGE | {"max_steps": NUM_STEPS, "micro_batch_size": 4, "checkpoint_every_steps": 2}
 REL = 1e-5
-"""As in tests/lnt_core/training/test_zero.py."""
+"""As in tests/lnt_core/training/test_zero_engine.py."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What each strategy of a sweep would cost, from models without weights."""
+"""Predicted memory and compute of a sweep's strategies, from models without weights."""
 
 import copy
 import warnings
@@ -26,45 +26,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a strategy costs, whatever the learning rate."""
+    """Predicted cost of a trial of one strategy, which does not depend on the learning rate."""
 
     trainable_parameters: int
     trainable_share: float
     trainable_by_role: dict[str, int]
     micro_batch_size: int | None
-    """Given, or found for the stated GPU memory. None if it is found on the device: the numbers
-    are of one sample then."""
+    """As given, or found for `resources.gpu_memory_gib`. None if the trial finds it on its device;
+    the other values are then those of micro-batch size 1."""
     step: StepCost
-    """Memory of one optimiser step as configured, at the longest conversations."""
+    """One optimizer step of one worker as configured, at the longest conversations."""
     alone: StepCost
-    """The same in one process, for `auto` at micro batch 1; each worker of a trial that has several
-    takes ``step``."""
+    """The same step without ZeRO, in a single process; with `auto`, at micro-batch size 1."""
     evaluation_gib: float
-    """Weights and what captioning adds to them."""
+    """GiB of the weights and of what captioning allocates in addition."""
     activations_gib: dict[str, float | None]
-    """``checkpointed`` and ``whole``; None where the strategy does not allow it."""
+    """GiB with gradient checkpointing (``checkpointed``; None if the strategy does not support it)
+    and without (``whole``)."""
     train_pflop: float
-    """Of the whole trial, forward and backward, without recomputation; 10^15."""
+    """10^15 floating-point operations of the whole training, forward and backward, without the
+    recomputation of gradient checkpointing."""
     gpu_hours: float | None
-    """Of training, at the stated share of the stated peak."""
+    """Training time at `resources.mfu` of `resources.gpu_peak_tflops`; None if no peak is given."""
     too_big: str
-    """If it does not fit the stated GPU memory, what would; or that it hardly does; else empty."""
+    """Why the trial does not fit `resources.gpu_memory_gib`, or hardly does, and what would; empty
+    if it fits."""
 
     @property
     def memory_gib(self) -> float:
-        """The larger peak of the two."""
+        """The peak of the trial: the larger of training and captioning."""
         return max(self.step.peak_gib, self.evaluation_gib)
 
 
 class Costs:
-    """Predicts for one sweep; the model's skeleton is built once.
+    """Predicts the costs of one sweep, on a model without weights that is built once.
 
     Args:
-        sweep: Its model, data, training and resources.
-        files: The data files may be read, for the lengths of conversations.
+        sweep: The sweep.
+        files: Whether to estimate the lengths of conversations from the data files; otherwise they
+            are those of `model.shapes`.
 
     Raises:
-        ConfigError: The model is of an unknown architecture.
+        ConfigError: The architecture of the model is unknown.
     """
 
     def __init__(self, sweep: SweepConfig, *, files: bool) -> None:
@@ -75,7 +78,7 @@ class Costs:
         self._image_tokens = int(vision.image_size // vision.patch_size) ** 2
 
     def problems(self, strategies: list[StrategyConfig]) -> list[str]:
-        """Strategies that want a part which the model has not; empty if there is none."""
+        """A message for each strategy that tunes a part which the model does not have."""
         found = []
         for strategy in strategies:
             try:
@@ -85,7 +88,7 @@ class Costs:
         return found
 
     def lengths(self, sweep: SweepConfig) -> Lengths:
-        """Of the tune data; estimated."""
+        """Estimated lengths of the conversations in the tune data."""
         return estimated_lengths(
             sweep.trial_data,
             sweep.model.shapes,
@@ -96,15 +99,15 @@ class Costs:
         )
 
     def of(self, sweep: SweepConfig, strategy: StrategyConfig, lengths: Lengths) -> Cost:
-        """A strategy's cost.
+        """The cost of a trial of a strategy.
 
         Args:
-            sweep: The one given, with varied values put in place.
-            strategy: With its options.
-            lengths: Of the tune data.
+            sweep: The sweep, with the values of one combination put in place.
+            strategy: The strategy with its options.
+            lengths: The lengths of the conversations in the tune data.
 
         Raises:
-            ConfigError: The model lacks what the strategy tunes.
+            ConfigError: The model lacks a part that the strategy tunes.
         """
         tuned = self._tuned(sweep, strategy)
         is_auto, found = sweep.train.micro_batch_size == "auto", None
@@ -142,7 +145,7 @@ class Costs:
             train_pflop=flops / 1e15,
             gpu_hours=_gpu_hours(sweep, flops),
             too_big=_too_big(sweep, tuned, step, lengths)
-            or _too_long(sweep, evaluation_gib)
+            or _captioning_too_big(sweep, evaluation_gib)
             or ("" if found is None or found.fits else f"micro_batch_size {found}"),
         )
 
@@ -165,18 +168,18 @@ class Costs:
 
 
 def _num_processed(train: TrainConfig, lengths: Lengths) -> int:
-    """Samples that a trial trains on, each time it does."""
+    """Samples processed in training, repetitions included."""
     return train.num_steps(lengths.num_samples) * train.batch_size
 
 
 def _memory_gib(sweep: SweepConfig) -> float | None:
-    """Of the GPU, as far as it is one trial's: trials that share a GPU share its memory."""
+    """GPU memory of one trial, or None if it is not given; trials that share a GPU share it."""
     memory = sweep.resources.gpu_memory_gib
     return None if memory is None else memory * sweep.resources.gpu_share
 
 
 def _shared(step: StepCost, sweep: SweepConfig, strategy: StrategyConfig) -> StepCost:
-    """What each worker takes of a step."""
+    """The step of one worker, with ZeRO if the strategy uses it."""
     if not sweep.resources.may_use_deepspeed(strategy.name):
         return step
     workers = sweep.resources.workers_of(strategy.name)
@@ -186,7 +189,7 @@ def _shared(step: StepCost, sweep: SweepConfig, strategy: StrategyConfig) -> Ste
 def _found(
     sweep: SweepConfig, strategy: StrategyConfig, tuned: MetaTrial, lengths: Lengths
 ) -> MicroBatch | None:
-    """The micro batch that `auto` is on a GPU of the stated memory; None without one."""
+    """The micro-batch size that replaces `auto`; None without GPUs of given memory."""
     train, room_gib = sweep.train, _memory_gib(sweep)
     if room_gib is None or not sweep.resources.gpus_per_trial:
         return None
@@ -200,12 +203,12 @@ def _found(
     return choose(predict, train, room_gib=room_gib, workers=workers)
 
 
-def _too_long(sweep: SweepConfig, evaluation_gib: float) -> str:
+def _captioning_too_big(sweep: SweepConfig, evaluation_gib: float) -> str:
     memory_gib = _memory_gib(sweep)
     if memory_gib is None or evaluation_gib <= memory_gib:
         return ""
     return (
-        f"captioning takes {evaluation_gib:.1f} GiB, which do not fit {memory_gib:g} GiB; "
+        f"captioning needs {evaluation_gib:.1f} GiB, which do not fit {memory_gib:g} GiB; "
         "lower data.select.batch_size"
     )
 

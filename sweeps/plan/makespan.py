@@ -1,4 +1,4 @@
-"""How long a sweep trains on so many GPUs: trials side by side, or all GPUs for each in turn."""
+"""Predicted training time of a sweep: trials side by side, or one at a time on all GPUs."""
 
 import heapq
 from collections.abc import Sequence
@@ -9,31 +9,32 @@ from sweeps.config import SweepConfig
 from sweeps.plan.planned import PlannedTrial
 
 STAGE = 3
-"""Of ZeRO, where the sweep names none: the one that needs the least memory."""
+"""ZeRO stage to recommend if the sweep gives none: the one that needs the least memory."""
 
 
 @dataclass(frozen=True)
 class Makespans:
-    """Hours of training from the first trial's start to the last one's end; nothing else."""
+    """Hours of training of the whole sweep; everything else is left out."""
 
     num_gpus: int
     side_by_side_h: float
-    """One GPU a trial."""
+    """With every trial on one GPU."""
     in_turn_h: float
-    """All GPUs for one trial after another."""
+    """With one trial after another on all GPUs."""
     too_big: tuple[str, ...]
-    """Strategies that do not fit one GPU of the stated memory."""
+    """Strategies whose trials do not fit one GPU of `resources.gpu_memory_gib`."""
     mixed_h: float
-    """Those in turn on all GPUs, then the others side by side."""
+    """With the trials of these strategies one after another on all GPUs, then the others side by
+    side."""
 
     def lines(self, sweep: SweepConfig) -> list[str]:
-        """For people: both ways, and which is faster."""
+        """Sentences that compare both ways."""
         efficiency = f"{sweep.resources.scaling_efficiency:.0%} efficiency"
-        would = "would take" if self.too_big else "take"
+        takes = "would take" if self.too_big else "takes"
         told = [
-            f"On {self.num_gpus} GPUs, training alone: trials side by side on one GPU each {would} "
-            f"{self.side_by_side_h:,.4g} h; one after another on all {self.num_gpus} "
-            f"{self.in_turn_h:,.4g} h, at {efficiency} (resources.scaling_efficiency). "
+            f"Training on {self.num_gpus} GPUs {takes} {self.side_by_side_h:,.4g} h with trials "
+            f"side by side on one GPU each, and {self.in_turn_h:,.4g} h with one after another on "
+            f"all {self.num_gpus} GPUs at {efficiency} (resources.scaling_efficiency). "
             f"{self.verdict}"
         ]
         if self.too_big:
@@ -41,23 +42,27 @@ class Makespans:
             stage = stage_of(sweep.train.deepspeed) or STAGE
             told.append(
                 f"{', '.join(self.too_big)}: too large for one GPU as configured. With "
-                f"train.deepspeed: zero{stage} and resources.workers_per_trial: {{{workers}}} they "
-                f"run in turn, and the others side by side: {self.mixed_h:,.4g} h in all."
+                f"train.deepspeed: zero{stage} and resources.workers_per_trial: {{{workers}}}, "
+                "running these one after another and the others side by side takes "
+                f"{self.mixed_h:,.4g} h in total."
             )
         return told
 
     @property
     def verdict(self) -> str:
-        """Which is faster, by how much."""
+        """Which way takes less time, and by how much."""
         fast, slow = sorted((self.side_by_side_h, self.in_turn_h))
         if fast == slow:
-            return "Both are as fast."
+            return "Both take the same time."
         name = "Side by side" if fast == self.side_by_side_h else "One after another"
-        return f"{name} is faster, by {1 - fast / slow:.0%}."
+        return f"{name} takes {1 - fast / slow:.0%} less time."
 
 
 def makespans(sweep: SweepConfig, planned: Sequence[PlannedTrial]) -> Makespans | None:
-    """Both ways on the GPUs that the sweep states; None where they or their peak are not stated."""
+    """Training times on `resources.num_gpus` GPUs.
+
+    None for a single GPU, for TPE, or if the number of GPUs or their peak is not given.
+    """
     gpus = sweep.resources.num_gpus
     hours = [trial.cost.gpu_hours for trial in planned]
     known = [hour for hour in hours if hour is not None]
@@ -77,7 +82,11 @@ def makespans(sweep: SweepConfig, planned: Sequence[PlannedTrial]) -> Makespans 
 
 
 def makespan(durations: Sequence[float], places: int) -> float:
-    """When the last ends, if each in order starts at the first free place.
+    """Time until the last task ends, if each in order starts as soon as a place is free.
+
+    Args:
+        durations: The tasks' durations, in any unit.
+        places: The number of tasks that run at the same time.
 
     Example:
         >>> makespan([3.0, 1.0, 1.0, 2.0], 2)

@@ -1,4 +1,4 @@
-"""What a sweep would run and what each trial would cost, before anything starts."""
+"""The plan of a sweep: its trials, each with its predicted cost."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,22 +22,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """One line of the plan."""
+    """A trial of the plan."""
 
     id: str
-    """Empty for a trial that will be drawn."""
+    """Empty if the trial is still to be drawn."""
     strategy: str
     options: str
-    """What tells it from other trials of its strategy but the rate."""
+    """The strategy's options and the varied values: ``rank=8``."""
     learning_rate: float
     cost: "Cost"
 
 
 def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
-    """Every trial with its cost, from models without weights; for `tpe` one line a strategy.
+    """Every trial with its predicted cost; for `tpe`, one entry per strategy and combination.
+
+    Args:
+        sweep: The sweep.
+        files: Whether the data files may be read; otherwise `model.shapes` describes the data.
 
     Raises:
-        ConfigError: An unknown architecture, or one that lacks what a strategy tunes.
+        ConfigError: The architecture is unknown, or lacks a part that a strategy tunes.
     """
     costs = strategy_costs(sweep, files=files)
     if sweep.search.algorithm == "tpe":
@@ -60,8 +64,8 @@ def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
 def strategy_costs(
     sweep: SweepConfig, *, files: bool = True
 ) -> dict[tuple[StrategyConfig, Values], "Cost"]:
-    """The cost of each strategy with its options, under each combination of other values."""
-    from sweeps.plan.costs import Costs  # torch; reading a sweep does without
+    """The cost of each strategy with its options, for each combination of varied values."""
+    from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
 
     predictor = Costs(sweep, files=files)
     found = {}
@@ -74,7 +78,7 @@ def strategy_costs(
 
 
 def too_big(planned: list[PlannedTrial]) -> list[str]:
-    """A line for each strategy that does not fit the stated GPU memory, and what would."""
+    """A line for each strategy that does not fit the given GPU memory, with what would fit."""
     lines = [
         f"{trial.strategy} {trial.options}".strip() + f": {trial.cost.too_big}"
         for trial in planned

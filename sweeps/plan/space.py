@@ -1,4 +1,4 @@
-"""The points of a sweep: strategies with their options, learning rates, other values."""
+"""The search space of a sweep: strategies with options, learning rates, other values."""
 
 import itertools
 import math
@@ -13,16 +13,18 @@ from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, StrategyConfig
 from sweeps.config import RateRange, SweepConfig
 
 Values = tuple[tuple[str, Any], ...]
-"""``(("train.weight_decay", 0.1), ...)``, hashable: lists are tuples."""
+"""One combination of `search.values`: ``(("train.weight_decay", 0.1), ...)``. Lists become tuples,
+so that it is hashable."""
 NONE: Values = ()
 MAKE_STEPS = ("train.max_steps", "train.epochs", "train.batch_size", "data.tune.")
+"""Keys, and prefixes of keys, that determine the number of optimizer steps."""
 Point = tuple[StrategyConfig, float, Values]
 """A strategy with its options, a learning rate, and the other values that the sweep varies."""
 ANY_STRATEGY: TypeAdapter[StrategyConfig] = TypeAdapter(AnyStrategyConfig)
 
 
 def strategies(sweep: SweepConfig) -> list[StrategyConfig]:
-    """Every strategy with every combination of its options, in the file's order."""
+    """Every strategy with every combination of its options, in the order of the sweep file."""
     return [
         ANY_STRATEGY.validate_python(options)
         for given in sweep.search.strategy
@@ -31,7 +33,7 @@ def strategies(sweep: SweepConfig) -> list[StrategyConfig]:
 
 
 def points(sweep: SweepConfig) -> list[Point]:
-    """The points of a grid or of random draws."""
+    """All points of a grid, or the random draws."""
     chosen, values = strategies(sweep), value_combinations(sweep)
     if sweep.search.algorithm == "grid":
         product = itertools.product(chosen, values, sweep.search.rates)
@@ -42,7 +44,7 @@ def points(sweep: SweepConfig) -> list[Point]:
 def trial_config(
     sweep: SweepConfig, strategy: StrategyConfig, rate: float, values: Values = NONE
 ) -> TrialConfig:
-    """One point of the sweep as a whole trial."""
+    """The config of the trial at one point of the search space."""
     sweep = with_values(sweep, values)
     train = sweep.train
     if not sweep.resources.may_use_deepspeed(strategy.name):
@@ -59,7 +61,10 @@ def trial_config(
 
 
 def value_combinations(sweep: SweepConfig) -> list[Values]:
-    """Every combination of the values, the last varying fastest; one empty one without any."""
+    """Every combination of `search.values`, the last key varying fastest.
+
+    Without `search.values`, a single empty combination.
+    """
     choices = [[(key, value) for value in values] for key, values in sweep.search.values.items()]
     return list(itertools.product(*choices))
 
@@ -68,7 +73,7 @@ def with_values(sweep: SweepConfig, values: Values) -> SweepConfig:
     """The sweep with these values in place of its own.
 
     Raises:
-        ValidationError: They do not fit the config.
+        ValidationError: The resulting config is invalid.
     """
     if not values:
         return sweep
@@ -84,9 +89,9 @@ def with_values(sweep: SweepConfig, values: Values) -> SweepConfig:
 
 
 def option_combinations(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every combination of a strategy's options; a list means each of its values.
+    """Every combination of a strategy's options, where a list stands for each of its elements.
 
-    For an option that is a list itself (`target_modules`), a list of lists does.
+    For an option that is a list itself (`target_modules`), only a list of lists varies it.
     """
     choices = [_choices(given, option) for option in given]
     return [dict(zip(given, values, strict=True)) for values in itertools.product(*choices)]
@@ -103,7 +108,7 @@ def _choices(given: dict[str, Any], option: str) -> list[Any]:
 
 
 def _draw(sweep: SweepConfig, chosen: list[StrategyConfig], values: list[Values]) -> list[Point]:
-    """Different points drawn by the sweep's seed: a strategy, then a rate, then other values."""
+    """Distinct points drawn with the sweep's seed: a strategy, a rate, then other values."""
     draws = random.Random(sweep.seed)
     rates, wanted = sweep.search.learning_rate, sweep.search.num_trials or 0
     found: dict[Point, None] = {}

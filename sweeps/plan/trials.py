@@ -1,4 +1,4 @@
-"""A trial of a sweep: its config, and what tells it apart from the others."""
+"""A trial of a sweep: its config, and what distinguishes it from the others."""
 
 import functools
 from dataclasses import dataclass
@@ -12,38 +12,38 @@ from sweeps.plan.space import NONE, Values, points, trial_config
 
 @dataclass(frozen=True)
 class SweepTrial:
-    """One trial of a sweep, whether the sweep file has it or the sweep gained it later."""
+    """A trial of a sweep, from the sweep file or added while the sweep ran."""
 
     config: TrialConfig
     values: Values = NONE
-    """What it varies besides its strategy's options and the learning rate."""
+    """The varied values besides the strategy's options and the learning rate."""
     added_by: str = ""
-    """Why a sweep gained it: ``edge``, ``seed`` or ``clone``; empty if the sweep file has it."""
+    """Why it was added: ``edge``, ``seed`` or ``clone``; empty for a trial of the sweep file."""
     cloned_from: str = ""
-    """The id of the trial of which it is a clone."""
+    """For a clone: the id of the original trial."""
     request: str = ""
-    """The id of the request for the clone (``sweeps.tracking.requests``)."""
+    """For a clone: the id of the request that asked for it (``sweeps.tracking.requests``)."""
 
     @functools.cached_property
     def id(self) -> str:
-        """The hash of its config and data, by which it travels through Ray Tune."""
+        """Hash of the config and data; Ray Tune's config contains only this id."""
         return trial_id(self.config)
 
     @property
     def options(self) -> str:
-        """``rank=8 train.weight_decay=0.1``: all that it varies but the learning rate."""
+        """The strategy's options and the varied values: ``rank=8 train.weight_decay=0.1``."""
         return options_text(self.config.strategy, self.values)
 
     @property
     def name(self) -> str:
-        """``lora rank=8 lr=3e-4``, with the seed if it repeats another trial."""
+        """Name for users: ``lora rank=8 lr=3e-4``, with the seed if it repeats another trial."""
         name = label(self.config.strategy, self.config.learning_rate, self.values)
         seed = self.config.train_seed
         return name if seed is None else f"{name} seed={seed}"
 
 
 def trials(sweep: SweepConfig) -> list[SweepTrial]:
-    """The trials that a sweep file gives: all of a grid, or the random draws; none for TPE."""
+    """The trials of a sweep file: all of a grid, or the random draws; none for TPE."""
     if sweep.search.algorithm == "tpe":
         return []
     return [

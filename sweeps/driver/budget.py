@@ -63,8 +63,8 @@ class Budget:
         return took_s
 
     def _expected_s(self, strategy: str) -> float:
-        every_s = [took_s for durations in self._durations_s.values() for took_s in durations]
-        return max(self._durations_s.get(strategy) or every_s or [0.0])
+        all_s = [took_s for durations in self._durations_s.values() for took_s in durations]
+        return max(self._durations_s.get(strategy) or all_s or [0.0])
 
     def _breaks(self, strategy: str) -> str:
         limits, now_s = self.limits, self.clock_s()

@@ -6,6 +6,7 @@ from sweeps.export.best import BestConfig
 from sweeps.export.model_card import model_card
 from sweeps.resources import ResourcesConfig
 from sweeps.results.selection import Sweep, Trial
+from sweeps.storage.format import FORMAT
 
 TRIAL = Trial("r", "t", "lora", 1e-3, "finished", 12.5, 11.0, 10, 0.1)
 SWEEP = Sweep("s", "p", "FINISHED", 3.0, "select/cider on flickr30k val", (TRIAL,))
@@ -13,6 +14,7 @@ SWEEP = Sweep("s", "p", "FINISHED", 3.0, "select/cider on flickr30k val", (TRIAL
 
 def card_of(config, out) -> str:
     best = BestConfig(
+        format=FORMAT,
         sweep="s",
         run_id="r",
         metric=SWEEP.metric,

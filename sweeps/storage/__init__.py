@@ -1,5 +1,5 @@
-"""What one execution keeps on disk, and what `--resume` goes on from.
+"""Files of an execution of a sweep on disk, from which `--resume` continues.
 
-Public face: `execution.Execution`, `execution.Result`, `events.EventLog`,
-`extra_trials.ExtraTrial`, `full_disk.DiskFullError`.
+Public interface: `execution.Execution`, `execution.Result`, `trials.add_trial`,
+`trials.read_trial`, `events.EventLog`, `full_disk.DiskFullError`.
 """

@@ -1,6 +1,6 @@
-"""A trial's metrics on its own disk: written by the trial, sent to MLflow by the driver.
+"""The event file of a trial: metrics that the trial appends and the driver sends to MLflow.
 
-So a trial never waits for the tracking server, and nothing is lost when it is away.
+So a trial never waits for the tracking server, and no metric is lost while it is unreachable.
 """
 
 import json
@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 EVENTS = "events.jsonl"
+"""In a trial's folder: one JSON list ``[step, time_ms, metrics]`` per line."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,17 @@ class Event:
 
     step: int
     time_ms: int
+    """Unix time."""
     metrics: dict[str, float]
 
 
 class EventLog:
-    """Appends events; after a resume, steps that were written before are not written again.
+    """Appends events to a file; after a resume, steps already in it are not written again.
 
-    They would be the same (resume is exact), and a metric sent twice would be doubled in MLflow.
+    Their metrics would be the same, as resume is exact, but would appear twice in MLflow.
+
+    Args:
+        path: The file, created if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,15 +39,15 @@ class EventLog:
         self._last: dict[str, int] = {}
         end = 0
         if path.exists():
-            for event, end in read_events(path):  # noqa: B007  `end` is where whole lines end
+            for event, end in read_events(path):  # noqa: B007  `end` is used below
                 newer(event, self._last)
             if end < path.stat().st_size:
-                os.truncate(path, end)  # a line torn by a kill
+                os.truncate(path, end)  # drops the incomplete last line of a killed process
         self._file = path.open("ab")
-        self._lock = threading.Lock()  # the trial and its samples of the system write at once
+        self._lock = threading.Lock()  # a thread that samples system metrics writes as well
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Append the metrics that are newer than what stands there."""
+        """Append the metrics whose last step in the file is before ``step``."""
         with self._lock:
             event = newer(Event(step, int(time.time() * 1000), metrics), self._last)
             if not event.metrics:
@@ -52,7 +57,7 @@ class EventLog:
             self._file.flush()
 
     def last_step(self, key: str) -> int:
-        """The last step that stands there of a metric; -1 if none does."""
+        """The last step of a metric in the file; -1 if it has none."""
         return self._last.get(key, -1)
 
     def close(self) -> None:
@@ -61,14 +66,19 @@ class EventLog:
 
 
 def newer(event: Event, last_steps: dict[str, int]) -> Event:
-    """Without the metrics that ``last_steps``, by key, already has; takes in the others."""
+    """The event, without metrics of a step that is not after the last known one.
+
+    Args:
+        event: The event.
+        last_steps: The last known step of each metric; updated by this call.
+    """
     fresh = {k: v for k, v in event.metrics.items() if event.step > last_steps.get(k, -1)}
     last_steps.update(dict.fromkeys(fresh, event.step))
     return replace(event, metrics=fresh)
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[tuple[Event, int]]:
-    """Whole events from a byte offset on, each with the offset behind it."""
+    """Complete events from a byte offset on, each with the offset of the next one."""
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:

@@ -1,12 +1,12 @@
-"""One execution of a sweep on disk: what `--resume` goes on from.
+"""The folder of one execution of a sweep, from which `--resume` continues.
 
 <storage>/<sweep>/<execution>/
-    sweep.yaml, execution.json        what was asked for
-    base.json, base/                  the untuned base's score; its captions, samples for the report
-    trials/<trial id>/                written when the trial is planned: trial.yaml, origin.json;
-                                      then events.jsonl, checkpoint.pt, result.json, ...
-        tracked.json                  which MLflow run the trial is, and how far it was sent
-    curve.png, best.yaml              the outcome
+    sweep.yaml, execution.json        the resolved sweep file; its hash and the format number
+    base.json, base/                  metrics of the untuned base; its captions, images for the report
+    trials/<trial id>/                trial.yaml, origin.json: written when the trial is planned
+                                      events.jsonl, checkpoint.pt, result.json, ...: when it runs
+        tracked.json                  the trial's MLflow run, and how much of its events it has
+    curve.png, best.yaml              written when the sweep has ended
 """
 
 import fcntl
@@ -31,37 +31,38 @@ from sweeps.storage.format import FORMAT, check_format
 RESULT = "result.json"
 TRIAL = "trial.yaml"
 BASE = "base"
-"""Folder of what the untuned base gave; in MLflow too."""
+"""Folder of the untuned base's captions and the report's samples, also in MLflow."""
 TRACKED = "tracked.json"
+"""In a trial's folder: its MLflow run, and how many bytes of its events were sent."""
 KILLS = "killed_for_memory"
-"""How often Ray's memory monitor killed the trial."""
+"""In a trial's folder: how many times Ray's memory monitor killed the trial."""
 RAN = "ran.yaml"
-"""Beside it, if the trial ran with another micro batch than it asks for, or asked for `auto`: what
-ran."""
+"""Beside ``trial.yaml``: the config with the micro-batch size that was used, if that was found for
+`auto` or reduced for lack of memory."""
 
 
 class TrialStatus(StrEnum):
-    """How a trial stands; in results, in the tag `lnt.status`, and in reports to Ray Tune."""
+    """The status of a trial in results, in the tag `lnt.status`, and in reports to Ray Tune."""
 
     PENDING = "pending"
-    """Planned, and not started yet."""
+    """Planned but not started."""
     STARTING = "starting"
-    """Its process has its resources, and has reported nothing yet."""
+    """Its process has started but has reported nothing."""
     RUNNING = "running"
     FINISHED = "finished"
     """Trained and scored; the only status with a score."""
     DIVERGED = "diverged"
-    """Its loss was not finite, or far above its start."""
+    """Its loss was not finite, or far above that of the first steps."""
     STOPPED = "stopped"
-    """Ended early by the scheduler, or by somebody (see ``Result.stopped_by``)."""
+    """Ended early by the scheduler or the user (see ``Result.stopped_by``)."""
     FAILED = "failed"
-    """It raised, or its process died too often; `--resume` tries it again."""
+    """It raised an error, or its process died too often; `--resume` runs it again."""
     INTERRUPTED = "interrupted"
-    """The sweep was stopped while it ran; `--resume` goes on with it."""
+    """The sweep was stopped while it ran; `--resume` continues it."""
     LEFT_OUT = "left_out"
-    """The budget did not allow it to start."""
+    """Not started, because it would have exceeded the budget."""
     DISK_FULL = "disk_full"
-    """It could not write; it has no result, and the sweep ends."""
+    """It could not write to a full disk; it has no result, and the sweep ends."""
 
 
 @dataclass(frozen=True)
@@ -73,38 +74,38 @@ class Result:
     metrics: dict[str, float] = field(default_factory=dict)
     error: str = ""
     note: str = ""
-    """What is to be told of it: that it was tried again with half the micro batch."""
+    """Message for the user: that it was run again with a smaller micro-batch size."""
     node: str = ""
     """The IP address of the node it ran on."""
     stopped_by: str = ""
-    """``user`` if somebody asked for it (`lnt trial stop`), not the scheduler."""
+    """``user`` if it was stopped by `lnt trial stop`; empty otherwise."""
     took_s: float = 0.0
-    """In its worker, without what a process that died had done before."""
+    """Seconds of the last attempt, without earlier attempts whose process died."""
 
     @property
     def score(self) -> float | None:
-        """CIDEr x 100 on the split that chooses; only a finished trial has one."""
+        """CIDEr x 100 on the selection split; None unless the trial finished."""
         finished = self.status == TrialStatus.FINISHED
         return self.metrics.get(metric.SELECT_CIDER) if finished else None
 
 
 @dataclass(frozen=True)
 class Execution:
-    """The folder of one execution."""
+    """The folder of one execution of a sweep."""
 
     path: Path
 
     @property
     def id(self) -> str:
-        """Its name: the time it was started."""
+        """The folder's name, which is the time of the start."""
         return self.path.name
 
     def trial(self, trial_id: str) -> Path:
-        """A trial's own folder."""
+        """The folder of a trial."""
         return self.path / "trials" / trial_id
 
     def result(self, trial_id: str) -> Result | None:
-        """How a trial ended; None if it has not."""
+        """How a trial ended; None if it has not ended."""
         path = self.trial(trial_id) / RESULT
         if not path.is_file():
             return None
@@ -112,7 +113,7 @@ class Execution:
         return Result(**content | {"status": TrialStatus(content["status"])})
 
     def results(self) -> dict[str, Result]:
-        """Every trial that has ended, by its id."""
+        """The results of all trials that have ended, by trial id."""
         found = ((p.parent.name, self.result(p.parent.name)) for p in self._result_files())
         return {trial_id: result for trial_id, result in found if result is not None}
 
@@ -120,31 +121,35 @@ class Execution:
         return sorted(self.path.glob(f"trials/*/{RESULT}"))
 
     def write_result(self, trial_id: str, result: Result) -> None:
-        """Record how a trial ended, whole or not at all."""
+        """Write how a trial ended, atomically."""
         write_json(self.trial(trial_id) / RESULT, asdict(result))
 
     def forget_result(self, trial_id: str) -> None:
-        """Let a trial be run again."""
+        """Delete a trial's result, so that it is run again."""
         (self.trial(trial_id) / RESULT).unlink()
         (self.trial(trial_id) / KILLS).unlink(missing_ok=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second driver away from the same execution.
+        """Lock the execution, so that no second driver can use it.
 
         Raises:
-            ConfigError: One is at work already.
+            ConfigError: Another driver holds the lock.
         """
         with (self.path / "driver.lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise ConfigError(f"another `lnt run` is at work in {self.path}") from None
+                raise ConfigError(f"another `lnt run` is running in {self.path}") from None
             yield
 
 
 def new_execution(sweep: SweepConfig) -> Execution:
-    """Make the folder of a new execution."""
+    """Create the folder of a new execution.
+
+    Raises:
+        ConfigError: 99 executions were started in this second.
+    """
     parent = Path(sweep.tracking.storage).resolve() / sweep.name
     parent.mkdir(parents=True, exist_ok=True)
     name = time.strftime("%Y%m%d-%H%M%S")
@@ -156,7 +161,7 @@ def new_execution(sweep: SweepConfig) -> Execution:
         execution = Execution(parent / (name + suffix))
         break
     else:
-        raise ConfigError(f"{parent} already has 99 executions of this second")
+        raise ConfigError(f"{parent} already has 99 executions started in this second")
     (execution.path / "sweep.yaml").write_text(sweep_yaml(sweep), encoding="utf-8")
     write_json(
         execution.path / "execution.json",
@@ -166,15 +171,16 @@ def new_execution(sweep: SweepConfig) -> Execution:
 
 
 def latest_execution(sweep: SweepConfig) -> Execution:
-    """The newest execution of this very sweep, to resume.
+    """The latest execution of exactly this sweep, to be resumed.
 
     Raises:
-        ConfigError: There is none, or the sweep file has changed since.
+        ConfigError: There is none, the sweep file has changed since, or the execution was written
+            in another format.
     """
     parent = Path(sweep.tracking.storage).resolve() / sweep.name
     paths = sorted(p.parent for p in parent.glob("*/execution.json"))
     if not paths:
-        raise ConfigError(f"there is nothing to resume in {parent}; run without --resume")
+        raise ConfigError(f"{parent} has no execution to resume; run without --resume")
     check_format(
         read_json(paths[-1] / "execution.json").get("format"), f"the execution {paths[-1]}"
     )
@@ -190,12 +196,12 @@ def latest_execution(sweep: SweepConfig) -> Execution:
 
 
 def sweep_yaml(sweep: SweepConfig) -> str:
-    """The resolved sweep, every default written out."""
+    """The sweep as YAML, including every default."""
     return yaml.safe_dump(sweep.model_dump(mode="json"), sort_keys=False)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically: readers see the old content or all of the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
@@ -203,17 +209,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file atomically."""
     write_text(path, json.dumps(content, indent=1))
 
 
 def read_json(path: Path) -> Any:
-    """The content of a JSON file."""
+    """Parse a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _sha256(sweep: SweepConfig) -> str:
-    """Of everything that determines results; where they are kept may change."""
+    """Hash of all keys that determine the trials; the others may change before a resume."""
     content = sweep.model_dump_json(
         exclude={
             "tracking": True,

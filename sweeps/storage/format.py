@@ -1,18 +1,18 @@
-"""The number of the format in which executions, runs and exports are written."""
+"""The format number of executions, MLflow runs and exports, and its check."""
 
 from lnt_core.errors import ConfigError
 
 FORMAT = 1
-"""Raised whenever what an older version wrote can no longer be read. In `execution.json`, in the
-tag `lnt.format` of a sweep's run, and in `best.yaml`."""
+"""Incremented when files of an older version can no longer be read. Written to `execution.json`, to
+the tag `lnt.format` of a sweep's parent run, and to `best.yaml`."""
 
 
 def check_format(found: object, what: str) -> None:
-    """Refuse what is written in another format.
+    """Refuse what was written in another format.
 
     Args:
-        found: The number that stands in it; None if none does.
-        what: What it is, for the message.
+        found: Its format number, or None if it has none.
+        what: Its description, for the error message.
 
     Raises:
         ConfigError: The number is not :data:`FORMAT`.

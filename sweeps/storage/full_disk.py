@@ -1,4 +1,4 @@
-"""A full disk: found out from what the writer raises, whichever library it is."""
+"""Detects a full disk from the errors that Python and other libraries raise."""
 
 import errno
 
@@ -9,11 +9,11 @@ TEXTS = ("No space left on device", "PytorchStreamWriter failed", "Disk quota ex
 
 
 class DiskFullError(LntError):
-    """Nothing can be written where the sweep keeps its trials."""
+    """The disk that stores the sweep's trials is full."""
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether it, or what it was raised from, is for want of disk space."""
+    """Whether an error, or one of its causes, was raised because the disk or a quota is full."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in FULL:
             return True
@@ -24,8 +24,8 @@ def is_disk_full(error: BaseException | None) -> bool:
 
 
 def disk_full(path: object) -> DiskFullError:
-    """The error that ends the sweep."""
+    """The error that ends a sweep whose storage is at ``path``."""
     return DiskFullError(
-        f"the disk of {path} is full; finished trials are kept. Free some space, then go on with "
-        "--resume"
+        f"the disk of {path} is full; finished trials are kept. Free some space, then continue "
+        "with --resume"
     )

@@ -1,4 +1,4 @@
-"""A dozen images of the split that chooses, small, with their references: for the report."""
+"""Sample images for the report: a few of the selection split, reduced, with their references."""
 
 import base64
 import io
@@ -15,22 +15,28 @@ from lnt_core.seeding import generator
 SAMPLES = "samples.jsonl"
 NUM_SAMPLES = 12
 MAX_SIDE = 320
-"""Pixels."""
+"""Longest side of a reduced image, in pixels."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """An image with what people wrote under it."""
+    """An image with its reference captions."""
 
     image: str
-    """Its name, as in the captions."""
+    """File name, as in the files of captions."""
     references: tuple[str, ...]
     jpeg: str
-    """Base64."""
+    """The reduced image as JPEG in Base64."""
 
 
 def write_samples(items: list[CaptionedImage], path: Path, *, seed: int) -> None:
-    """Draw by the seed, not by anybody's score, so that nobody looks better than they are."""
+    """Write randomly drawn sample images; the scores of trials play no part in the choice.
+
+    Args:
+        items: All images of the split.
+        path: The file to write, one JSON object per line.
+        seed: Seed of the draw.
+    """
     chosen = torch.randperm(len(items), generator=generator("report samples", seed))
     samples = [
         Sample(items[i].image.name, items[i].references, _jpeg(items[i].image))
@@ -42,7 +48,7 @@ def write_samples(items: list[CaptionedImage], path: Path, *, seed: int) -> None
 
 
 def read_samples(path: Path) -> tuple[Sample, ...]:
-    """Of a file of :func:`write_samples`."""
+    """Read a file written by :func:`write_samples`."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return tuple(Sample(r["image"], tuple(r["references"]), r["jpeg"]) for r in rows)
 

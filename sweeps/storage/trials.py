@@ -1,4 +1,4 @@
-"""The trials of an execution on disk: each is written when it is planned, before it can run."""
+"""The trials of an execution on disk: each is written when it is planned, before it runs."""
 
 import functools
 import shutil
@@ -11,11 +11,11 @@ from sweeps.plan.trials import SweepTrial
 from sweeps.storage.execution import TRIAL, Execution, read_json, write_json, write_text
 
 ORIGIN = "origin.json"
-"""Beside a trial's config: what it varies, and where it comes from."""
+"""Beside a trial's config: the varied values, and why the trial was added to the sweep."""
 
 
 def add_trial(execution: Execution, trial: SweepTrial) -> None:
-    """Write a trial that is to be run; does nothing if it is there already."""
+    """Write a planned trial, unless it has been written before."""
     folder = execution.trial(trial.id)
     if (folder / TRIAL).exists():
         return
@@ -30,23 +30,23 @@ def add_trial(execution: Execution, trial: SweepTrial) -> None:
 
 
 def remove_trial(execution: Execution, trial_id: str) -> None:
-    """Forget a trial that will not be run after all."""
+    """Delete a planned trial that will not be run."""
     shutil.rmtree(execution.trial(trial_id))
 
 
 def read_trial(execution: Execution, trial_id: str) -> SweepTrial:
-    """The trial of that id, from any node that sees the execution's folder."""
+    """Read the trial with this id; works on any node that sees the execution's folder."""
     return _read(execution.trial(trial_id))
 
 
 def all_trials(execution: Execution) -> dict[str, SweepTrial]:
-    """Every trial by its id, in the order in which they were planned."""
+    """All trials by id, in the order in which they were planned."""
     found = [(path.stat().st_mtime_ns, path.parent) for path in execution.path.glob(_PATTERN)]
     return {folder.name: _read(folder) for _, folder in sorted(found)}
 
 
 def write_config(config: TrialConfig, path: Path) -> None:
-    """Write a trial's config as YAML, whole or not at all."""
+    """Write a trial's config as YAML, atomically."""
     write_text(path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
 
 
@@ -55,7 +55,7 @@ _PATTERN = f"trials/*/{TRIAL}"
 
 @functools.lru_cache(maxsize=10_000)
 def _read(folder: Path) -> SweepTrial:
-    """A trial's id is a hash of its content, so that what was read once stays true."""
+    """Cached: a trial's id is a hash of its content, so a trial never changes."""
     origin = read_json(folder / ORIGIN)
     content = yaml.safe_load((folder / TRIAL).read_text(encoding="utf-8"))
     values = tuple(

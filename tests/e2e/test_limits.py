@@ -110,7 +110,7 @@ def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
             while True:
                 file.write(b"x" * 4096)
         assert driver.wait(timeout=HANG_S) == 1, log.read_text()
-        assert "Free some space, then go on with --resume" in log.read_text()
+        assert "Free some space, then continue with --resume" in log.read_text()
         assert "Traceback" not in log.read_text()
         ballast.unlink()
         sweep.lnt("run", "sweep.yaml", "--resume")

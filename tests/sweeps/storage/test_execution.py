@@ -39,7 +39,7 @@ def test_resume_without_anything_to_resume_is_refused(sweep, tmp_path) -> None:
     with pytest.raises(ConfigError) as refusal:
         latest_execution(sweep)
     assert str(refusal.value) == (
-        f"there is nothing to resume in {tmp_path / 'runs' / 's'}; run without --resume"
+        f"{tmp_path / 'runs' / 's'} has no execution to resume; run without --resume"
     )
 
 
@@ -91,7 +91,7 @@ def test_a_driver_in_another_process_keeps_this_one_away(sweep) -> None:
         assert other.stdout.readline() == b"locked\n"
         with pytest.raises(ConfigError) as refused, execution.locked():
             pass
-        assert str(refused.value) == f"another `lnt run` is at work in {execution.path}"
+        assert str(refused.value) == f"another `lnt run` is running in {execution.path}"
     finally:
         other.kill()
         other.communicate()

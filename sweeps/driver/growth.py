@@ -45,7 +45,8 @@ class Growth:
                 self._announce(len(fresh))
                 return [trial.id for trial in fresh]
         again = self._lost(ended)
-        self._announce(len(again), again=True)
+        if again:
+            self._announce(len(again), again=True)
         return again
 
     def _beyond_edges(

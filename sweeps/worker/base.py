@@ -10,7 +10,7 @@ from sweeps.plan.space import strategies, trial_config
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.execution import BASE
 from sweeps.worker.context import Context
-from sweeps.worker.group import WorkerDiedError, WorkerGroup
+from sweeps.worker.group import GroupTask, WorkerDiedError, WorkerGroup
 from sweeps.worker.placement import SUPERVISOR, worker_bundle
 from sweeps.worker.process import own_worker, worker_for
 
@@ -74,16 +74,16 @@ def prepare_base_distributed(
         Exception: What a worker raised.
     """
     out.mkdir(parents=True, exist_ok=True)
-    given = {"config": config, "cache": cache, "out": out, "resources": resources}
-    preparing = WorkerGroup(_prepare, given, num_workers)
+    task = GroupTask(config, cache, out, resources)
+    preparing = WorkerGroup(_prepare, task, num_workers)
     preparing.start()
     preparing.join()
     return preparing.outcome()
 
 
-def _prepare(given: dict[str, Any]) -> dict[str, float]:
+def _prepare(task: GroupTask) -> dict[str, float]:
     """Score the base in one worker."""
-    return score_base(given["config"], own_worker(given), given["out"])
+    return score_base(task.config, own_worker(task.resources, task.cache), task.out)
 
 
 def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, float]:

@@ -15,9 +15,9 @@ from lnt_core.training.loop import Report
 from lnt_core.trial import TrialResult
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.events import EVENTS, EventLog, read_events
-from sweeps.worker.group import WorkerGroup
+from sweeps.worker.group import GroupTask, WorkerGroup
 from sweeps.worker.process import memory_share_gib, own_worker
-from sweeps.worker.system_metrics import SystemMetrics
+from sweeps.worker.system_metrics import SystemMetrics, is_sample
 
 POLL_S = 0.2
 """Seconds between two reads of the events."""
@@ -46,41 +46,40 @@ def run_distributed(
         WorkerDiedError: A worker process died.
         Exception: What a worker raised.
     """
-    given = {"config": config, "cache": cache, "out": out, "resources": resources}
-    given["sample_every_s"] = sample_every_s
-    training = WorkerGroup(_train, given, resources.workers_of(config.strategy.name))
+    task = GroupTask(config, cache, out, resources, sample_every_s)
+    training = WorkerGroup(_train, task, resources.workers_of(config.strategy.name))
     offset = (out / EVENTS).stat().st_size if (out / EVENTS).exists() else 0
     training.start()
     while True:
         over = not training.is_alive()
         if (out / EVENTS).exists():
             for event, end in read_events(out / EVENTS, offset):
-                report(event.step, event.metrics)
                 offset = end
+                if not is_sample(event.metrics):  # whose step is not the trial's
+                    report(event.step, event.metrics)
         if over:
             break
         time.sleep(POLL_S)
     return TrialResult(**training.outcome())
 
 
-def _train(given: dict[str, Any]) -> dict[str, Any]:
+def _train(task: GroupTask) -> dict[str, Any]:
     """Run the trial in one worker."""
     from lnt_core.distributed.ranks import is_first
     from lnt_core.trial import run_trial
 
-    config, out, resources = given["config"], given["out"], given["resources"]
     run = functools.partial(
         run_trial,
-        config,
-        out=out,
-        worker=own_worker(given),
-        memory_gib=memory_share_gib(resources),
+        task.config,
+        out=task.out,
+        worker=own_worker(task.resources, task.cache),
+        memory_gib=memory_share_gib(task.resources),
     )
     if not is_first():
         return asdict(run(report=_say_nothing))
-    events = EventLog(out / EVENTS)
+    events = EventLog(task.out / EVENTS)
     try:
-        with SystemMetrics(events, given["sample_every_s"]):
+        with SystemMetrics(events, task.sample_every_s):
             return asdict(run(report=events.write))
     finally:
         events.close()

@@ -4,9 +4,11 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lnt_core.config import TrialConfig
 from lnt_core.errors import LntError
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.execution import read_json, write_json
@@ -22,24 +24,39 @@ class WorkerDiedError(Exception):
     """A worker process died; Ray runs the trial, or the preparation of the base, again."""
 
 
+@dataclass(frozen=True)
+class GroupTask:
+    """What every worker of a group is given."""
+
+    config: TrialConfig
+    cache: Path
+    """Folder of what sweeps share, at this path on every node."""
+    out: Path
+    """Folder of the results, which all nodes see."""
+    resources: ResourcesConfig
+    """Resources of each worker."""
+    sample_every_s: float = 0.0
+    """Seconds between system metrics samples on rank 0's node; 0: no samples."""
+
+
 class WorkerGroup(threading.Thread):
-    """A thread that runs ``work(given)`` in several processes of Ray Train and waits for their end.
+    """A thread that runs ``work(task)`` in several processes of Ray Train and waits for their end.
 
     Args:
         work: Called in each process; its result must be JSON-serializable.
-        given: Passed to ``work``. Has ``out``, a folder that all nodes see, and ``resources``.
+        task: Passed to ``work``.
         num_workers: Number of processes.
     """
 
     def __init__(
-        self, work: Callable[[dict[str, Any]], Any], given: dict[str, Any], num_workers: int
+        self, work: Callable[[GroupTask], dict[str, Any]], task: GroupTask, num_workers: int
     ) -> None:
         super().__init__(daemon=True)
         self._error: Exception | None = None
         self._work = work
-        self._given = given
-        self._out: Path = given["out"]
-        self._resources: ResourcesConfig = given["resources"]
+        self._task = task
+        self._out = task.out
+        self._resources = task.resources
         self._num_workers = num_workers
         (self._out / OUTCOME).unlink(missing_ok=True)
 
@@ -65,7 +82,7 @@ class WorkerGroup(threading.Thread):
         on_gpu = self._resources.gpus_per_trial > 0
         trainer = TorchTrainer(
             _write_outcome,
-            train_loop_config={"work": self._work, "given": self._given},
+            train_loop_config={"work": self._work, "task": self._task},
             torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
             scaling_config=train.ScalingConfig(
                 num_workers=self._num_workers,
@@ -90,10 +107,10 @@ def _write_outcome(loop_config: dict[str, Any]) -> None:
     """Run ``work`` in one worker; rank 0 writes what it returned."""
     from lnt_core.distributed.ranks import is_first
 
-    given = loop_config["given"]
-    done = loop_config["work"](given)
+    task: GroupTask = loop_config["task"]
+    done = loop_config["work"](task)
     if is_first():
-        write_json(given["out"] / OUTCOME, done)
+        write_json(task.out / OUTCOME, done)
 
 
 def _cause(error: Any) -> Exception:

@@ -1,7 +1,7 @@
 """The `Worker` of this process, and the memory that the process may use."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lnt_core.accounting.ledger import GIB
 from sweeps.resources import ResourcesConfig
@@ -36,11 +36,11 @@ def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = Non
     return _workers[key]
 
 
-def own_worker(given: dict[str, Any]) -> "Worker":
-    """The worker of a process in a :class:`~sweeps.worker.group.WorkerGroup`, on its own device."""
+def own_worker(resources: ResourcesConfig, cache: Path) -> "Worker":
+    """The `Worker` of a process of a group, on the device that Ray Train gave it."""
     from ray.train.torch import get_device
 
-    return worker_for(given["resources"], given["cache"], device=str(get_device()))
+    return worker_for(resources, cache, device=str(get_device()))
 
 
 def memory_share_gib(resources: ResourcesConfig) -> float | None:

@@ -67,6 +67,16 @@ class SystemMetrics:
         return found
 
 
+def is_sample(metrics: dict[str, float]) -> bool:
+    """Whether an event is a sample of the node; its step counts samples, not optimizer steps.
+
+    Example:
+        >>> is_sample({"system/cpu_utilization_percentage": 5.0}), is_sample({"train/loss": 1.0})
+        (True, False)
+    """
+    return all(name.startswith(PREFIX) for name in metrics)
+
+
 def _monitors() -> list[Any]:
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor

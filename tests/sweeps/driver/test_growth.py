@@ -122,7 +122,7 @@ def test_a_sweep_without_an_edge_or_seeds_gains_nothing(tmp_path) -> None:
         finish(context, at_rate(context, rate), score)
     growth, announced = growing(context)
     assert growth() == []
-    assert announced.calls == [(0, True)]
+    assert announced.calls == []
 
 
 def test_a_winner_at_an_edge_is_followed_rate_by_rate_until_it_is_inside(tmp_path) -> None:
@@ -138,7 +138,7 @@ def test_a_winner_at_an_edge_is_followed_rate_by_rate_until_it_is_inside(tmp_pat
     assert second == at_rate(context, 1e-1).id
     finish(context, at_rate(context, 1e-1), 0.5)
     assert growth() == []
-    assert announced.calls == [(1, False), (1, False), (0, True)]
+    assert announced.calls == [(1, False), (1, False)]
 
 
 def test_a_resumed_driver_does_not_add_what_an_earlier_one_added(tmp_path) -> None:
@@ -179,4 +179,4 @@ def test_a_point_that_wins_after_its_weights_are_gone_is_trained_once_more(tmp_p
         finish(context, repeat, 1.0 if repeat.config.learning_rate == 1e-3 else 8.0)
     assert growth() == [steady.id]
     assert growth() == []  # once, whatever comes of it
-    assert announced.calls == [(2, False), (1, True), (0, True)]
+    assert announced.calls == [(2, False), (1, True)]

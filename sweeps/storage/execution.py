@@ -2,7 +2,7 @@
 
 <storage>/<sweep>/<execution>/
     sweep.yaml, execution.json        the resolved sweep file; its hash and the format number
-    base.json, base/                  metrics of the untuned base; its captions, images for the report
+    base.json, base/                  metrics of the untuned base; its captions, the report images
     trials/<trial id>/                trial.yaml, origin.json: written when the trial is planned
                                       events.jsonl, checkpoint.pt, result.json, ...: when it runs
         tracked.json                  the trial's MLflow run, and how much of its events it has

@@ -1,1 +1,1 @@
-"""What a strategy does inside the model: the paper's analyses, of any trial."""
+"""The paper's analyses of a tuned model: similarity of layers, variance of gradients."""

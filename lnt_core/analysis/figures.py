@@ -1,4 +1,4 @@
-"""The paper's analyses in pictures: of one trial, and of all winners side by side."""
+"""Figures of the analyses: of one trial, and of all winners side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,20 @@ if TYPE_CHECKING:
 Analysis = dict[str, Any]
 """The content of a trial's ``analysis.json``."""
 ANNOTATED = 8
-"""Up to so many layers, each square has its number."""
+"""Largest number of blocks for which the cells of the similarity matrix are annotated."""
 BOXED: dict[str, Any] = {"bbox": {"facecolor": "white", "alpha": 0.7, "edgecolor": "none"}}
+"""Text style of these annotations."""
 VARIANCE = "gradient variance, first 10 steps"
 
 
 def draw_layers(analysis: Analysis, title: str, path: Path) -> None:
-    """One trial: the similarity of its layers, and the variance of each block's gradients."""
+    """Draw one trial: the similarity of its layers, and the variance of each block's gradients.
+
+    Args:
+        analysis: The trial's analysis.
+        title: Title of the figure.
+        path: PNG file to write.
+    """
     figure = _figure((9, 4))
     heat, lines = figure.subplots(1, 2)
     matrix = analysis["layer_similarity"]
@@ -31,9 +38,9 @@ def draw_layers(analysis: Analysis, title: str, path: Path) -> None:
                 heat.text(column, row, f"{value:.2f}", ha="center", va="center", **BOXED)
     figure.colorbar(picture, ax=heat, label="cosine similarity")
     _layer_ticks(heat, len(matrix))
-    heat.set_title(f"layers' outputs, mean {mean_similarity(matrix):.3f}")
+    heat.set_title(f"similarity of layer outputs, mean {mean_similarity(matrix):.3f}")
     variance = analysis.get("gradient_variance", {})
-    _plot_blocks(lines, variance.get("all", []), "all that trains")
+    _plot_blocks(lines, variance.get("all", []), "all trained parameters")
     _plot_blocks(lines, variance.get("norms", []), "norms", linestyle="--")
     _finish_lines(lines)
     figure.suptitle(title)
@@ -41,11 +48,11 @@ def draw_layers(analysis: Analysis, title: str, path: Path) -> None:
 
 
 def draw_winners(found: Sequence[tuple[str, Analysis]], path: Path) -> None:
-    """Winners side by side: a bar of similarity each, and the gradients' variance by block.
+    """Draw winners side by side: mean similarity of layers, and gradient variance by block.
 
     Args:
-        found: A name and an analysis each; the untuned base may be one.
-        path: Of the PNG.
+        found: Name and analysis of each; the untuned base may be among them.
+        path: PNG file to write.
     """
     figure = _figure((12, 5))
     bars, lines = figure.subplots(1, 2)
@@ -55,11 +62,11 @@ def draw_winners(found: Sequence[tuple[str, Analysis]], path: Path) -> None:
     bars.bar_label(drawn, fmt="%.3f", padding=3)
     bars.set_xlim(right=max(values) * 1.15)
     bars.invert_yaxis()
-    bars.set_xlabel("mean cosine similarity of two layers")
+    bars.set_xlabel("mean cosine similarity of layer outputs")
     for name, analysis in found:
         _plot_blocks(lines, analysis.get("gradient_variance", {}).get("all", []), name)
     _finish_lines(lines)
-    figure.suptitle("Inside the winners")
+    figure.suptitle("Analyses of the winners")
     figure.savefig(path)
 
 
@@ -93,7 +100,9 @@ def _finish_lines(axes: "Axes") -> None:
         axes.legend(frameon=False, fontsize="small")
         axes.grid(visible=True, alpha=0.3)
     else:
-        axes.text(0.5, 0.5, "nothing trains in the blocks", ha="center", transform=axes.transAxes)
+        axes.text(
+            0.5, 0.5, "no trained parameters in the blocks", ha="center", transform=axes.transAxes
+        )
 
 
 def _layer_ticks(axes: "Axes", count: int) -> None:

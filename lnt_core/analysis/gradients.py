@@ -1,4 +1,4 @@
-"""Variance of the gradients of each block, in the first steps of training."""
+"""Variance of each block's gradients in the first steps of training."""
 
 import json
 import os
@@ -13,22 +13,23 @@ from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import in_base
 
 FIRST_STEPS = 10
-"""How many steps count as early."""
+"""Number of steps that are measured."""
 
 
 class GradientVariance:
-    """Watches the first steps; to be called between backward pass and clipping.
+    """Measures the variance of gradients; to be called after the backward pass, before clipping.
 
-    What it saw is kept in a file, so that a resumed trial has all of it.
+    Measurements are saved after each step, so that a resumed trial has those of all steps.
 
     Args:
-        model: Tuned.
-        roles: Of the base model.
-        file: Where to keep it.
+        model: The tuned model.
+        roles: Roles of the base model.
+        file: File of the measurements.
 
     Source:
-        Zhao et al., arXiv:2312.11420, section 5: LayerNorm tuning has the smaller variance. There
-        it is of the norms' gradients; here of all that trains in a block, and of its norms alone.
+        Zhao et al., arXiv:2312.11420, section 5: LayerNorm tuning has the smaller variance. The
+        paper measures gradients of the norms; here they are measured both for all trained
+        parameters of a block and for its norms alone.
     """
 
     def __init__(self, model: nn.Module, roles: Roles, file: Path) -> None:
@@ -40,7 +41,7 @@ class GradientVariance:
         self._groups["norms"] = _by_block(model, roles, norms_only=True)
 
     def __call__(self, step: int, gradient: Callable[[nn.Parameter], Tensor | None]) -> None:
-        """Take in the gradients of one step; ``gradient`` gives a parameter's."""
+        """Measure the gradients of one step; ``gradient`` returns that of a parameter."""
         if step > FIRST_STEPS:
             return
         self._seen[str(step)] = {
@@ -55,7 +56,7 @@ class GradientVariance:
         os.replace(draft, self._file)
 
     def by_block(self, group: str) -> list[float | None]:
-        """Mean over the first steps for each block; None where nothing of it trains.
+        """Mean variance over the first steps for each block; None for one without gradients.
 
         Args:
             group: ``all`` or ``norms``.
@@ -86,7 +87,7 @@ def _by_block(model: nn.Module, roles: Roles, *, norms_only: bool) -> list[list[
 def _variance(
     parameters: list[nn.Parameter], gradient: Callable[[nn.Parameter], Tensor | None]
 ) -> float | None:
-    """Over all elements of all gradients; None without any."""
+    """Variance over all elements of all gradients; None if there are no gradients."""
     gradients = [g for p in parameters if (g := gradient(p)) is not None]
     if not gradients:
         return None

@@ -1,4 +1,4 @@
-"""How alike the representations of a model's layers are."""
+"""Similarity of the representations in a model's layers."""
 
 from pathlib import Path
 
@@ -19,22 +19,22 @@ def layer_similarity(
     *,
     bf16: bool = False,
 ) -> list[list[float]]:
-    """Cosine similarity of each pair of blocks' outputs, mean over tokens and images.
+    """Cosine similarity between the outputs of each two blocks, averaged over tokens and images.
 
     Args:
-        model: Tuned, or the base.
-        prompt_ids: Asked about each image.
-        images: A few are enough.
-        store: Their features.
+        model: A tuned model, or the base.
+        prompt_ids: Token ids of the prompt, the same for every image.
+        images: Image files; a few are enough.
+        store: Image features.
         bf16: Run under bfloat16 autocast.
 
     Returns:
-        A symmetric matrix, blocks x blocks, in -1..1; the last block's output is behind the final
-        norm, as transformers gives it.
+        A symmetric matrix (blocks, blocks) with values in -1..1. The final norm is applied to the
+        last block's output, as in the hidden states that transformers returns.
 
     Source:
         Zhao et al., arXiv:2312.11420, section 5: LayerNorm tuning gives lower similarity than
-        full finetuning, which they read as more expressive layers.
+        full finetuning, which they interpret as more expressive layers.
     """
     model.eval()
     total: Tensor | None = None
@@ -58,7 +58,7 @@ def layer_similarity(
 
 
 def mean_similarity(matrix: list[list[float]]) -> float:
-    """Mean over the pairs of different layers.
+    """Mean over the pairs of different layers; 1.0 for a single layer.
 
     Example:
         >>> mean_similarity([[1.0, 0.5], [0.5, 1.0]])

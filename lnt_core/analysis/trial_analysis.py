@@ -1,4 +1,4 @@
-"""Both analyses of one trial: its metrics, and a file with all numbers."""
+"""Runs both analyses on one trial; returns metrics and writes all numbers to a file."""
 
 import json
 from pathlib import Path
@@ -16,6 +16,7 @@ from lnt_core.worker import Prepared
 ANALYSIS = "analysis.json"
 """``{"layer_similarity": matrix, "gradient_variance": {"all": [...], "norms": [...]}}``."""
 NUM_IMAGES = 32
+"""Layer similarity is averaged over at most this many images."""
 
 
 def analyse(
@@ -26,10 +27,18 @@ def analyse(
     bf16: bool,
     gradients: GradientVariance | None = None,
 ) -> dict[str, float]:
-    """Write ``ANALYSIS``; what stands in one number is returned.
+    """Analyze a tuned model, write ``ANALYSIS`` and return the means as metrics.
 
-    ``analysis/grad_variance`` is of all that trains in the blocks and is left out if nothing does
-    there (soft prompts, the connector alone); ``analysis/grad_variance_norms`` of the norms.
+    ``analysis/grad_variance`` covers all trained parameters in the blocks, and
+    ``analysis/grad_variance_norms`` those of norms; each is left out if there are none, as for
+    soft prompts or the connector alone.
+
+    Args:
+        model: The tuned model, or the base.
+        prepared: Selection images and their features.
+        out: Folder of ``ANALYSIS``.
+        bf16: Run under bfloat16 autocast.
+        gradients: Measured during training; None for a model that was not trained.
     """
     task = prepared.select
     matrix = layer_similarity(

@@ -50,8 +50,8 @@ def test_a_limit_that_fits_nothing_gives_1_and_says_so() -> None:
     found = choose(cost, train, room_gib=5.0)
     assert (found.size, found.fits) == (1, False)
     assert str(found) == (
-        "1, found automatically: the predicted peak of 7.5 GiB is over the limit of 4.5 GiB (90% of "
-        "the available memory), so it may run out of memory; no smaller size is possible"
+        "1, found automatically: the predicted peak of 7.5 GiB is over the limit of 4.5 GiB (90% "
+        "of the available memory), so it may run out of memory; no smaller size is possible"
     )
 
 

@@ -89,9 +89,10 @@ def ours(folder: Path, num_trials: int) -> float:
     """A sweep whose trials do nothing; everything around them is what users get."""
     from rich.console import Console
 
-    from sweeps import driver
     from sweeps.config import SweepConfig
+    from sweeps.driver import run, tuning
     from sweeps.settings import Settings
+    from sweeps.storage.execution import BASE
 
     sweep = SweepConfig.model_validate(
         {
@@ -106,47 +107,46 @@ def ours(folder: Path, num_trials: int) -> float:
     )
     trackers = []
 
-    class Watched(driver.Tracker):
+    class Watched(run.Tracker):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             trackers.append(self)
 
-    base = {"select/cider": 1.0}
+    def base_scores(context: Any, console: Console) -> dict[str, float]:
+        (context.execution.path / BASE).mkdir()
+        return {"select/cider": 1.0}
+
     with (
-        mock.patch.object(driver, "run_point", nothing),
-        mock.patch.object(driver, "_base_scores", return_value=base),
-        mock.patch.object(driver, "Tracker", Watched),
+        mock.patch.object(tuning, "run_sweep_trial", nothing),
+        mock.patch.object(run, "_base_scores", base_scores),
+        mock.patch.object(run, "Tracker", Watched),
         (folder / "console").open("w") as console,
     ):
-        outcome = driver.run_sweep(
+        outcome = run.run_sweep(
             sweep, Settings(folder, None, None, None, None), Console(file=console)
         )
     assert len(outcome.sweep.trials) == num_trials
     return trackers[0].busy_s
 
 
-def nothing(point: dict[str, Any], context: Any) -> None:
-    """In place of ``run_point``: no model, no training."""
+def nothing(tune_config: dict[str, Any], context: Any) -> None:
+    """In place of ``run_sweep_trial``: no model, no training."""
     from ray import tune
 
-    from lnt_core.identity import trial_id
     from lnt_core.trial import WEIGHTS
     from sweeps.storage.events import EVENTS, EventLog
-    from sweeps.storage.execution import TRIAL, Result
-    from sweeps.worker.trainable import _write_config
+    from sweeps.storage.execution import Result
 
-    config = context.config(point["point"])
-    name = trial_id(config)
-    out = context.execution.trial(name)
-    events = EventLog(out / EVENTS)
-    _write_config(config, out / TRIAL)
+    trial = context.trial(tune_config)
+    out = context.execution.trial(trial.id)
     (out / WEIGHTS).mkdir()
+    events = EventLog(out / EVENTS)
     events.write(1, METRICS)
     events.write(1, {"select/cider": 1.0, "params/trainable": 10.0})
     events.close()
-    tune.report({"step": 1, "trial": name, "status": "running"})
-    context.execution.write_result(name, Result("finished", 1, {"select/cider": 1.0}))
-    tune.report({"step": 1, "trial": name, "status": "finished", "objective": 1.0})
+    tune.report({"step": 1, "trial": trial.id, "status": "running"})
+    context.execution.write_result(trial.id, Result("finished", 1, {"select/cider": 1.0}))
+    tune.report({"step": 1, "trial": trial.id, "status": "finished", "objective": 1.0})
 
 
 def plain_tune(folder: Path, num_trials: int) -> float:

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test test-slow slow-trials slow-sweeps check bench bench-gpu clean
+.PHONY: sweep test test-slow slow-trials slow-sweeps check docs bench bench-gpu clean
 
 sweep: .venv/.done
 	$(BIN)/lnt run demo
@@ -29,6 +29,10 @@ check: .venv/.done
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The generated parts of README.md and docs/, from configs, commands, metrics and tags.
+docs: .venv/.done
+	$(BIN)/python docs/generate.py
 
 # Ratios against what a user would do instead; half an hour on 2 cores. Dated results: docs/LOG.md.
 bench: .venv/.done

@@ -1,4 +1,4 @@
-"""What makes MLflow's pages readable: notes on runs, and a table whose columns are chosen."""
+"""Texts and settings for MLflow's web pages: descriptions of runs, and a view of the trials."""
 
 import json
 from urllib.parse import quote, urlencode
@@ -9,7 +9,7 @@ from sweeps.results import tags as tag
 NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description."""
 VIEW = "mlflow.sharedViewState."
-"""Tags of an experiment in which MLflow keeps views that were shared by a link."""
+"""Prefix of the experiment tags in which MLflow stores shared views."""
 COLUMNS = (
     "attributes.`Duration`",
     f"tags.`{tag.STRATEGY}`",
@@ -21,16 +21,16 @@ COLUMNS = (
     f"metrics.`{metric.FINAL_LOSS}`",
     f"tags.`{tag.STATUS}`",
 )
-"""Of the table of trials, after the run's name."""
+"""Columns of the table of trials, after the run's name."""
 
 
 def view_key(parent_id: str) -> str:
-    """Under which the view of an execution's trials is kept."""
+    """The key under which the view of an execution's trials is stored."""
     return f"lnt-{parent_id[:8]}"
 
 
 def trials_view(parent_id: str) -> str:
-    """The trials of an execution, the best first, as MLflow keeps a shared view: JSON."""
+    """A shared view as MLflow's JSON: the trials of an execution, best first."""
     return json.dumps(
         {
             "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_id}'",
@@ -46,34 +46,35 @@ def trials_view(parent_id: str) -> str:
 def parent_note(
     experiment_id: str, parent_id: str, sweep: str, *, lead: str = "", report: bool = False
 ) -> str:
-    """Markdown on the page of a sweep: MLflow shows nested runs folded away.
+    """Markdown description of a parent run, with links to its trials, which MLflow collapses.
 
     Args:
-        experiment_id: Where its runs are.
-        parent_id: Its parent run.
-        sweep: Its name.
-        lead: The outcome, once there is one.
-        report: Whether the report lies there.
+        experiment_id: The MLflow experiment of the sweep.
+        parent_id: The parent run.
+        sweep: The sweep's name.
+        lead: Summary of the outcome; empty while the sweep runs.
+        report: Whether the parent run has the artifact `report.html`.
     """
     runs = f"#/experiments/{experiment_id}/runs"
     query = {"viewStateShareKey": view_key(parent_id)}
     links = [
-        f"[All trials, the best first]({runs}?{urlencode(query, quote_via=quote)})",
-        f"[in charts]({runs}?{urlencode(query | {'compareRunsMode': 'CHART'}, quote_via=quote)})",
+        f"[All trials, best first]({runs}?{urlencode(query, quote_via=quote)})",
+        f"[Charts]({runs}?{urlencode(query | {'compareRunsMode': 'CHART'}, quote_via=quote)})",
     ]
     if report:
         links.insert(0, f"[Report]({runs}/{parent_id}/artifacts/report.html)")
     how = (
-        f"A sweep of `lnt`. Again: `lnt run sweep.yaml` with the file among the artifacts; the "
-        f"winners: `lnt best {sweep}`; with their weights: `lnt export {sweep} -o out/`."
+        "A sweep run by `lnt`. To run it again, download the artifact `sweep.yaml`: "
+        f"`lnt run sweep.yaml`. To show the winners: `lnt best {sweep}`. To export the best one "
+        f"with its weights: `lnt export {sweep} -o out/`."
     )
     return "\n\n".join(filter(None, (lead, " · ".join(links), how)))
 
 
 def trial_note(strategy: str, rate: str, sweep: str, trial_id: str) -> str:
-    """Markdown on the page of a trial."""
+    """Markdown description of a trial's run."""
     return (
-        f"Strategy `{strategy}` at learning rate {rate}: one trial of the sweep `{sweep}`. Again, "
-        f"alone: `python -m lnt_core.trial trial.yaml` with the file among the artifacts "
-        f"(trial {trial_id})."
+        f"Strategy `{strategy}` at learning rate {rate}: trial {trial_id} of the sweep `{sweep}`. "
+        "To run this trial alone, download the artifact `trial.yaml`: "
+        "`python -m lnt_core.trial trial.yaml`."
     )

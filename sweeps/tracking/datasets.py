@@ -1,4 +1,4 @@
-"""The data of a trial as MLflow's datasets: which files, which split, which content."""
+"""The data of a trial as MLflow datasets: source, split, content hash and use."""
 
 import json
 from collections.abc import Mapping
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 DIGEST_LENGTH = 36
-"""MLflow takes no more."""
+"""Longest digest that MLflow accepts, in characters."""
 CONTEXT = "mlflow.data.context"
-"""The tag that MLflow shows as what a run used a dataset for."""
+"""Tag of a dataset that MLflow shows as its use in the run."""
 
 
 def dataset_inputs(data: DataConfig) -> list["DatasetInput"]:
-    """One for each use of the data: aligning, training, choosing, reporting."""
+    """One dataset for each use of the data: stage 1, training, selection, reporting."""
     if data.scenes is not None:
         digest = stage_sha256(data.scenes)
         source = {"tags": {"mlflow.source.name": "lnt_core.data.scenes"}}

@@ -1,4 +1,4 @@
-"""Where a result comes from: the tags that every run of a sweep carries."""
+"""Provenance of a result: the tags on every run of a sweep for its code, data and libraries."""
 
 import json
 import subprocess
@@ -14,26 +14,26 @@ from sweeps.config import SweepConfig
 from sweeps.results import tags as tag
 
 LIBRARIES = ("torch", "transformers", "peft", "pycocoevalcap")
-"""Whose versions a result depends on."""
+"""Libraries whose versions are recorded because a result depends on them."""
 UNKNOWN = "unknown"
 
 
 def provenance_tags(sweep: SweepConfig) -> dict[str, str]:
-    """Tags of the parent run and of every trial: which code, which data, which score."""
+    """Tags of the parent run and of every trial: code, data, libraries, and the score's metric."""
     select = sweep.trial_data.select
-    on = f"{select.task} {select.split}" if select else "scenes val"
+    split = f"{select.task} {select.split}" if select else "scenes val"
     return {
         tag.SWEEP: sweep.name,
         tag.VERSION: lnt_core.__version__,
         tag.VERSIONS: json.dumps(_versions()),
         tag.GIT_COMMIT: _git_commit(),
         tag.DATA_SHA256: data_sha256(sweep.trial_data),
-        tag.METRIC: f"{metric.SELECT_CIDER} on {on}",
+        tag.METRIC: f"{metric.SELECT_CIDER} on {split}",
     }
 
 
 def _git_commit() -> str:
-    """Of the code that runs, if it runs from a checkout."""
+    """The commit of the running code; ``UNKNOWN`` outside a git checkout."""
     folder = Path(__file__).parent
     command = ["git", "-C", str(folder), "rev-parse", "HEAD"]
     try:
@@ -44,11 +44,11 @@ def _git_commit() -> str:
 
 
 def _versions() -> dict[str, str]:
-    """Of the libraries here; the environment of the workers is the driver's."""
+    """Versions in the environment of this process, which is also that of the workers."""
     own = {"lnt": lnt_core.__version__, "python": sys.version.split()[0]}
     return own | {library: version(library) for library in LIBRARIES}
 
 
 def read_versions(tags: Mapping[str, str]) -> dict[str, str]:
-    """Of the libraries that a run was made with; those here if it does not say."""
+    """The versions in a run's tags; the versions in this environment if the tag is missing."""
     return dict(json.loads(tags[tag.VERSIONS])) if tag.VERSIONS in tags else _versions()

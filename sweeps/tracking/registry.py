@@ -1,4 +1,4 @@
-"""The winners in MLflow's Model Registry: a model per sweep, a version per winner."""
+"""The winners in MLflow's Model Registry: one model per sweep, one version per winner."""
 
 import logging
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 PASSING = (408, 429)
-"""HTTP's refusals that time mends; after any other 4xx trying again is of no use."""
+"""HTTP 4xx status codes of temporary errors; after any other 4xx a retry is useless."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Entry:
     """A winner as a version of a registered model."""
 
     name: str
-    """The sweep's."""
+    """Name of the registered model, which is the sweep's."""
     run_id: str
     aliases: tuple[str, ...]
     tags: dict[str, str]
@@ -30,7 +30,7 @@ class Entry:
 
 
 def entries(sweep: Sweep) -> list[Entry]:
-    """A version for each winner, the best of all with the alias ``best`` too."""
+    """A version for each winner; the best of all also has the alias ``best``."""
     found = []
     for number, winner in enumerate(sweep.winners):
         trial = winner.trial
@@ -56,9 +56,12 @@ def entries(sweep: Sweep) -> list[Entry]:
 
 
 def register(client: "MlflowClient", entry: Entry) -> None:
-    """Add the version if its run has none yet; point the aliases at it. Twice does no harm.
+    """Add the version if its run has none yet, and set its aliases; may be repeated.
 
-    A registry that refuses, as one without permission does, is left with a warning.
+    If the registry refuses, for example for lack of permission, a warning is logged instead.
+
+    Raises:
+        MlflowException: The server failed, perhaps only for a time.
     """
     from mlflow.exceptions import MlflowException
 

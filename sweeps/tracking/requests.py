@@ -1,4 +1,4 @@
-"""What people ask of a running sweep: tags of its parent run, answered there by its driver."""
+"""Requests to a running sweep: tags of its parent run, which the driver answers with tags."""
 
 import json
 import time
@@ -14,36 +14,50 @@ if TYPE_CHECKING:
 
 
 ASKED = tag.numbered(tag.REQUEST, "")
-"""What the tag of a request begins with; its id follows."""
+"""Prefix of the tag of a request, followed by the request's id."""
 ANSWERED = tag.numbered(tag.ANSWER, "")
+"""Prefix of the tag of an answer, followed by the request's id."""
 POLL_S = 1.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """Stop a trial, or run a copy of it with other values."""
+    """A request to stop a trial, or to run a copy of it with other values."""
 
     kind: Literal["stop", "clone"]
     trial: str
-    """Its id."""
+    """The trial's id."""
     changes: dict[str, Any] = field(default_factory=dict)
-    """``{"learning_rate": 3e-4, "train.epochs": 2, "rank": 16}``."""
+    """New values for the clone, ``{"learning_rate": 3e-4, "train.epochs": 2, "rank": 16}``."""
     from_checkpoint: bool = False
+    """Whether the clone starts from the trial's latest checkpoint."""
     id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the driver did."""
+    """The driver's answer to a request."""
 
     ok: bool
+    """Whether the request was carried out."""
     text: str
+    """What was done, or why not."""
 
 
 def ask(
     client: "MlflowClient", parent_id: str, request: Request, *, timeout_s: float
 ) -> Answer | None:
-    """Write a request and wait for its answer; None, and it is withdrawn, if none comes."""
+    """Write a request and wait for its answer.
+
+    Args:
+        client: The tracking store's client.
+        parent_id: The sweep's parent run.
+        request: The request.
+        timeout_s: Seconds to wait for the answer.
+
+    Returns:
+        The answer; None if there was none in time, in which case the request is withdrawn.
+    """
     client.set_tag(parent_id, ASKED + request.id, json.dumps(asdict(request)))
     until_s = time.monotonic() + timeout_s
     while time.monotonic() < until_s:
@@ -59,7 +73,7 @@ def ask(
 
 
 def unanswered(tags: Mapping[str, str]) -> list[Request]:
-    """Of a parent run's tags."""
+    """The requests in a parent run's tags that have no answer yet."""
     asked = [key.removeprefix(ASKED) for key in sorted(tags) if key.startswith(ASKED)]
     return [
         Request(**json.loads(tags[ASKED + name])) for name in asked if ANSWERED + name not in tags
@@ -67,5 +81,5 @@ def unanswered(tags: Mapping[str, str]) -> list[Request]:
 
 
 def answer(client: "MlflowClient", parent_id: str, request: Request, told: Answer) -> None:
-    """Answer a request; who asked reads it from the same run."""
+    """Write the answer to a request as a tag of the parent run."""
     client.set_tag(parent_id, ANSWERED + request.id, json.dumps(asdict(told)))

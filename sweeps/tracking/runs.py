@@ -1,7 +1,7 @@
-"""A trial as an MLflow run: opened, fed with its metrics, closed; found again after a kill.
+"""Trials as nested MLflow runs: opened, sent their metrics, closed, and found again after a kill.
 
-Which run a trial is, and how much of its events it was sent, stands in the trial's folder: the
-next driver goes on from there. All here may be done twice without harm.
+The trial's folder records its run's id and how many bytes of its events were sent, so the driver
+that resumes the sweep continues from there. Every operation here may be repeated.
 """
 
 import logging
@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 MAX_METRICS = 1000
-"""Of one request; MLflow's own limit."""
+"""Metrics per request; MLflow's limit."""
 ARTIFACTS = ("*.jsonl", "*.yaml", ANALYSIS, "*.png")
-"""What of a trial's folder goes into its run."""
+"""Files of a trial's folder that are logged as artifacts, except the events."""
 RUN_STATUS = {
     TrialStatus.FINISHED: "FINISHED",
     TrialStatus.DIVERGED: "FINISHED",
     TrialStatus.STOPPED: "FINISHED",
 }
-"""MLflow's status of a trial's run; any other end is FAILED."""
+"""MLflow's status of a run, by the status of its trial; FAILED for the others."""
 
 
 @dataclass(frozen=True)
 class TrialRun:
-    """What MLflow is told of a trial when it starts."""
+    """A trial as it is logged to MLflow when it starts."""
 
     trial_id: str
     name: str
@@ -49,22 +49,22 @@ class TrialRun:
 
 @dataclass
 class Tracked:
-    """How far a trial is in MLflow."""
+    """What has been sent of a trial to MLflow."""
 
     run_id: str
     sent_bytes: int = 0
-    """Of its events."""
+    """Bytes of the trial's events that were sent."""
     closed: bool = False
 
 
 class TrialRuns:
-    """The trials of one execution in MLflow.
+    """The runs of one execution's trials.
 
     Args:
-        client: Of the tracking store.
-        experiment_id: Where the runs go.
-        parent_id: The run that they are nested in.
-        execution: Whose trials they are.
+        client: The tracking store's client.
+        experiment_id: The MLflow experiment of the runs.
+        parent_id: The parent run.
+        execution: The execution on disk.
     """
 
     def __init__(
@@ -78,17 +78,17 @@ class TrialRuns:
         self._last_steps: dict[str, dict[str, int]] = {}
 
     def tracked(self, trial_id: str) -> Tracked | None:
-        """How far a trial is; None if it has no run yet."""
+        """What has been sent of a trial; None if it has no run yet."""
         path = self._execution.trial(trial_id) / TRACKED
         return Tracked(**read_json(path)) if path.exists() else None
 
     def send_events(self) -> None:
-        """What the open trials have written since."""
+        """Send the events that the open trials have written since the last call."""
         for trial_id, state in sorted(self._open.items()):
             self._send_events_of(trial_id, state)
 
     def open(self, trial: TrialRun) -> Tracked:
-        """Make the trial's run, or open it again."""
+        """Create the trial's run, or set it to running again."""
         if trial.trial_id in self._open:
             return self._open[trial.trial_id]
         known = self.tracked(trial.trial_id)
@@ -106,7 +106,7 @@ class TrialRuns:
         return known
 
     def close(self, trial: TrialRun, result: Result) -> None:
-        """The trial has ended: its last metrics, its files, and how it ended."""
+        """Send an ended trial's last events, files, tags and status, and end its run."""
         known = self.tracked(trial.trial_id)
         if known is not None and known.closed:
             return
@@ -128,15 +128,15 @@ class TrialRuns:
         self._closed(trial.trial_id)
 
     def leave_out(self, trial: TrialRun, reason: str) -> None:
-        """The trial is not started; a later execution may open its run again."""
+        """Record that the budget did not allow the trial to start; a resume may open its run."""
         run_id = self.open(trial).run_id
-        note = f"Not started, for the budget: {reason}."
+        note = f"Not started because of the budget: {reason}."
         self.set_tags(run_id, {tag.STATUS: TrialStatus.LEFT_OUT, NOTE: note})
         self._client.set_terminated(run_id, "KILLED")
         del self._open[trial.trial_id]
 
     def kill_open(self) -> None:
-        """Mark what is still open as KILLED."""
+        """End the runs that are still open as KILLED, after sending their last events."""
         for trial_id, state in sorted(self._open.items()):
             self._send_events_of(trial_id, state)
             self._client.set_tag(state.run_id, tag.STATUS, TrialStatus.INTERRUPTED)
@@ -144,9 +144,9 @@ class TrialRuns:
         self._open.clear()
 
     def log_metrics(self, run_id: str, events: Iterable[Event]) -> None:
-        """Send in batches.
+        """Send events in batches.
 
-        MLflow keeps one of two equal points (key, step, time): sent twice, a batch does no harm.
+        A batch may be sent twice: of two points with the same key, step and time MLflow keeps one.
         """
         from mlflow.entities import Metric
 
@@ -159,7 +159,10 @@ class TrialRuns:
             self._client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
 
     def _send_events_of(self, trial_id: str, state: Tracked) -> None:
-        """Each step once, even if a trial on a node that was given up has written it as well."""
+        """Send each step once, even if two processes wrote it.
+
+        A process on a node that Ray considers dead may still write while the trial runs elsewhere.
+        """
         path = self._execution.trial(trial_id) / EVENTS
         if not path.exists():
             return
@@ -186,7 +189,7 @@ class TrialRuns:
         return str(run.info.run_id)
 
     def _find(self, trial_id: str) -> str | None:
-        """A run made just before a kill, of which the folder knows nothing."""
+        """The trial's run if it was created just before a kill and not recorded in the folder."""
         found = self._client.search_runs(
             [self._experiment_id],
             f"tags.`mlflow.parentRunId` = '{self._parent_id}' "
@@ -201,7 +204,7 @@ class TrialRuns:
         self._client.log_batch(run_id, params=[Param(k, v) for k, v in params.items()])
 
     def set_tags(self, run_id: str, tags: dict[str, str]) -> None:
-        """Of any run, in one request."""
+        """Set tags of any run, in one request."""
         from mlflow.entities import RunTag
 
         self._client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
@@ -220,12 +223,12 @@ def _draw_layers(trial: TrialRun, folder: Path) -> None:
     if (folder / ANALYSIS).exists():
         try:
             draw_layers(read_json(folder / ANALYSIS), trial.name, folder / "layers.png")
-        except Exception:  # a picture that fails would be tried for ever
-            logger.exception("there is no figure of %s", trial.name)
+        except Exception:  # the outbox would retry for ever
+            logger.exception("cannot draw the layers of %s", trial.name)
 
 
 def flat(content: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """``{"a": {"b": 1}}`` as ``{"a.b": "1"}``: how MLflow takes params."""
+    """MLflow's flat params from nested content: ``{"a": {"b": 1}}`` gives ``{"a.b": "1"}``."""
     params: dict[str, str] = {}
     for key, value in content.items():
         name = f"{prefix}{key}"

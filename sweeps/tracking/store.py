@@ -1,4 +1,4 @@
-"""Reaching the MLflow tracking store, with a message for people when it cannot be reached."""
+"""Connects to the MLflow tracking store, with a clear message when that fails."""
 
 import re
 from typing import TYPE_CHECKING
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 def connect(uri: str) -> "MlflowClient":
-    """A client of the store at ``uri`` that has answered once.
+    """A client of the store at ``uri``, which has answered one request.
 
     Raises:
-        ConfigError: It does not answer, or the address is none.
-        AccessError: It wants a user and password, or refuses the ones given.
+        ConfigError: The store does not answer, or the URI is invalid.
+        AccessError: The store requires a user and password, or rejects the ones given.
     """
     import logging
 
@@ -36,7 +36,7 @@ def connect(uri: str) -> "MlflowClient":
 
 
 def _is_refusal(error: Exception) -> bool:
-    """HTTP 401 or 403: MLflow gives the code in its text alone where the body is not JSON."""
+    """Whether the error is HTTP 401 or 403; without a JSON body, only its text has the code."""
     status = getattr(error, "get_http_status_code", lambda: 0)()
     return status in (401, 403) or re.search(r"error code 40[13]\b", str(error)) is not None
 
@@ -47,24 +47,28 @@ def _access_advice(uri: str) -> str:
     user = read_settings().tracking_user
     if user is None:
         return (
-            f"the MLflow server at {uri} wants a user and a password: set "
+            f"the MLflow server at {uri} requires a user and a password: set "
             "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         )
     return (
-        f"the MLflow server at {uri} refuses the user {user!r}: check MLFLOW_TRACKING_USERNAME and "
+        f"the MLflow server at {uri} rejects the user {user!r}: check MLFLOW_TRACKING_USERNAME and "
         "MLFLOW_TRACKING_PASSWORD"
     )
 
 
 def experiment_id(client: "MlflowClient", name: str) -> str:
-    """The experiment of that name, made if there is none."""
+    """The id of the experiment of that name, which is created if there is none.
+
+    Raises:
+        ConfigError: The experiment is deleted.
+    """
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
             return str(client.create_experiment(name))
-        except MlflowException:  # another process was first
+        except MlflowException:  # another process may have created it
             found = client.get_experiment_by_name(name)
             if found is None:
                 raise

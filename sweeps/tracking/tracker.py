@@ -1,7 +1,8 @@
-"""MLflow: one parent run an execution, one nested run a trial, sent by a thread of the driver.
+"""Logs an execution to MLflow: one parent run, and one nested run per trial.
 
-The thread reads the trials' event files and retries for ever, so a tracking server that is away
-delays what is seen and loses nothing. After a kill the next driver goes on in the same runs.
+A thread of the driver reads the trials' event files, sends them, and retries without limit, so an
+unreachable tracking server delays metrics but loses none. After a kill, the driver that resumes the
+sweep continues the same runs.
 """
 
 import time
@@ -25,19 +26,22 @@ if TYPE_CHECKING:
 
 
 Control = Callable[["MlflowClient", str], None]
-"""Takes the client and the parent run; called all the time by the thread."""
+"""Carries out requests to the sweep; called repeatedly with the client and the parent run's id."""
 
 
 class Tracker:
-    """Sends one execution to MLflow.
+    """Logs one execution to MLflow.
+
+    Methods return at once, and a thread sends in the order of the calls; :meth:`flush` and
+    :meth:`close` wait for it.
 
     Args:
-        client: Of the tracking store.
-        experiment_id: Where the runs go.
-        execution: Whose trials are sent.
-        tags: Of the parent run.
-        params: Of the parent run, flat.
-        datasets: Of the parent run.
+        client: The tracking store's client.
+        experiment_id: The MLflow experiment of the runs.
+        execution: The execution on disk.
+        tags: Tags of the parent run.
+        params: Params of the parent run, flat.
+        datasets: Datasets of the parent run.
     """
 
     def __init__(
@@ -59,29 +63,29 @@ class Tracker:
         self._outbox = Outbox("mlflow", self._routine)
 
     def obey(self, control: Control) -> None:
-        """Carry out what is asked of the sweep in MLflow, from now on."""
+        """From now on, call ``control`` regularly to carry out requests to the sweep."""
         self._control = control
 
     def obey_the_last(self) -> None:
-        """Answer what was asked until now, before the sweep ends."""
+        """Call the control once more, to answer the last requests before the sweep ends."""
         control = self._control
         if control is not None:
             self._outbox.put(lambda: control(self._client, self.parent_id))
 
     def started(self, trial: TrialRun) -> None:
-        """A trial starts, or goes on."""
+        """Open the run of a trial that starts or resumes."""
         self._outbox.put(lambda: _nothing(self._runs.open(trial)))
 
     def ended(self, trial: TrialRun, result: Result) -> None:
-        """A trial has ended; what is left of its events goes first."""
+        """End the run of a trial, after its remaining events."""
         self._outbox.put(lambda: self._runs.close(trial, result))
 
     def left_out(self, trial: TrialRun, reason: str) -> None:
-        """A trial was not started; a later execution may open its run again."""
+        """Record that the budget did not allow a trial to start; a resume may open its run."""
         self._outbox.put(lambda: self._runs.leave_out(trial, reason))
 
     def interrupted(self) -> None:
-        """Mark the runs that are still open as KILLED; a resume opens them again."""
+        """End the runs that are still open as KILLED; a resume opens them again."""
         self._outbox.put(self._runs.kill_open)
 
     def log_weights(self, trial_id: str) -> None:
@@ -102,11 +106,11 @@ class Tracker:
         self._outbox.put(lambda: self._runs.log_metrics(self.parent_id, [event]))
 
     def parent_artifact(self, path: Path, folder: str | None = None) -> None:
-        """Add a file to the parent run, into a folder there if one is named."""
+        """Add a file to the parent run's artifacts, in the given folder if any."""
         self._outbox.put(lambda: self._client.log_artifact(self.parent_id, str(path), folder))
 
     def later(self, order: Callable[[], None]) -> None:
-        """Do this when all before it is sent; tried again for as long as MLflow is away."""
+        """Add any order to those that the thread carries out; it is retried until it succeeds."""
         self._outbox.put(order)
 
     def parent_tags(self, tags: dict[str, str]) -> None:
@@ -114,7 +118,7 @@ class Tracker:
         self._outbox.put(lambda: self._runs.set_tags(self.parent_id, tags))
 
     def flush(self) -> None:
-        """Wait until every order so far is carried out."""
+        """Wait until everything so far is sent."""
         self._outbox.flush()
 
     def close(
@@ -128,7 +132,7 @@ class Tracker:
 
         Args:
             status: MLflow's ``FINISHED``, ``FAILED`` or ``KILLED``.
-            waiting: Called once if the tracking store lets us wait.
+            waiting: Called once if this takes longer than a few seconds.
             patience_s: Wait no longer than this; a resumed sweep sends the rest.
         """
         self._outbox.put(lambda: self._client.set_terminated(self.parent_id, status))
@@ -172,4 +176,4 @@ class Tracker:
 
 
 def _nothing(_: object) -> None:
-    """An order gives nothing back."""
+    """Drop the result of an order, which must return None."""

@@ -43,7 +43,7 @@ def test_without_a_password_it_is_said_what_to_set(server) -> None:
     done = lnt("best", "demo", "--tracking-uri", server)
     assert done.returncode == 4
     assert done.stderr == (
-        f"lnt: the MLflow server at {server} wants a user and a password: set "
+        f"lnt: the MLflow server at {server} requires a user and a password: set "
         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD\n"
     )
 
@@ -52,7 +52,7 @@ def test_with_a_wrong_password_it_is_said_whose(server) -> None:
     done = lnt("best", "demo", "--tracking-uri", server, user="admin", password="wrong")
     assert done.returncode == 4
     assert done.stderr == (
-        f"lnt: the MLflow server at {server} refuses the user 'admin': check "
+        f"lnt: the MLflow server at {server} rejects the user 'admin': check "
         "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD\n"
     )
 

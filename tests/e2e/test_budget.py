@@ -18,7 +18,7 @@ def test_what_the_budget_leaves_out_is_said_and_can_be_run_later(sweep_with) -> 
     statuses = sorted((run.data.tags["lnt.status"], run.info.status) for run in trials)
     assert statuses == [("finished", "FINISHED")] * 2 + [("left_out", "KILLED")] * 4
     left_out = [run for run in trials if run.data.tags["lnt.status"] == "left_out"]
-    note = "Not started, for the budget: budget.trials is 2."
+    note = "Not started because of the budget: budget.trials is 2."
     assert {run.data.tags["mlflow.note.content"] for run in left_out} == {note}
     assert all(not run.data.metrics for run in left_out)
     sweep.lnt("run", "sweep.yaml", "--resume", "--set", "budget.trials=6")

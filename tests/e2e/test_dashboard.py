@@ -61,7 +61,7 @@ class TestDashboard:
 
     def test_a_sweep_says_what_it_found_and_links_to_it(self, dashboard, parent, browser) -> None:
         where = f"{dashboard}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
-        shown = page(browser, where, "The best of 6 trials is", "All trials, the best first")
+        shown = page(browser, where, "The best of 6 trials is", "All trials, best first")
         assert f"runs/{parent.info.run_id}/artifacts/report.html" in shown
         page(browser, f"{where}/artifacts/report.html", "<iframe")
 

@@ -1,1 +1,1 @@
-"""Where sweeps run: Ray Jobs on a cluster. Knows a command line and files, nothing of sweeps."""
+"""Runs a command with its files as a Ray job on a cluster; independent of what the command is."""

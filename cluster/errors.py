@@ -1,23 +1,23 @@
-"""What can be wrong with a cluster, worded for people.
+"""Errors of the cluster package, with messages for users.
 
 ClusterError
-├── UnreachableError      nobody answers at the address
-├── AuthenticationError   no token, or a wrong one
-├── UnknownJobError       no job of that name
-└── UploadError           too much to ship
+├── UnreachableError      no cluster answers at the address
+├── AuthenticationError   the token is missing or wrong
+├── UnknownJobError       the cluster has no such job
+└── UploadError           the files to ship are missing or too large
 """
 
 
 class ClusterError(Exception):
-    """Base of every error that is shown without a traceback."""
+    """Base class of errors whose message is meant for the user and shown without a traceback."""
 
 
 class UnreachableError(ClusterError):
-    """Nobody answers at the address."""
+    """No cluster answers at the address."""
 
 
 class AuthenticationError(ClusterError):
-    """The cluster lets nobody in without its token."""
+    """The cluster requires a token, or rejects the one given."""
 
 
 class UnknownJobError(ClusterError):
@@ -25,4 +25,4 @@ class UnknownJobError(ClusterError):
 
 
 class UploadError(ClusterError):
-    """What is to be shipped is too large, or not there."""
+    """The files to ship are missing or too large."""

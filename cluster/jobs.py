@@ -1,4 +1,4 @@
-"""A client of Ray's job server: submit, list, logs, stop."""
+"""A client of Ray's job server: submits, lists, follows and stops jobs."""
 
 import contextlib
 import shutil
@@ -15,30 +15,30 @@ from cluster.upload import assemble
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 POLL_S = 1.0
 MAX_SILENCE_S = 60.0
-"""So long a cluster that followed logs come from may be away."""
-TOKEN_ADVICE = "put the right one into RAY_AUTH_TOKEN, or its file's name into RAY_AUTH_TOKEN_PATH"
+"""Seconds for which :meth:`Jobs.follow` waits for a cluster that does not answer."""
+TOKEN_ADVICE = "set RAY_AUTH_TOKEN to the token, or RAY_AUTH_TOKEN_PATH to a file that contains it"
 Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
 class Job:
-    """How a job stands."""
+    """A job and its state."""
 
     id: str
     status: str
-    """PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED, as Ray has it."""
+    """Ray's status: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED."""
     message: str
     entrypoint: str
     submitted_at_s: float | None
     """Seconds since 1970."""
     ended_at_s: float | None
     exit_code: int | None
-    """Of the entrypoint."""
+    """Exit code of the entrypoint."""
     metadata: Mapping[str, str]
 
     @property
     def has_ended(self) -> bool:
-        """It will not change any more."""
+        """Whether the status is final."""
         return self.status in ENDED
 
 
@@ -46,12 +46,12 @@ class Jobs:
     """The jobs of one cluster.
 
     Args:
-        address: Of the Ray dashboard, ``http://HEAD:8265``.
-        token: Of a cluster that has token authentication on; None sends none.
+        address: URL of the Ray dashboard, ``http://HEAD:8265``.
+        token: Token of a cluster with token authentication; None to send none.
 
     Raises:
-        UnreachableError: Nobody answers there.
-        AuthenticationError: The cluster wants a token, or another one.
+        UnreachableError: No dashboard answers at the address.
+        AuthenticationError: The cluster requires a token, or rejects the one given.
     """
 
     def __init__(self, address: str, token: str | None = None) -> None:
@@ -74,14 +74,15 @@ class Jobs:
         """Start a job; returns its id.
 
         Args:
-            entrypoint: The command, run on the head in a folder that has ``files`` alone.
-            files: By their names there.
-            packages: Folders of Python packages, to be imported by the job and its workers.
-            environment: Variables of both; the dashboard shows them to its readers.
-            metadata: Kept with the job.
+            entrypoint: The command, run on the head node in a folder that contains only ``files``.
+            files: Files to ship, by their paths in that folder.
+            packages: Folders of Python packages that the job and its workers can import.
+            environment: Environment variables of the job and its workers; anyone who can open the
+                dashboard can read them.
+            metadata: Key-value pairs stored with the job.
 
         Raises:
-            UploadError: A file is not there, or all is too large.
+            UploadError: A file is missing, or the files are too large.
         """
         import shlex
 
@@ -103,7 +104,7 @@ class Jobs:
         return job
 
     def is_open(self) -> bool:
-        """Whether the cluster answers people without a token, too."""
+        """Whether the cluster answers requests without a token."""
         import requests
 
         return bool(self._ask(lambda: requests.get(self._address + "/api/version", timeout=10)).ok)
@@ -115,24 +116,28 @@ class Jobs:
         return sorted(named, key=lambda job: -(job.submitted_at_s or 0.0))
 
     def status(self, job_id: str) -> Job:
-        """How a job stands.
+        """The current state of a job.
 
         Raises:
-            UnknownJobError: There is none of that id.
+            UnknownJobError: There is no job of that id.
         """
         return _job(self._ask(lambda: self._client.get_job_info(job_id), job_id))
 
     def logs(self, job_id: str) -> str:
-        """All that a job has printed so far."""
+        """Everything that a job has printed so far."""
         text: str = self._ask(lambda: self._client.get_job_logs(job_id), job_id)
         return text
 
     def follow(self, job_id: str) -> Iterator[str]:
-        """What a job prints, until it ends; a cluster that is away for a minute is waited for."""
+        """Yield what a job prints until it ends, with retries while the cluster does not answer.
+
+        Raises:
+            UnreachableError: The cluster has not answered for ``MAX_SILENCE_S`` seconds.
+        """
         seen, answered_s = 0, time.monotonic()
         while True:
             try:
-                ended = self.status(job_id).has_ended  # asked first, so that no last line is lost
+                ended = self.status(job_id).has_ended  # before the logs: no last line is lost
                 text = self.logs(job_id)
                 answered_s = time.monotonic()
             except UnreachableError:
@@ -147,10 +152,10 @@ class Jobs:
             time.sleep(POLL_S)
 
     def stop(self, job_id: str, *, timeout_s: float) -> Job:
-        """Ask a job to stop and wait until it has; returns how it ended.
+        """Stop a job, wait until it has ended, and return it.
 
         Raises:
-            ClusterError: It has not ended in time.
+            ClusterError: The job has not ended after ``timeout_s`` seconds.
         """
         self._ask(lambda: self._client.stop_job(job_id), job_id)
         until = time.monotonic() + timeout_s
@@ -161,7 +166,7 @@ class Jobs:
         return job
 
     def _ask(self, question: Callable[[], Answer], job_id: str = "") -> Answer:
-        """Ask Ray, and word what it raises."""
+        """Call Ray, and turn its exceptions into errors of this package."""
         import ray.exceptions
         import requests
 
@@ -171,24 +176,26 @@ class Jobs:
             raise AuthenticationError(self._access_advice()) from None
         except (ConnectionError, requests.exceptions.RequestException) as error:
             raise UnreachableError(
-                f"no Ray dashboard answers at {self._address} ({type(error).__name__}); it is "
-                "where `ray start --head` says, usually http://HEAD:8265"
+                f"no Ray dashboard answers at {self._address} ({type(error).__name__}); its "
+                "address is printed by `ray start --head`, usually http://HEAD:8265"
             ) from None
         except RuntimeError as error:
             if job_id and "does not exist" in str(error):
                 raise UnknownJobError(self._unknown(job_id)) from None
-            raise ClusterError(f"the cluster at {self._address} refused: {error}") from None
+            raise ClusterError(
+                f"a request to the cluster at {self._address} failed: {error}"
+            ) from None
 
     def _access_advice(self) -> str:
-        said = "wants a token" if self._token is None else "refuses this token"
-        return f"the Ray cluster at {self._address} {said}; {TOKEN_ADVICE}"
+        reason = "requires a token" if self._token is None else "rejects the token"
+        return f"the Ray cluster at {self._address} {reason}; {TOKEN_ADVICE}"
 
     def _unknown(self, job_id: str) -> str:
         known: list[str] = []
         with contextlib.suppress(ClusterError):
             known = [job.id for job in self.list()]
-        has = ", ".join(known) or "none"
-        return f"there is no job {job_id!r} at {self._address}; it has: {has}"
+        listed = ", ".join(known) or "none"
+        return f"there is no job {job_id!r} at {self._address}; known jobs: {listed}"
 
 
 def _job(details: Any) -> Job:

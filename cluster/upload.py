@@ -1,4 +1,4 @@
-"""What a job is shipped: copies, so that nothing else of the user's folders goes along."""
+"""Copies the files to ship with a job, so that nothing else in the user's folders is shipped."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -8,29 +8,35 @@ from pathlib import Path
 from cluster.errors import UploadError
 
 MAX_MIB = 100
-"""Ray's own limit for a package is 500 MiB; data belong onto storage that every node sees."""
+"""Most that a job may ship. Ray's own limit is 500 MiB; data belongs on shared storage."""
 NUM_NAMED = 3
+"""How many of the largest files an error names."""
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.pyc")
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """Folders made for one submission."""
+    """The copies made for one submission."""
 
     working_dir: Path
     packages: tuple[Path, ...]
 
 
 def assemble(folder: Path, files: Mapping[str, Path], packages: Sequence[Path]) -> Shipped:
-    """Copy files and packages below ``folder``.
+    """Copy files and packages into ``folder``.
+
+    Args:
+        folder: An existing, empty folder.
+        files: Files or folders to copy, by their paths in the job's working directory.
+        packages: Folders of Python packages.
 
     Raises:
-        UploadError: One is not there, or all of them are more than ``MAX_MIB``.
+        UploadError: One is missing, or together they exceed ``MAX_MIB``.
     """
     sources = [*files.values(), *packages]
     missing = [str(path) for path in sources if not path.exists()]
     if missing:
-        raise UploadError(f"cannot ship what is not there: {', '.join(missing)}")
+        raise UploadError(f"files to ship do not exist: {', '.join(missing)}")
     _refuse_too_large(sources)
     working_dir = folder / "files"
     working_dir.mkdir()
@@ -57,6 +63,6 @@ def _refuse_too_large(sources: Sequence[Path]) -> None:
     largest = sorted(sizes, key=lambda file: -sizes[file])[:NUM_NAMED]
     named = ", ".join(f"{file} ({sizes[file] / 2**20:.0f} MiB)" for file in largest)
     raise UploadError(
-        f"a job is shipped at most {MAX_MIB} MiB, and this is {total_mib:.0f} MiB: {named}; put "
-        "data where every node sees them, and name that path in the sweep"
+        f"a job can ship at most {MAX_MIB} MiB, but this is {total_mib:.0f} MiB: {named}; put "
+        "data on storage that every node can access, and give its path in the sweep"
     )

@@ -1,2 +1,2 @@
--- Beside the database of runs, one of users and permissions.
+-- The database of users and permissions, in addition to that of runs.
 CREATE DATABASE access;

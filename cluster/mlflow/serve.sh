@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Starts the MLflow server behind a password, on PostgreSQL. Run beside basic_auth.ini.
+# Starts the MLflow server with password authentication, on PostgreSQL. Run it in the folder of
+# basic_auth.ini, with these environment variables:
 #
-# DATABASE   postgresql://USER:PASSWORD@HOST:5432, without a database: it has `mlflow` and `access`
-# ARTIFACTS  a folder, or s3://BUCKET (then install boto3)
-# MLFLOW_AUTH_ADMIN_PASSWORD       of the first start, 12 characters at least
-# MLFLOW_FLASK_SERVER_SECRET_KEY   signs forms; any long random text, kept the same
-# ALLOWED_HOSTS  names that browsers reach it by; MLflow refuses others
+# DATABASE   postgresql://USER:PASSWORD@HOST:5432, a server with the databases `mlflow` and `access`
+# ARTIFACTS  a folder, or s3://BUCKET (requires boto3)
+# MLFLOW_AUTH_ADMIN_PASSWORD       admin's initial password, at least 12 characters
+# MLFLOW_FLASK_SERVER_SECRET_KEY   signs forms: any long random text, the same at every start
+# ALLOWED_HOSTS  host names under which browsers reach the server; MLflow rejects others
 set -euo pipefail
 
 : "${DATABASE:?}" "${ARTIFACTS:?}" "${MLFLOW_AUTH_ADMIN_PASSWORD:?}" "${MLFLOW_FLASK_SERVER_SECRET_KEY:?}"

@@ -88,7 +88,7 @@ class TestToken:
         assert refusal.value.code == 401
 
     @pytest.mark.parametrize(
-        ("token", "said"), [(None, "wants a token"), ("wrong", "refuses this token")]
+        ("token", "said"), [(None, "requires a token"), ("wrong", "rejects the token")]
     )
     def test_without_it_or_with_a_wrong_one_it_is_said_in_one_sentence(
         self, token, said, head
@@ -96,8 +96,8 @@ class TestToken:
         done = head.lnt("jobs", token=token)
         assert done.returncode == 4
         assert done.stderr == (
-            f"lnt: the Ray cluster at {head.address} {said}; put the right one into "
-            "RAY_AUTH_TOKEN, or its file's name into RAY_AUTH_TOKEN_PATH\n"
+            f"lnt: the Ray cluster at {head.address} {said}; set RAY_AUTH_TOKEN to the token, or "
+            "RAY_AUTH_TOKEN_PATH to a file that contains it\n"
         )
 
 

@@ -23,7 +23,7 @@ def test_files_and_packages_are_copied_and_nothing_else(tmp_path) -> None:
 
 
 def test_what_is_not_there_is_named(tmp_path) -> None:
-    with pytest.raises(UploadError, match="cannot ship what is not there: /nowhere/s"):
+    with pytest.raises(UploadError, match="files to ship do not exist: /nowhere/s"):
         assemble(tmp_path, {"sweep.yaml": tmp_path.__class__("/nowhere/s.yaml")}, [])
 
 
@@ -35,7 +35,7 @@ def test_too_much_is_refused_before_anything_is_copied(tmp_path) -> None:
     with pytest.raises(UploadError) as refusal:
         assemble(tmp_path / "job", {"data": tmp_path / "data"}, [])
     assert str(refusal.value) == (
-        f"a job is shipped at most 100 MiB, and this is 101 MiB: {tmp_path}/data/images.tar "
-        "(101 MiB); put data where every node sees them, and name that path in the sweep"
+        f"a job can ship at most 100 MiB, but this is 101 MiB: {tmp_path}/data/images.tar "
+        "(101 MiB); put data on storage that every node can access, and give its path in the sweep"
     )
     assert list((tmp_path / "job").iterdir()) == []

@@ -25,7 +25,7 @@ def refused(tmp_path, capsys, *options: str) -> str:
 def test_nobody_at_the_address(tmp_path, capsys) -> None:
     line = refused(tmp_path, capsys)
     assert line.startswith(f"lnt: no Ray dashboard answers at {DASHBOARD} (")
-    assert line.endswith("where `ray start --head` says, usually http://HEAD:8265")
+    assert line.endswith("is printed by `ray start --head`, usually http://HEAD:8265")
 
 
 def test_without_an_address(capsys, monkeypatch) -> None:

@@ -28,7 +28,7 @@ def at_full_depth(
         model: Tuned or not, on any device; not changed.
         roles: Roles of the base model.
         measure: Returns amounts of a model of fake tensors. Each must be linear in the number of
-            blocks. A peak is, as long as it occurs at the same moment of the step at any depth.
+            blocks; a peak is linear if it occurs at the same moment of the step at any depth.
     """
     blocks, depth = [base_of(model).get_submodule(name) for name in roles.blocks], len(roles.blocks)
     few, more = SHALLOW

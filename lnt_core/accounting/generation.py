@@ -1,4 +1,4 @@
-"""Predicted memory of captioning, where a trial with few trained parameters may have its peak."""
+"""Predicts the memory of captioning, which can exceed that of training if little is trained."""
 
 import torch
 from torch import nn

@@ -79,7 +79,7 @@ def settle(
 
     A trial that resumes keeps the number that it began with, whatever memory is free now, because
     another number would change the rounding of its losses. Every worker must call this; they all
-    use the smallest number that one of them found.
+    use the smallest number that any of them found.
 
     Args:
         config: The trial's config.
@@ -112,7 +112,7 @@ def kept_choice(config: TrialConfig, out: Path) -> MicroBatch | None:
     if not path.exists():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
-    is_its_own = content.pop("trial") == trial_id(config)  # the folder may be another trial's
+    is_its_own = content.pop("trial") == trial_id(config)  # else left by another trial
     return MicroBatch(**content) if is_its_own else None
 
 

@@ -35,7 +35,7 @@ class StepCost:
     activations_gib: float
     """Everything else at the peak: activations, and temporaries of the optimizer step."""
     flops: float
-    """Forward and backward pass of one micro-batch, including recomputation of activations."""
+    """Forward and backward pass of one micro-batch; gradient checkpointing adds recomputation."""
 
     @property
     def growth_gib(self) -> float:

@@ -51,8 +51,9 @@ def run_step(
         on_gpu: Whether the step will run on a GPU, where AdamW is fused.
 
     Returns:
-        Bytes of weights, gradients and optimizer state; FLOPs; peak bytes of each part of the
-        step: until the backward pass reaches the first block, until its end, optimizer step.
+        Bytes of weights, gradients and optimizer state, FLOPs, and the peak bytes of each part of
+        the step: up to the backward pass of the first block, the rest of the backward pass, the
+        optimizer step.
     """
     parameters = [p for p in twin.parameters() if p.requires_grad]
     ledger = Ledger()

@@ -123,7 +123,7 @@ class AdaLora(Strategy[AdaLoraConfig]):
 
     @override
     def used_between_steps(self, model: "nn.Module") -> "Sequence[nn.Parameter]":
-        """All singular triplets: PEFT's allocator rates them and zeroes singular values."""
+        """All singular triplets: PEFT's allocator reads them, and zeroes singular values."""
         return [p for name, p in model.named_parameters() if FACTOR.search(name)]
 
     @override

@@ -48,7 +48,7 @@ def merge(base: "VisionLanguageModel", folder: Path) -> "PreTrainedModel":
 
 
 def _without_stand_ins(model: nn.Module) -> nn.Module:
-    """Unwrap the trained copies of whole modules, which PEFT 0.21 does for LoRA, not LN tuning."""
+    """Unwrap trained copies of modules, as PEFT 0.21 does itself for LoRA but not for LN tuning."""
     from peft.utils.other import ModulesToSaveWrapper
 
     for name, module in list(model.named_modules()):

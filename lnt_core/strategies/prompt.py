@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PromptConfig(StrategyConfig):
-    """Options of prompt tuning. Its papers use learning rates near 0.3, far above our grid."""
+    """Options of prompt tuning. Its papers use rates near 0.3, far above the default grid."""
 
     name: Literal["prompt"] = "prompt"
     num_tokens: int = Field(default=20, ge=1)

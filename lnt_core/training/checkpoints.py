@@ -1,4 +1,4 @@
-"""Checkpoints of a training: written atomically, and complete enough to resume bit for bit."""
+"""Checkpoints of training: written atomically, and complete enough to resume bit for bit."""
 
 import os
 import tempfile
@@ -20,7 +20,7 @@ OF_CONFIG = ("initial_lr", "weight_decay")
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The parts of a training that change while it runs."""
+    """The objects whose state changes during training."""
 
     model: nn.Module
     strategy: Strategy  # type: ignore[type-arg]

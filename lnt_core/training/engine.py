@@ -107,7 +107,7 @@ class Engine(ABC):
 
 
 def schedule(optimizer: Optimizer, config: TrainConfig, total: int) -> LRScheduler:
-    """Linear warm-up, then cosine decay to zero, over ``total`` steps together."""
+    """Linear warm-up, then cosine decay to zero, over ``total`` steps in all."""
     from transformers import get_cosine_schedule_with_warmup
 
     warmup = math.ceil(config.warmup_ratio * total)

@@ -27,8 +27,8 @@ Gradient = Callable[[nn.Parameter], Tensor | None]
 
 DIVERGED_FACTOR = 3.0  # assumed: the loss of a useful run never triples
 DIVERGED_WINDOW = 10
-"""Number of losses averaged. A training diverged when its loss is not finite, or when the mean of
-its last losses is more than ``DIVERGED_FACTOR`` times the mean of its first."""
+"""Number of losses averaged. Training has diverged when a loss is not finite, or when the mean of
+the last losses is more than ``DIVERGED_FACTOR`` times the mean of the first."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Trained:
-    """How a training ended."""
+    """How training ended."""
 
     steps: int
     """Optimizer steps done, including those of the checkpoint that it resumed from."""

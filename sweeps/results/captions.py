@@ -1,4 +1,4 @@
-"""What each trial wrote under the images: from MLflow, or from an execution's folder."""
+"""Captions that trials generated, read from MLflow or from an execution's folder."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 CAPTIONS = "captions_select.jsonl"
-"""Of each trial: a row an image."""
+"""File of a trial's captions: one JSON object per image."""
 
 
 @dataclass(frozen=True)
@@ -27,19 +27,19 @@ class Caption:
 
 
 Captions = Mapping[str, Caption]
-"""By the image's name."""
+"""Captions of one trial, by image name."""
 CaptionsOf = Callable[[Trial], Captions | None]
-"""None for a trial whose captions nobody has."""
+"""Returns the captions of a trial, or None if they are not available."""
 
 
 def read_captions(path: Path) -> Captions:
-    """Of a file of captions."""
+    """Read a file of captions."""
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return {row["image"]: Caption(row["caption"], row["cider"]) for row in rows}
 
 
 def captions_on_disk(execution: Execution) -> CaptionsOf:
-    """Of the trials of an execution whose folder is here."""
+    """Captions of trials in an execution's folder."""
 
     def of(trial: Trial) -> Captions | None:
         path = execution.trial(trial.trial_id) / CAPTIONS
@@ -49,7 +49,7 @@ def captions_on_disk(execution: Execution) -> CaptionsOf:
 
 
 def captions_in_store(client: "MlflowClient") -> CaptionsOf:
-    """From the artifacts in MLflow; fetched once."""
+    """Captions of trials in MLflow's artifacts, each downloaded once."""
     known: dict[str, Captions | None] = {}
 
     def of(trial: Trial) -> Captions | None:

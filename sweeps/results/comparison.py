@@ -1,4 +1,4 @@
-"""Which trials the images cannot tell from the winners."""
+"""Trials whose scores do not differ significantly from those of the winners."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,17 +15,20 @@ class Comparison:
     """A strategy's winner against its other trials, and against the best winner of all."""
 
     tied: tuple[Trial, ...]
-    """Other trials of its strategy that the images cannot tell from it, the best first."""
+    """Other trials of its strategy that do not differ significantly from it, best first."""
     behind_best: Difference | None
-    """How much better the best winner of all is; None for that one itself."""
+    """How much higher the best winner of all scores; None for that winner itself."""
 
 
 def compare_winners(sweep: Sweep, captions_of: CaptionsOf) -> dict[str, Comparison]:
-    """By strategy; one whose captions are not in the store is left out.
+    """Compare winners by a paired bootstrap over the images.
 
     Args:
-        sweep: Of :func:`sweeps.selection.read_sweep`.
-        captions_of: With the score of each image.
+        sweep: The sweep.
+        captions_of: The captions of its trials, with the score of each image.
+
+    Returns:
+        The comparison of each strategy's winner, without strategies whose captions are missing.
     """
     found: dict[str, Comparison] = {}
     best = sweep.winners[0].trial if sweep.winners else None
@@ -46,7 +49,7 @@ def _tied(
     sweep: Sweep,
     captions_of: CaptionsOf,
 ) -> Iterator[Trial]:
-    """From the next best on, until one is told apart: so few captions are fetched."""
+    """In order of score, up to the first significant difference, to download few captions."""
     others = [
         t
         for t in sweep.trials

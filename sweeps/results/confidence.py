@@ -1,4 +1,4 @@
-"""Is the best really better? A paired bootstrap over the images that two trials captioned."""
+"""Confidence intervals of scores, and of score differences by a paired bootstrap over images."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from scipy import stats
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 10_000
 BATCH = 1000
-"""Resamples drawn at once: images x this many indices are held in memory."""
+"""Resamples drawn at once; memory holds this many times the number of images."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much better one trial is than another, on the same images."""
+    """How much higher one trial scores than another on the same images, with its interval."""
 
     mean: float
     """CIDEr x 100."""
@@ -26,23 +26,23 @@ class Difference:
 
     @property
     def tied(self) -> bool:
-        """The images cannot tell the two apart."""
+        """Whether the confidence interval contains zero."""
         return self.low <= 0.0 <= self.high
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a mean lies, at ``CONFIDENCE``."""
+    """Confidence interval of a mean, at level ``CONFIDENCE``."""
 
     low: float
     high: float
 
 
 def mean_interval(scores: Sequence[float]) -> Interval:
-    """Of the mean over images like these, by Student's t.
+    """Confidence interval of the mean score over images like these, by Student's t.
 
-    Trials are scored on the same images: intervals of two that overlap may still differ clearly,
-    which :func:`paired_difference` tells.
+    It is not for comparing two trials: on the same images they can differ significantly although
+    their intervals overlap (:func:`paired_difference`).
 
     Args:
         scores: CIDEr x 100 of each image, at least 2.
@@ -59,17 +59,17 @@ def paired_difference(
     num_resamples: int = NUM_RESAMPLES,
     seed: int = 0,
 ) -> Difference:
-    """Compare the scores of two trials, by image.
+    """Difference of the mean scores of two trials, with its confidence interval.
 
-    Images are resampled with replacement, both trials' scores together; CIDEr's document
-    frequencies stay those of the whole set. The ends of the percentile interval are moved outward
-    as Student's t asks for, without which few images would promise too much.
+    Images are resampled with replacement, with the scores of both trials; CIDEr's document
+    frequencies stay those of the whole set. The percentile interval is expanded to match Student's
+    t, because it would be too narrow for few images.
 
     Args:
-        ours: Score of each image.
-        theirs: Of the same images.
-        num_resamples: More make the interval steadier, not narrower.
-        seed: Of the resampling.
+        ours: The first trial's score of each image, by image name.
+        theirs: The second trial's score of each image.
+        num_resamples: Number of resamples; more make the interval less random, not narrower.
+        seed: Seed of the resampling.
 
     Raises:
         ValueError: The images differ, or are fewer than 2.
@@ -79,7 +79,7 @@ def paired_difference(
         Hesterberg, What Teachers Should Know About the Bootstrap (2015), section 5.3.
     """
     if ours.keys() != theirs.keys() or len(ours) < 2:
-        raise ValueError("two trials compare on the same images, at least 2")
+        raise ValueError("both trials must have scores of the same images, at least 2")
     images = sorted(ours)
     differences = np.array([ours[image] - theirs[image] for image in images])
     means = _resampled_means(differences, num_resamples, np.random.default_rng(seed))
@@ -98,7 +98,7 @@ def _resampled_means(
 
 
 def _expanded(n: int) -> tuple[float, float]:
-    """Quantiles of the resampled means between which ``CONFIDENCE`` lies, for n images."""
+    """The quantiles of the resampled means that bound the expanded interval, for n images."""
     t = stats.t.ppf((1 - CONFIDENCE) / 2, n - 1)
     tail = float(stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
     return tail, 1 - tail

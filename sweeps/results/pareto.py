@@ -1,4 +1,4 @@
-"""Trials that nobody beats: no other scores as much at less cost."""
+"""Pareto fronts: the trials for which no cheaper trial has the same or a higher score."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ Cost = Callable[[Trial], float | None]
 
 @dataclass(frozen=True)
 class CostAxis:
-    """Something that a trial spends."""
+    """A cost of a trial, as an axis of a figure."""
 
     name: str
     label: str
-    """With its unit."""
+    """Label of the axis, with the unit."""
     of: Cost
+    """The cost of a trial, or None if it is not known."""
     log: bool = False
-    """Whether it spans orders of magnitude."""
+    """Whether the axis is logarithmic."""
 
 
 def _parameters(trial: Trial) -> float | None:
@@ -32,9 +33,10 @@ AXES = (
 
 
 def pareto_front(trials: Iterable[Trial], cost: Cost) -> list[Trial]:
-    """The cheapest first, each with a higher score than every cheaper one.
+    """The trials that score higher than every cheaper one, cheapest first.
 
-    Trials without a score, or whose cost is not known, are left out, and repeats of others.
+    Trials without a score or with an unknown cost are left out, and so are repeats with further
+    seeds.
     """
     scored = [(t, t.score) for t in trials if t.score is not None and not t.is_repeat]
     known = [(t, c, score) for t, score in scored if (c := cost(t)) is not None]

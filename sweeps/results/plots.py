@@ -1,4 +1,4 @@
-"""Figures of a sweep on matplotlib axes: score by learning rate, and by cost."""
+"""Matplotlib figures of a sweep: score against learning rate, and against cost."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 COLOURS, NUM_COLOURS = "tab20", 20
-"""Of matplotlib; the strong ones first."""
+"""Matplotlib colormap that alternates strong and light colors, and its size."""
 DASHED_FROM = 10
-"""Strategies from this one on are dotted."""
+"""Index of the first strategy with a dotted line, as the strong colors are used up."""
 
 
 def colours(sweep: Sweep) -> dict[str, tuple[float, float, float]]:
-    """A colour for each strategy with a winner, the same in every figure."""
+    """The color of each strategy that has a winner, the same in every figure."""
     from matplotlib import colormaps
 
     strong_first = [*range(0, NUM_COLOURS, 2), *range(1, NUM_COLOURS, 2)]
@@ -27,7 +27,7 @@ def colours(sweep: Sweep) -> dict[str, tuple[float, float, float]]:
 
 
 def draw_curve(sweep: Sweep, path: Path) -> None:
-    """Write the figure as PNG."""
+    """Write the figure of score against learning rate as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -35,13 +35,16 @@ def draw_curve(sweep: Sweep, path: Path) -> None:
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     plot_curve(axes, sweep)
-    axes.set_title(f"{sweep.name}: the best rate of each strategy is ringed")
+    axes.set_title(f"{sweep.name}: the winner of each strategy is circled")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     figure.savefig(path)
 
 
 def plot_curve(axes: "Axes", sweep: Sweep) -> None:
-    """A line a strategy; winners are ringed, the untuned base is the dashed line."""
+    """Plot score against learning rate: a line per strategy, a circle around each winner.
+
+    The dashed line is the untuned base.
+    """
     palette = colours(sweep)
     for number, winner in enumerate(sweep.winners):
         strategy = winner.trial.strategy
@@ -76,7 +79,7 @@ def plot_curve(axes: "Axes", sweep: Sweep) -> None:
 
 
 def best_by_rate(sweep: Sweep, strategy: str) -> dict[float, float]:
-    """The best score of a strategy at each rate, from the smallest rate on."""
+    """The best score of a strategy at each learning rate, in ascending order of the rate."""
     points: dict[float, float] = {}
     for trial in sweep.trials:
         if trial.strategy == strategy and trial.score is not None and not trial.is_repeat:
@@ -86,7 +89,7 @@ def best_by_rate(sweep: Sweep, strategy: str) -> dict[float, float]:
 
 
 def draw_pareto(sweep: Sweep, path: Path) -> None:
-    """Write the figure as PNG: a panel a cost."""
+    """Write the figure of score against cost as PNG, one panel per cost."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -97,18 +100,18 @@ def draw_pareto(sweep: Sweep, path: Path) -> None:
         plot_pareto(axes, sweep, axis)
     panels[0].set_ylabel(f"CIDEr x 100 ({sweep.metric})")
     panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    figure.suptitle(f"{sweep.name}: nobody scores more at less than the ringed trials")
+    figure.suptitle(f"{sweep.name}: no trial scores as much as a circled one at a lower cost")
     figure.savefig(path)
 
 
 def plot_pareto(axes: "Axes", sweep: Sweep, axis: CostAxis, *, ink: str = "black") -> None:
-    """Every finished trial is a dot; the front is ringed and joined.
+    """Plot score against a cost: a dot per finished trial, the Pareto front circled and joined.
 
     Args:
-        axes: Where to.
-        sweep: Whose trials.
-        axis: What they cost.
-        ink: Colour of the front.
+        axes: The axes to draw on.
+        sweep: The sweep whose trials are drawn.
+        axis: The cost.
+        ink: Color of the front.
     """
     for name, colour in colours(sweep).items():
         x, y = _points([t for t in sweep.trials if t.strategy == name and not t.is_repeat], axis)
@@ -116,7 +119,7 @@ def plot_pareto(axes: "Axes", sweep: Sweep, axis: CostAxis, *, ink: str = "black
     x, y = _points(pareto_front(sweep.trials, axis.of), axis)
     axes.step(x, y, where="post", color=ink, linewidth=1, zorder=0)
     axes.scatter(x, y, s=70, facecolors="none", edgecolors=ink)
-    if axis.log and x:  # a logarithm of nothing is an error
+    if axis.log and x:  # a logarithmic axis without points raises an error
         axes.set_xscale("log")
     axes.set_xlabel(axis.label)
     axes.grid(visible=True, alpha=0.3)

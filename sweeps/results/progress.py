@@ -1,4 +1,4 @@
-"""How far a sweep is, read from MLflow alone."""
+"""Progress of a running sweep, read from MLflow alone."""
 
 import time
 from collections import Counter
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lnt_core import metrics as metric
+from sweeps.plan.labels import counted
 from sweeps.results import tags as tag
 from sweeps.results.read import read_runs, sweep_of
 from sweeps.results.selection import Sweep
@@ -18,63 +19,66 @@ if TYPE_CHECKING:
 
 
 PARTS = (metric.PREPARE_S, metric.TRAIN_S, metric.EVALUATE_S)
-"""What a trial's time is made of; its run has them when it has ended."""
+"""Metrics that add up to a trial's duration; a run has them once the trial has ended."""
 
 
 @dataclass(frozen=True)
 class TrialState:
-    """How far one trial is."""
+    """Progress of one trial."""
 
     name: str
     status: TrialStatus
     step: int = 0
+    """Optimizer steps done."""
     num_steps: int | None = None
     loss: float | None = None
     score: float | None = None
+    """CIDEr x 100 of a finished trial."""
     took_s: float | None = None
-    """Of a trial that has ended."""
+    """Duration of a finished trial."""
 
     @property
     def share(self) -> float:
-        """Done of its training, 0..1; 0 where its length is not known."""
+        """Fraction of the training that is done, 0..1; 0 if the number of steps is not known."""
         return min(1.0, self.step / self.num_steps) if self.num_steps else 0.0
 
     @property
     def progress(self) -> str:
-        """``20/150``."""
+        """Steps done, of all: ``20/150``."""
         return f"{self.step}/{self.num_steps}" if self.num_steps else str(self.step)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A sweep at one moment."""
+    """State of a sweep at one moment."""
 
     sweep: Sweep
     num_trials: int
-    """Planned so far; a sweep may grow."""
+    """Trials planned so far; a sweep may add more."""
     trials: dict[str, TrialState]
-    """By run, the oldest first."""
+    """By run id, oldest first."""
     elapsed_s: float
     silent_s: float
-    """Since anything of it was written."""
+    """Seconds since anything was last written to the sweep's runs."""
 
     @property
     def running(self) -> list[TrialState]:
-        """The trials that are at work."""
+        """The trials that are running."""
         return [trial for trial in self.trials.values() if trial.status == TrialStatus.RUNNING]
 
     @property
     def counts(self) -> Counter[TrialStatus]:
-        """Trials by status, those that have not begun as ``pending``."""
+        """Number of trials by status; trials without a run count as ``pending``."""
         counts = Counter(trial.status for trial in self.trials.values())
         counts[TrialStatus.PENDING] = max(0, self.num_trials - len(self.trials))
         return +counts
 
     @property
     def left_s(self) -> float | None:
-        """What is left at the pace of the trials that have ended; None before one has.
+        """Estimated seconds until the sweep ends; None if no trial has finished, or nothing runs.
 
-        As many trials at once as now, each as long as the mean of those that finished.
+        Assumes that as many trials run at the same time as now, each as long as the mean of the
+        finished ones.
         """
         took = [trial.took_s for trial in self.trials.values() if trial.took_s is not None]
         if not took or self.sweep.status != "RUNNING":
@@ -84,17 +88,18 @@ class Snapshot:
 
     @property
     def headline(self) -> str:
-        """All of it in a line."""
+        """The state of the sweep in one line."""
         counts = ", ".join(f"{count} {status}" for status, count in sorted(self.counts.items()))
         left = "-" if self.left_s is None else f"about {clock(self.left_s)}"
+        num_trials = counted(self.num_trials, "trial")
         return (
-            f"{self.sweep.name} ({self.sweep.status}): {self.num_trials} trials: {counts}; "
+            f"{self.sweep.name} ({self.sweep.status}): {num_trials}: {counts}; "
             f"elapsed {clock(self.elapsed_s)}, left {left}"
         )
 
 
 def clock(seconds: float) -> str:
-    """``1:02:03``, or ``2:03`` below an hour.
+    """A duration as ``1:02:03``, or ``2:03`` below an hour.
 
     Example:
         >>> clock(3723), clock(123.4)
@@ -107,13 +112,20 @@ def clock(seconds: float) -> str:
 
 
 def read_snapshot(client: "MlflowClient", name: str, run_id: str | None = None) -> Snapshot:
-    """The latest execution of that name, or the one whose parent run is given."""
+    """Read the state of a sweep's latest execution, or of the one with the given parent run."""
     parent, runs = read_runs(client, name, run_id)
     return snapshot_of(name, parent, runs, now_s=time.time())
 
 
 def snapshot_of(name: str, parent: "Run", runs: Sequence["Run"], *, now_s: float) -> Snapshot:
-    """From the runs; times are those of the machines that wrote them."""
+    """The state of a sweep, from its runs.
+
+    Args:
+        name: The sweep's name.
+        parent: The parent run of the execution.
+        runs: The runs of its trials.
+        now_s: Unix time; durations also depend on the clocks of the machines that wrote the runs.
+    """
     ordered = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
     ended_ms = parent.info.end_time if parent.info.status != "RUNNING" else None
     end_s = now_s if ended_ms is None else ended_ms / 1000
@@ -145,5 +157,5 @@ def _state(run: "Run") -> TrialState:
 
 
 def _last_points(run: "Run") -> dict:  # type: ignore[type-arg]
-    """The last point of each metric, with its step: ``data.metrics`` has values alone."""
+    """The last point of each metric, with its step, which ``data.metrics`` does not contain."""
     return {point.key: point for point in run.data._metric_objs}

@@ -1,4 +1,4 @@
-"""Reads a sweep back from MLflow alone, so that it works from any machine."""
+"""Reads a sweep from MLflow alone, so that it works on any machine."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 
 BASE_PREFIX = "base/"
-"""Of the untuned base's metrics on a sweep's run."""
+"""Prefix of the untuned base's metrics on the parent run."""
 BEST_PREFIX = "best/"
-"""Of the metrics of the best trial on a sweep's run."""
+"""Prefix of the best trial's metrics on the parent run."""
 Read = TypeVar("Read")
 
 
 def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> Sweep:
-    """The latest execution of the sweep of that name, or the one whose parent run is given.
+    """Read the latest execution of a sweep, or the one with the given parent run.
 
     Raises:
-        ConfigError: The store knows no such sweep.
+        ConfigError: The store has no such sweep, or one written in another format.
     """
     return sweep_of(name, *read_runs(client, name, run_id))
 
@@ -37,7 +37,7 @@ def read_sweep(client: "MlflowClient", name: str, run_id: str | None = None) -> 
 def read_runs(
     client: "MlflowClient", name: str, run_id: str | None = None
 ) -> tuple["Run", list["Run"]]:
-    """The parent run of that execution, and the runs of its trials."""
+    """The parent run of an execution, and the runs of its trials; see :func:`read_sweep`."""
     experiment = client.get_experiment_by_name(name)
     parents = (
         [client.get_run(run_id)]
@@ -62,7 +62,7 @@ def read_runs(
 
 
 def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
-    """An execution as its runs tell it."""
+    """The sweep that a parent run and the runs of its trials describe."""
     return Sweep(
         name=name,
         run_id=parent.info.run_id,
@@ -75,8 +75,8 @@ def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
 
 def _no_sweeps(name: str) -> str:
     return (
-        f"there is no sweep {name!r} in this tracking store, nor any other; "
-        "is --tracking-uri (or MLFLOW_TRACKING_URI) the one the sweep wrote to?"
+        f"there is no sweep {name!r}, because the tracking store contains no sweeps; check "
+        "--tracking-uri or MLFLOW_TRACKING_URI"
     )
 
 
@@ -126,11 +126,11 @@ def _hours(metrics: Mapping[str, float]) -> float | None:
 def read_artifact(
     client: "MlflowClient", run_id: str, name: str, read: Callable[[Path], Read]
 ) -> Read | None:
-    """What ``read`` makes of an artifact; None if it is not there."""
+    """Download an artifact and parse it with ``read``; None if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     with TemporaryDirectory() as folder:
         try:
             return read(Path(client.download_artifacts(run_id, name, folder)))
-        except (MlflowException, OSError):  # an older sweep, or artifacts were cleared
+        except (MlflowException, OSError):  # written by an older version, or deleted
             return None

@@ -1,4 +1,4 @@
-"""Which trial of each strategy wins, from scores alone."""
+"""Selects the winner of each strategy from the scores of its trials."""
 
 import math
 import statistics
@@ -12,12 +12,12 @@ from sweeps.plan.trials import SweepTrial
 from sweeps.storage.execution import Result, TrialStatus
 
 Rank = tuple[float, int, float, str]
-"""Of a trial: minus its score, parameters, rate, id."""
+"""Sort key, smaller is better: negative score, trainable parameters, learning rate, trial id."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial of a sweep, as MLflow knows it."""
+    """A trial of a sweep, as it is recorded in MLflow."""
 
     run_id: str
     trial_id: str
@@ -25,24 +25,25 @@ class Trial:
     learning_rate: float
     status: TrialStatus
     score: float | None
+    """CIDEr x 100 on the selection split; None unless the trial finished."""
     report_score: float | None
-    """CIDEr x 100 on the split that never chooses."""
+    """CIDEr x 100 on the report split, which is never used for selection."""
     trainable_parameters: int
     trainable_share: float
     options: str = ""
-    """What tells it from other trials of its strategy but the rate: ``rank=8``."""
+    """The strategy's options and the varied values: ``rank=8``."""
     peak_memory_gib: float | None = None
-    """Of the GPU; without one, of the process."""
+    """Peak memory of the GPU, or of the process on a CPU."""
     trial_h: float | None = None
-    """Hours of training and evaluation, without what a checkpoint had done before."""
+    """Hours of training and evaluation, without the part of the training before a resume."""
     seed: int = 0
-    """Of its training."""
+    """Seed of the training."""
     is_repeat: bool = False
-    """Whether it repeats another trial of the sweep with a further seed."""
+    """Whether it repeats another trial of the sweep with another seed."""
 
     @classmethod
     def from_result(cls, trial: SweepTrial, result: Result | None) -> Self:
-        """A trial as its run will have it, from what is on disk; without a run."""
+        """A trial from its result on disk, without a run; no result means that it was left out."""
         metrics = {} if result is None else result.metrics
         return cls(
             run_id="",
@@ -61,15 +62,16 @@ class Trial:
 
     @property
     def variant(self) -> str:
-        """Strategy and options."""
+        """The strategy's name and options."""
         return f"{self.strategy} {self.options}".strip()
 
 
 @dataclass(frozen=True)
 class SeedStats:
-    """What a point scored with several seeds of training."""
+    """Statistics of the scores of a point that was run with several seeds."""
 
     n: int
+    """Number of seeds."""
     mean: float
     sd: float
     """Sample standard deviation (n - 1)."""
@@ -80,26 +82,26 @@ class SeedStats:
 
 @dataclass(frozen=True)
 class Repeated:
-    """A point with all its seeds."""
+    """A point of the search space with the scores of all its seeds."""
 
     trial: Trial
-    """Of the sweep's own seed, whatever the others scored."""
+    """The trial with the sweep's own seed, whatever the other seeds scored."""
     scores: tuple[float, ...]
 
     @property
     def mean(self) -> float:
-        """Over the seeds; of one, its score."""
+        """Mean score over the seeds."""
         return statistics.fmean(self.scores)
 
     @property
     def seeds(self) -> SeedStats | None:
-        """None where the point was not repeated."""
+        """Statistics over the seeds; None if there is only one."""
         n = len(self.scores)
         return SeedStats(n, self.mean, statistics.stdev(self.scores)) if n > 1 else None
 
     @property
     def rank(self) -> Rank:
-        """Smaller is better."""
+        """Sort key, with the mean score in place of the score."""
         return (-self.mean, *rank(self.trial)[1:])
 
 
@@ -108,44 +110,45 @@ class Winner:
     """The best trial of a strategy."""
 
     trial: Trial
-    """Of a repeated point the one with the sweep's own seed, not the luckiest."""
+    """For a point with several seeds, the trial with the sweep's own seed, not the luckiest."""
     at_edge: str
-    """``lowest`` or ``highest`` if it is at an end of the rates tried, else empty."""
+    """``lowest`` or ``highest`` if it has the lowest or highest rate tried, else empty."""
     seeds: SeedStats | None = None
-    """Of its point, if that was repeated."""
+    """Statistics of its point, if that was run with several seeds."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One execution of a sweep, as MLflow knows it."""
+    """An execution of a sweep, as it is recorded in MLflow."""
 
     name: str
     run_id: str
     status: str
-    """MLflow's: RUNNING, FINISHED, FAILED or KILLED."""
+    """Status of the parent run: RUNNING, FINISHED, FAILED or KILLED."""
     base_score: float | None
+    """CIDEr x 100 of the untuned base."""
     metric: str
-    """What was scored on what: ``select/cider on flickr30k test``."""
+    """The metric and the split it is computed on: ``select/cider on flickr30k test``."""
     trials: tuple[Trial, ...]
 
     @property
     def repeated(self) -> list[Repeated]:
-        """The points that were run with several seeds, the best first."""
+        """The points that were run with several seeds, best first."""
         return [point for point in repeated_points(self.trials) if point.seeds]
 
     @property
     def winners(self) -> list[Winner]:
-        """The best trial of each strategy, the best first."""
+        """The winner of each strategy, best first."""
         return winners(self.trials)
 
 
 def winners(trials: Iterable[Trial]) -> list[Winner]:
     """The best finished trial of each strategy, best first.
 
-    Equal scores go to fewer trainable parameters, then to the smaller rate, then by the trial's
-    id, so that the weights that are kept are the winner's in whatever order trials end. Once
-    points of a strategy are repeated with further seeds, the highest mean of those with the most
-    seeds wins.
+    Among equal scores, fewer trainable parameters win, then the smaller rate, then the smaller
+    trial id, so that the winner does not depend on the order in which trials end. If points of a
+    strategy were run with several seeds, only the points with the most seeds are considered, and
+    the highest mean wins.
     """
     by_strategy: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -155,7 +158,7 @@ def winners(trials: Iterable[Trial]) -> list[Winner]:
 
 
 def repeated_points(trials: Iterable[Trial]) -> list[Repeated]:
-    """Every point whose trial of the sweep's own seed has a score, the best first."""
+    """Every point whose trial with the sweep's own seed has a score, best first."""
     by_point: dict[tuple[str, str, float], list[Trial]] = defaultdict(list)
     for trial in trials:
         if trial.score is not None and math.isfinite(trial.score):
@@ -170,13 +173,13 @@ def repeated_points(trials: Iterable[Trial]) -> list[Repeated]:
 
 
 def rank(trial: Trial) -> Rank:
-    """Smaller is better."""
+    """The sort key of a trial."""
     score = -math.inf if trial.score is None else trial.score
     return (-score, trial.trainable_parameters, trial.learning_rate, trial.trial_id)
 
 
 def _winner(trials: list[Trial]) -> tuple[Rank, Winner] | None:
-    """With its rank among those of other strategies."""
+    """The winner among a strategy's trials, with the rank of its point."""
     points = repeated_points(trials)
     if not points:
         return None

@@ -1,4 +1,4 @@
-"""What a sweep found, in sentences: ties, repeats, winners at an edge."""
+"""Sentences about the results of a sweep: ties, repeats, winners at the edge of the rates."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,34 +7,43 @@ from sweeps.results.comparison import Comparison
 from sweeps.results.selection import Sweep, Trial, Winner
 
 MAX_RATES = 4
-"""More rates that tie with a winner are counted, not named."""
+"""If more trials are tied with a winner, their number is given instead of their names."""
 
 
 def edge_advice(found: Sequence[Winner]) -> list[str]:
-    """What to do about winners at an end of the rates tried; a line an end."""
+    """Advice on winners at the lowest or highest rate tried, one line for each end."""
     advice = []
-    for edge, beyond in (("highest", "larger"), ("lowest", "smaller")):
+    for edge, beyond in (("highest", "Larger"), ("lowest", "Smaller")):
         names = [winner.trial.strategy for winner in found if winner.at_edge == edge]
         if names:
             advice.append(
-                f"Best at the {edge} rate tried: {', '.join(names)}. The best may lie beyond: "
-                f"extend search.learning_rate to {beyond} values."
+                f"Best at the {edge} rate tried: {', '.join(names)}. {beyond} rates may be better: "
+                "extend search.learning_rate."
             )
     return advice
 
 
 def repeats(sweep: Sweep) -> list[str]:
-    """What repeated points scored over their seeds, a line a strategy."""
+    """The scores of points with several seeds, one line per strategy."""
     lines: dict[str, list[str]] = {}
     for point in sweep.repeated:
         trial = point.trial
         name = f"{trial.options} {short_rate(trial.learning_rate)}".strip()
         lines.setdefault(trial.strategy, []).append(f"{name}: {point.seeds}")
-    return [f"Over seeds, {strategy}: {'; '.join(points)}." for strategy, points in lines.items()]
+    head = "Mean ± sd over seeds (number of seeds)"
+    return [f"{head}, {strategy}: {'; '.join(points)}." for strategy, points in lines.items()]
 
 
 def ties(sweep: Sweep, compared: Mapping[str, Comparison]) -> list[str]:
-    """What the images cannot tell apart, in a line for strategies and one for rates."""
+    """Trials that do not differ significantly from a winner.
+
+    Args:
+        sweep: The sweep.
+        compared: The comparison of each strategy's winner.
+
+    Returns:
+        At most one line about strategies, and one about trials within a strategy.
+    """
     found = [winner.trial for winner in sweep.winners if winner.trial.strategy in compared]
     known = [(trial, compared[trial.strategy]) for trial in found]
     strategies = [
@@ -46,11 +55,11 @@ def ties(sweep: Sweep, compared: Mapping[str, Comparison]) -> list[str]:
     lines = []
     if strategies:
         lines.append(
-            f"Tied with {found[0].strategy}, which leads by (95 % interval, paired bootstrap over "
+            f"Tied with {found[0].strategy} (95 % interval of its lead, paired bootstrap over "
             f"images): {', '.join(strategies)}."
         )
     if rates:
-        lines.append(f"Tied with the best of their strategy: {'; '.join(rates)}.")
+        lines.append(f"Tied with the winner of their strategy: {'; '.join(rates)}.")
     return lines
 
 

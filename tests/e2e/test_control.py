@@ -135,7 +135,7 @@ def test_an_edge_is_extended_and_the_best_points_get_further_seeds(sweep_with) -
     assert not winner["at_edge"] or len(rates) == 5
     before = {path: path.stat().st_mtime_ns for path in sweep.files("result.json")}
     printed = sweep.lnt("run", "sweep.yaml", "--resume", "--seeds", "2")
-    assert "Over seeds, layernorm: " in printed
+    assert "over seeds (number of seeds), layernorm: " in printed
     repeated = sweep.best()["repeated"]
     assert [point["n"] for point in repeated] == [2, 2]
     (winner,) = sweep.best()["winners"]

@@ -49,7 +49,7 @@ def test_json_has_the_keys_that_are_promised() -> None:
 
 def test_repeats_are_shown_only_where_there_are_any() -> None:
     assert "7.00 ± 1.00 (3)" in printed(sweep_of(*LUCKY))
-    assert "Over seeds, full: 1e-4: 7.00 ± 1.00 (3); 1e-3: 5.00 ± 4.36 (3)." in printed(
+    assert "over seeds (number of seeds), full: 1e-4: 7.00 ± 1.00 (3); 1e-3: 5.00" in printed(
         sweep_of(*LUCKY)
     )
     assert "±" not in printed(sweep_of(*seeds(1e-3, 1.0)))
@@ -63,9 +63,9 @@ def test_json_has_the_repeats() -> None:
 
 def test_ties_are_printed() -> None:
     text = printed(sweep_of(BEST, CLOSE, EQUAL, BEHIND), COMPARED)
-    assert "Tied with full, which leads by (95 % interval, paired bootstrap over images): " in text
+    assert "Tied with full (95 % interval of its lead, paired bootstrap over images): " in text
     assert "images): lora (-1.0 .. +1.4)." in text
-    assert "Tied with the best of their strategy: full 1e-3." in text
+    assert "Tied with the winner of their strategy: full 1e-3." in text
 
 
 def test_json_has_the_ties_and_null_where_nothing_was_compared() -> None:
@@ -105,8 +105,8 @@ def test_a_store_without_sweeps_says_so(tmp_path, capsys) -> None:
     uri = f"sqlite:///{tmp_path / 'm.db'}"
     assert main(["best", "nothing", "--tracking-uri", uri]) == EXIT_REFUSED
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "lnt: there is no sweep 'nothing' in this tracking store, nor any other; "
-        "is --tracking-uri (or MLFLOW_TRACKING_URI) the one the sweep wrote to?"
+        "lnt: there is no sweep 'nothing', because the tracking store contains no sweeps; check "
+        "--tracking-uri or MLFLOW_TRACKING_URI"
     )
 
 

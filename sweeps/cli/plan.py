@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
     """Add the arguments of `lnt plan`."""
     sweep_arguments(parser)
     parser.add_argument(
-        "--no-files", action="store_true", help="plan without the files of model and data"
+        "--no-files", action="store_true", help="do not check or read model and data files"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(command=_plan)

@@ -15,7 +15,7 @@ JOIN_S = 10.0
 
 
 class Outbox:
-    """A queue of orders, functions that call the server, which one thread carries out.
+    """A queue of orders (functions that call the server), carried out by one thread.
 
     Any thread may add orders, without blocking. If the server fails midway, an order is repeated
     from its start, so it must be harmless to carry out a part of it twice.

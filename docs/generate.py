@@ -12,11 +12,12 @@ import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 from config_tables import field_table, first_paragraph, is_discriminator, plain, sections, table
 
 from lnt_core.metrics import METRICS
-from lnt_core.strategies import STRATEGIES
+from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, StrategyConfig
 from sweeps.cli.main import COMMANDS
 from sweeps.config import SweepConfig
 from sweeps.results.tags import TAGS
@@ -45,13 +46,15 @@ def sweep_file() -> str:
 
 def strategy_options() -> str:
     """The options of each strategy."""
+    configs: tuple[type[StrategyConfig], ...] = get_args(get_args(AnyStrategyConfig)[0])
     found = []
-    for name, strategy in STRATEGIES.items():
-        fields = strategy.Config.model_fields
-        text = f"{first_paragraph(strategy)} {first_paragraph(strategy.Config)}"
-        part = f"### `{name}`\n\n{text} Source: {strategy.source}."
-        if not all(is_discriminator(key, field) for key, field in fields.items()):
-            part += f"\n\n{field_table(strategy.Config)}"
+    for config in configs:
+        name = str(config.model_fields["name"].default)
+        strategy = STRATEGIES[name]
+        text = f"{first_paragraph(strategy)} Source: {strategy.source}."
+        part = f"### `{name}`\n\n{text}\n\n{first_paragraph(config)}"
+        if not all(is_discriminator(key, field) for key, field in config.model_fields.items()):
+            part += f"\n\n{field_table(config)}"
         found.append(part)
     return "\n\n".join(found)
 

@@ -1,1 +1,1 @@
-"""What a sweep found, for people to read: a page, Markdown, a LaTeX table."""
+"""Reports of a sweep: an HTML page, Markdown, or a LaTeX table."""

@@ -1,4 +1,4 @@
-"""Everything a report says, gathered from MLflow alone."""
+"""The content of a report, gathered from MLflow alone."""
 
 import datetime
 from collections.abc import Mapping, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 MAX_POINTS = 60
-"""Of a curve of losses; more are averaged in groups."""
+"""Limit of points on a loss curve; neighboring points are averaged to stay below it."""
 Losses = Sequence[tuple[float, float]]
-"""Step and loss, nats per answer token."""
+"""Points of a loss curve: optimizer step, and loss in nats per answer token."""
 
 
 @dataclass(frozen=True)
@@ -34,37 +34,38 @@ class Failure:
     name: str
     status: str
     error: str
-    """In a line; empty if there was none."""
+    """One line of the error; empty if there is none."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a report says."""
+    """The content of a report."""
 
     sweep: Sweep
     started: datetime.datetime
     gpus_per_trial: float
     tags: Mapping[str, str]
-    """Of the parent run: versions, commit, data."""
+    """Tags of the parent run: versions, git commit, hash of the data."""
     compared: Mapping[str, Comparison]
+    """By strategy: the comparison of its winner with other trials."""
     bands: Mapping[str, Interval]
-    """By run: where the mean over more such images would lie."""
+    """By run id: confidence interval of the trial's mean score over images like these."""
     losses: Mapping[str, Losses]
-    """By strategy, of its winner."""
+    """By strategy: the loss curve of its winner."""
     samples: Sequence[Sample]
     captions: Sequence[tuple[str, Captions]]
-    """Of the untuned base, the winner and the runner-up, with their names."""
+    """Captions of the untuned base and of the two best winners, each with its name."""
     failures: Sequence[Failure]
     sweep_yaml: str
 
 
 def gather(client: "MlflowClient", sweep: Sweep, captions_of: CaptionsOf) -> Content:
-    """Read what the report needs.
+    """Read everything that a report of a sweep contains.
 
     Args:
-        client: Of the tracking store.
-        sweep: Of :func:`sweeps.selection.read_sweep`.
-        captions_of: Of its trials.
+        client: The tracking store's client.
+        sweep: The sweep.
+        captions_of: The captions of its trials.
     """
     parent = client.get_run(sweep.run_id)
     scored = {t.run_id: image_scores(captions_of, t) for t in sweep.trials if t.score is not None}
@@ -89,7 +90,7 @@ def gather(client: "MlflowClient", sweep: Sweep, captions_of: CaptionsOf) -> Con
 
 
 def _losses(client: "MlflowClient", trial: Trial) -> Losses:
-    """Thinned to ``MAX_POINTS`` by averaging neighbours."""
+    """The loss curve of a trial, with neighboring points averaged."""
     history = client.get_metric_history(trial.run_id, metric.LOSS)
     points = sorted((point.step, point.value) for point in history)
     size = -(-len(points) // MAX_POINTS) or 1
@@ -113,6 +114,6 @@ def _failure(client: "MlflowClient", trial: Trial) -> Failure:
 
 
 def in_a_line(error: str) -> str:
-    """The last line of a traceback says what happened; of any other error, the first does."""
+    """The most informative line of an error: the last of a traceback, otherwise the first."""
     first, *rest = error.strip().splitlines() or [""]
     return rest[-1] if rest and "Traceback" in error else first

@@ -1,4 +1,4 @@
-"""The report's figures as SVG that takes the page's colour and font, light or dark."""
+"""The report's figures as SVG in the page's font and text color, light or dark."""
 
 import io
 import re
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 INK = "#123457"
-"""Stands for the page's own text colour, which CSS calls `currentColor`."""
+"""Placeholder color, replaced by CSS's `currentColor`: the text color of the page."""
 STYLE: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -30,22 +30,22 @@ STYLE: Any = {
     "legend.frameon": False,
 }
 WIDE, SMALL = (8.0, 4.2), (4.0, 2.8)
-"""Inches, which set how large the text is against the figure."""
+"""Figure sizes in inches; they determine the size of the text relative to the figure."""
 
 
 def curve_figure(content: Content) -> str:
-    """CIDEr against learning rate, all strategies."""
+    """The figure of CIDEr against learning rate, with all strategies."""
 
     def plot(axes: "Axes") -> None:
         plot_curve(axes, content.sweep)
         axes.set_ylabel("CIDEr x 100")
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
-    return _svg("CIDEr against learning rate, a line a strategy", WIDE, plot)
+    return _svg("CIDEr against learning rate, one line per strategy", WIDE, plot)
 
 
 def band_figures(content: Content) -> list[str]:
-    """Of each strategy alone, with the band in which the mean over such images lies."""
+    """A figure per strategy of CIDEr against learning rate, with confidence intervals."""
     ends = [end for band in content.bands.values() for end in (band.low, band.high)]
     limits = (min(ends), max(ends)) if ends else (None, None)
     return [_band_figure(content, w.trial.strategy, limits) for w in content.sweep.winners]
@@ -74,18 +74,18 @@ def _band_figure(content: Content, strategy: str, limits: tuple[float | None, fl
         axes.set_title(strategy)
         axes.grid(visible=True, alpha=0.2)
 
-    return _svg(f"CIDEr of {strategy} against learning rate, with 95 % band", SMALL, plot)
+    return _svg(f"CIDEr of {strategy} against learning rate, with 95 % confidence bands", SMALL, plot)
 
 
 def loss_figure(content: Content) -> str:
-    """Training loss of each winner."""
+    """The figure of the winners' training loss."""
 
     def plot(axes: "Axes") -> None:
         for strategy, colour in colours(content.sweep).items():
             steps_and_losses = list(zip(*content.losses.get(strategy, ()), strict=True))
             if steps_and_losses:
                 axes.plot(*steps_and_losses, color=colour, label=strategy, linewidth=1.2)
-        axes.set_xlabel("optimiser step")
+        axes.set_xlabel("optimizer step")
         axes.set_ylabel("loss, nats per answer token")
         axes.grid(visible=True, alpha=0.2)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -94,7 +94,7 @@ def loss_figure(content: Content) -> str:
 
 
 def pareto_figures(content: Content) -> list[str]:
-    """Score against each cost."""
+    """A figure of score against cost for each cost."""
 
     def plot(axis_number: int) -> Callable[["Axes"], None]:
         return lambda axes: plot_pareto(axes, content.sweep, AXES[axis_number], ink=INK)
@@ -110,7 +110,7 @@ def _svg(label: str, size: tuple[float, float], plot: Callable[["Axes"], None]) 
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    # the salt makes ids that differ between the figures of a page and are the same every time
+    # with this salt, ids differ between the figures of a page but are the same in every report
     with rc_context(STYLE | {"svg.hashsalt": label}):
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasSVG(figure)

@@ -1,4 +1,4 @@
-"""The table of a report, as the paper has it: a row a strategy, its scores and its costs."""
+"""The table of a report: the scores and costs of each strategy's winner."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from sweeps.results.selection import Trial
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as text; every column but the first is of numbers."""
+    """Cells as text; all columns but the first contain numbers."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     best: int = 0
-    """Which row is the best of all."""
+    """Index of the best row."""
 
 
 def results_table(content: Content) -> Table:
-    """The winner of each strategy, the best first, and the untuned base last."""
+    """The winner of each strategy, best first, and the untuned base in the last row."""
     sweep = content.sweep
     trials = [winner.trial for winner in sweep.winners]
     edges = {winner.trial.run_id: winner.at_edge for winner in sweep.winners}
@@ -48,13 +48,13 @@ def results_table(content: Content) -> Table:
 
 
 def markdown(table: Table) -> str:
-    """As GitHub has it."""
+    """The table in GitHub's Markdown."""
     rule = ("---", *("---:" for _ in table.header[1:]))
     return "\n".join(f"| {' | '.join(row)} |" for row in (table.header, rule, *table.rows))
 
 
 def latex(table: Table, *, caption: str, label: str) -> str:
-    """With booktabs; the best row is bold."""
+    """The table in LaTeX with booktabs; the best row is bold."""
     lines = [
         r"\begin{table}",
         r"  \centering",
@@ -71,7 +71,7 @@ def latex(table: Table, *, caption: str, label: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Characters that mean something to LaTeX."""
+    """Text with LaTeX's special characters escaped."""
     return "".join(_LATEX.get(character, character) for character in text)
 
 
@@ -94,7 +94,7 @@ def _name(trial: Trial) -> str:
 
 
 def _behind(compared: Comparison | None) -> str:
-    """The interval of how much the best is better."""
+    """The confidence interval of the best winner's lead."""
     if compared is None:
         return "-"
     if compared.behind_best is None:
@@ -104,7 +104,7 @@ def _behind(compared: Comparison | None) -> str:
 
 
 def _time_unit(trials: list[Trial], gpus: float) -> tuple[str, float]:
-    """In which time is told, and how much of it an hour of a trial is."""
+    """The unit of the time column, and how many of it an hour of a trial takes."""
     longest_h = max((trial.trial_h or 0.0 for trial in trials), default=0.0)
     unit, per_hour = ("hours", 1.0) if longest_h >= 1 else ("minutes", 60.0)
     return (f"GPU-{unit}", per_hour * gpus) if gpus else (unit, per_hour)

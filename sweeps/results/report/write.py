@@ -1,4 +1,4 @@
-"""A report in one of its forms: a self-contained page, Markdown, or a LaTeX table."""
+"""Writes a report as a self-contained HTML page, as Markdown, or as a LaTeX table."""
 
 from collections import Counter
 from importlib.resources import files
@@ -7,7 +7,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from sweeps.plan.labels import short_rate
+from sweeps.plan.labels import counted, short_rate
 from sweeps.results.report.content import Content
 from sweeps.results.report.svg import band_figures, curve_figure, loss_figure, pareto_figures
 from sweeps.results.report.table import latex, markdown, results_table
@@ -21,7 +21,7 @@ def write_report(content: Content, form: str) -> str:
     """The text of a report.
 
     Args:
-        content: Of :func:`sweeps.report.content.gather`.
+        content: The content of the report.
         form: One of ``FORMATS``.
     """
     if form == "latex":
@@ -48,6 +48,7 @@ def _values(content: Content, form: str) -> dict[str, Any]:
         "lead": lead(content),
         "notes": [*ties(sweep, content.compared), *edge_advice(sweep.winners)],
         "table": table,
+        "num_trials": counted(len(sweep.trials), "trial"),
         "unfinished": ", ".join(f"{count} {status}" for status, count in sorted(others.items())),
     }
     if form == "md":
@@ -61,19 +62,19 @@ def _values(content: Content, form: str) -> dict[str, Any]:
 
 
 def lead(content: Content) -> str:
-    """The outcome in a sentence or two."""
+    """The result of the sweep in one or two sentences."""
     sweep = content.sweep
     if not sweep.winners:
-        return f"None of {len(sweep.trials)} trials has a score."
+        return f"No trial has a score ({counted(len(sweep.trials), 'trial')} in total)."
     best = sweep.winners[0].trial
     assert best.score is not None
     told = (
-        f"The best of {len(sweep.trials)} trials is {best.variant} at learning rate "
-        f"{short_rate(best.learning_rate)}: CIDEr {best.score:.2f}"
+        f"The best of {counted(len(sweep.trials), 'trial')} is {best.variant} at learning rate "
+        f"{short_rate(best.learning_rate)}, with CIDEr {best.score:.2f}"
     )
     if sweep.base_score is not None:
-        told += f", where the untuned base has {sweep.base_score:.2f}"
+        told += f"; the untuned base has {sweep.base_score:.2f}"
     tied = [s for s, c in content.compared.items() if c.behind_best and c.behind_best.tied]
     if tied:
-        told += f". These images cannot tell it from {' and '.join(tied)}"
+        told += f". On these images it is not significantly better than {', '.join(tied)}"
     return f"{told}."

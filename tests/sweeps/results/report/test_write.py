@@ -27,8 +27,8 @@ def test_the_page_is_the_same_every_time(content) -> None:
 
 def test_the_lead_is_honest_about_ties(content) -> None:
     assert lead(content) == (
-        "The best of 4 trials is full at learning rate 1e-3: CIDEr 120.00, where the untuned base "
-        "has 50.00. These images cannot tell it from layernorm_simple."
+        "The best of 4 trials is full at learning rate 1e-3, with CIDEr 120.00; the untuned base "
+        "has 50.00. On these images it is not significantly better than layernorm_simple."
     )
 
 

@@ -74,7 +74,7 @@ def _band_figure(content: Content, strategy: str, limits: tuple[float | None, fl
         axes.set_title(strategy)
         axes.grid(visible=True, alpha=0.2)
 
-    return _svg(f"CIDEr of {strategy} against learning rate, with 95 % confidence bands", SMALL, plot)
+    return _svg(f"CIDEr of {strategy} against learning rate, with confidence bands", SMALL, plot)
 
 
 def loss_figure(content: Content) -> str:

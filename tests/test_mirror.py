@@ -1,4 +1,4 @@
-"""The trees of tests mirror those of the code: `test_x.py` tests `x.py` of the same folder."""
+"""The test tree mirrors the code: `test_x.py` tests `x.py` in the folder of the same name."""
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -10,7 +10,7 @@ MIRRORED = ("lnt_core", "sweeps")
 
 
 def misplaced(tests: Iterable[str], modules: Iterable[str]) -> list[str]:
-    """What is to be done about test files whose module is not there; a line each.
+    """Test files without a module, with advice where to move them; a line each.
 
     Args:
         tests: Paths of test files, from the root: ``tests/sweeps/plan/test_load.py``.

@@ -1,4 +1,4 @@
-"""A whole vision-language model as one checkpoint."""
+"""A checkpoint of a whole vision-language model."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ TEMPLATE = (
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory) -> str:
-    """A whole random LLaVA, saved as users save one."""
+    """A LLaVA model with random weights, saved with its processor."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 

@@ -1,4 +1,4 @@
-"""Names by content."""
+"""IDs of trials and of stage 1, which are hashes of content."""
 
 import shutil
 

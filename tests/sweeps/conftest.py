@@ -1,11 +1,11 @@
-"""One tracking store for all tests: the tables of a new one take seconds."""
+"""A tracking store that all tests share: creating its tables takes seconds."""
 
 import pytest
 
 
 @pytest.fixture(scope="session")
 def store_uri(tmp_path_factory) -> str:
-    """Each test takes names of sweeps that no other test takes."""
+    """URI of the store; the name of a sweep must be unique to its test."""
     return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
 
 

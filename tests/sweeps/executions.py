@@ -1,4 +1,4 @@
-"""Executions whose trials the test itself ends: on disk and in MLflow, without training."""
+"""Helpers that end trials of an execution, on disk and in MLflow, without training."""
 
 from itertools import count
 from pathlib import Path
@@ -16,7 +16,7 @@ _NUMBERS = count()
 
 
 def tiny_sweep(folder: Path, uri: str, **changes) -> SweepConfig:
-    """Two trials of `full`, under a name of its own, so that tests can share a store."""
+    """A sweep with two trials of `full` and a unique name, so that tests can share a store."""
     content = {
         "name": f"sweep-{next(_NUMBERS)}",
         "model": {"tiny": True},
@@ -27,7 +27,7 @@ def tiny_sweep(folder: Path, uri: str, **changes) -> SweepConfig:
 
 
 def track(client, sweep: SweepConfig, execution: Execution) -> Tracker:
-    """A tracker of that execution."""
+    """A tracker of an execution."""
     return Tracker(
         client,
         experiment_id(client, sweep.name),
@@ -39,7 +39,7 @@ def track(client, sweep: SweepConfig, execution: Execution) -> Tracker:
 
 
 def trial_runs(sweep: SweepConfig) -> list[TrialRun]:
-    """The sweep's trials, as the tracker is told of them."""
+    """The sweep's trials as the tracker takes them."""
     return [
         TrialRun(
             trial.id,
@@ -52,7 +52,7 @@ def trial_runs(sweep: SweepConfig) -> list[TrialRun]:
 
 
 def log_losses(execution: Execution, run: TrialRun, losses: dict[int, float]) -> None:
-    """Write the losses of steps where the trial would."""
+    """Write training losses, by step, to a trial's event file."""
     log = EventLog(execution.trial(run.trial_id) / EVENTS)
     for step, loss in losses.items():
         log.write(step, {"train/loss": loss})
@@ -62,7 +62,7 @@ def log_losses(execution: Execution, run: TrialRun, losses: dict[int, float]) ->
 def end_trial(
     sweep: SweepConfig, execution: Execution, tracker: Tracker, score: float, *, index: int = 0
 ) -> TrialRun:
-    """Let one of the sweep's trials finish with that score and empty weights."""
+    """Finish one of the sweep's trials with a score and an empty file of weights."""
     add_trial(execution, trials(sweep)[index])
     run = trial_runs(sweep)[index]
     weights = execution.trial(run.trial_id) / "weights"

@@ -1,4 +1,4 @@
-"""A sweep in MLflow that is under way, without a driver behind it."""
+"""The MLflow runs of a sweep that is half done, made without a driver."""
 
 import time
 from itertools import count
@@ -12,7 +12,7 @@ _NUMBERS = count()
 
 
 class RunningSweep:
-    """Four trials: one finished in 10 s, one at a quarter, two that have not begun."""
+    """Runs of four trials: one finished in 10 s, one at 25 of 100 steps, two not started."""
 
     def __init__(self, client: MlflowClient, uri: str) -> None:
         self.client, self.uri, self.name = client, uri, f"running-{next(_NUMBERS)}"
@@ -24,7 +24,7 @@ class RunningSweep:
         times += [Metric("time/evaluate_s", 1.0, 0, 100), Metric("select/cider", 80.0, 0, 100)]
         client.log_batch(finished, metrics=times)
         self.running = self._trial("full lr=1e-4", "running", step=25, rate="0.0001")
-        """The run of the trial that runs."""
+        """Run ID of the trial that is still running."""
 
     def _trial(self, name: str, status: str, *, step: int, rate: str) -> str:
         tags = {"lnt.kind": "trial", "mlflow.parentRunId": self._parent, "lnt.status": status}
@@ -35,5 +35,5 @@ class RunningSweep:
         return run
 
     def end(self, status: str) -> None:
-        """Close the parent run with MLflow's word for how the sweep ended."""
+        """End the parent run with one of MLflow's statuses."""
         self.client.set_terminated(self._parent, status)

@@ -1,4 +1,4 @@
-"""The sweep file's own constants."""
+"""Constants of the sweep file's config."""
 
 from sweeps.config import PAPER_RATES
 

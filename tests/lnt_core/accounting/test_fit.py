@@ -1,4 +1,4 @@
-"""What would fit where a step does not."""
+"""Smaller configurations that fit the memory when a step does not."""
 
 import pytest
 

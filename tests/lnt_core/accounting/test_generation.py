@@ -1,4 +1,4 @@
-"""Memory of captioning, against the cache of keys and values by hand."""
+"""Predicted memory of generation: the cache of keys and values."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""FLOPs, against counts by hand."""
+"""Counted FLOPs."""
 
 import torch
 from torch import nn

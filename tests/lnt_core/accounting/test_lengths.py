@@ -1,4 +1,4 @@
-"""Lengths that are estimated where no text is there to be counted."""
+"""Estimated lengths of conversations when the data cannot be read."""
 
 from lnt_core.accounting.lengths import estimated_lengths
 from lnt_core.config import DataConfig, ScenesConfig

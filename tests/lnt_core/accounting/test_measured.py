@@ -1,4 +1,4 @@
-"""Memory that is free and memory that is held, on the host and on a GPU."""
+"""Free memory of the host and of a GPU, and memory held by modules."""
 
 import psutil
 import pytest

@@ -1,4 +1,4 @@
-"""Variances of early gradients, against the same by hand."""
+"""Variance of early gradients, compared with a direct computation."""
 
 import operator
 

@@ -1,4 +1,4 @@
-"""Similarity of layers, against the same by hand."""
+"""Similarity of layers, compared with a direct computation."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""What a trial leaves of its analyses."""
+"""The analysis that a trial writes."""
 
 import json
 from pathlib import Path

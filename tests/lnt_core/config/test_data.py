@@ -1,4 +1,4 @@
-"""Which splits choose and report."""
+"""The splits for choosing and for reporting."""
 
 from lnt_core.config import SelectConfig
 

@@ -1,4 +1,4 @@
-"""Which kind of model a config names, and how conversations with it are written."""
+"""The kinds of model, and the default conversation style of each."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""What the training block refuses, and how many steps it gives."""
+"""Validation of the training config, and the number of steps."""
 
 import pytest
 from pydantic import ValidationError

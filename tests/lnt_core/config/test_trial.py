@@ -1,4 +1,4 @@
-"""A trial's config as a whole."""
+"""The config of a trial."""
 
 import subprocess
 import sys

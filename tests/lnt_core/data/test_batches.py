@@ -1,4 +1,4 @@
-"""The order of samples, and batches of them."""
+"""Order of samples, and padding of batches."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

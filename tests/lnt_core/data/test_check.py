@@ -1,4 +1,4 @@
-"""What is wrong with the files that a trial would read, all at once."""
+"""Problems with the data files of a trial."""
 
 import json
 
@@ -9,7 +9,7 @@ from lnt_core.data.check import data_problems, image_problems
 
 
 def problems(folder, content, **options) -> list[str]:
-    """Of a file of samples with that content."""
+    """Problems of a data set whose annotations have this content."""
     (folder / "tune.json").write_text(json.dumps(content))
     (folder / "images").mkdir()
     data = {

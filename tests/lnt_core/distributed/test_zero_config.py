@@ -1,4 +1,4 @@
-"""What `train.deepspeed` may say."""
+"""Validation of `train.deepspeed`."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Captions of a tuned model, whatever the size of a batch."""
+"""Captioning in batches."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Frozen features: the tower runs once an image."""
+"""The cache of the vision tower's features."""
 
 from lnt_core.data.samples import load_samples
 from lnt_core.models.features import FeatureStore

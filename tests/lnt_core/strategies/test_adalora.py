@@ -1,4 +1,4 @@
-"""AdaLoRA: its budget of ranks, and its penalty."""
+"""AdaLoRA: rank budget, penalty, options."""
 
 import itertools
 

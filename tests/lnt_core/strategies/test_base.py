@@ -1,4 +1,4 @@
-"""What every strategy has in common: it needs its part of the model, and leaves the image seen."""
+"""Promises of all strategies: the image still matters, and missing parts are reported."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""LayerNorm tuning: which norms, in which language models."""
+"""LayerNorm tuning: `target_modules` in several architectures."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Prefix tuning: the MLP that makes its keys and values."""
+"""Prefix tuning: its reparameterisation."""
 
 import pytest
 from pydantic import ValidationError

@@ -1,4 +1,4 @@
-"""Weights that are saved for PEFT."""
+"""Saving weights that PEFT loads."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A strategy's options, and a model that it has trained for some steps."""
+"""Helpers that train a model for a few steps with a strategy."""
 
 import torch
 from pydantic import TypeAdapter

@@ -1,4 +1,4 @@
-"""Checkpoints on disk: whole, or the one before."""
+"""Atomic writing of checkpoints."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""A tracking store with two sweeps that have no trial."""
+"""A tracking store with two sweeps without trials."""
 
 import pytest
 

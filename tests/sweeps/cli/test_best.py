@@ -1,4 +1,4 @@
-"""`lnt best`: the winners as a table and as JSON, and a store that does not have them."""
+"""`lnt best`: the table, the JSON, and messages about unknown sweeps and stores."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def sweep_of(*trials) -> Sweep:
 
 
 def printed(sweep: Sweep, compared=None) -> str:
-    """What is printed, with one blank between words."""
+    """The printed table with runs of whitespace collapsed."""
     text = io.StringIO()
     print_winners(Console(file=text, width=120), sweep, compared)
     return " ".join(text.getvalue().split())

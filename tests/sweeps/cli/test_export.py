@@ -1,4 +1,4 @@
-"""`lnt export` and `lnt train` where there is nothing to take home or to train from."""
+"""`lnt export` without a winner and `lnt train` without a config."""
 
 from sweeps.cli.exit_codes import EXIT_REFUSED
 from sweeps.cli.main import main

@@ -1,4 +1,4 @@
-"""The commands that act on a Ray cluster, without one."""
+"""Messages of the job commands when no Ray cluster can be reached."""
 
 import yaml
 

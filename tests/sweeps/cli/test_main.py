@@ -1,4 +1,4 @@
-"""The `lnt` command: what it imports, its exit codes, and every command's arguments."""
+"""The `lnt` command: imports, exit codes, and the arguments of every command."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`lnt plan`: tables for people, and one JSON object."""
+"""`lnt plan`: its tables and its JSON."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""What a sweep must not name when it runs elsewhere."""
+"""A sweep that runs as a job must not refer to files of the submitting machine."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""`lnt watch`: follows a sweep until it ends, with its exit code."""
+"""`lnt watch`: what it prints, and its exit codes."""
 
 from dataclasses import replace
 
@@ -35,7 +35,7 @@ def test_once_prints_one_snapshot_of_a_sweep_that_runs(running, capsys) -> None:
 
 
 def test_a_store_that_is_away_for_a_while_is_waited_for(running, monkeypatch, capsys) -> None:
-    """It answers for the first look, fails twice, and has the sweep finished then."""
+    """The store answers once, fails twice, and then reports the sweep as finished."""
     original, looks = watch.read_snapshot, []
 
     def read(client, name, run_id=None):

@@ -1,4 +1,4 @@
-"""The end of a sweep: whose winners it is about."""
+"""The end of a sweep."""
 
 from rich.console import Console
 

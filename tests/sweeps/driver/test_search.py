@@ -1,4 +1,4 @@
-"""TPE's study after a resume, and the trials at the points that it draws."""
+"""TPE: the study of a resumed sweep, and the trials at the points that are drawn."""
 
 import pytest
 
@@ -54,7 +54,7 @@ def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(sweep) -> Non
 def test_a_resumed_study_draws_no_point_again(sweep) -> None:
     execution = new_execution(sweep)
     drawn = set()
-    for number in range(8):  # every trial by a driver of its own
+    for number in range(8):  # each trial is drawn by a new driver
         name = tpe_search(sweep, execution).suggest(f"trial-{number}")
         drawn.add(read_trial(execution, name).config.learning_rate)
         execution.write_result(name, Result("finished", 1, {"select/cider": 1.0}))

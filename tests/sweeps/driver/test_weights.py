@@ -31,7 +31,7 @@ def finished(score: float) -> Result:
 def end(
     keeper: WinnerWeights, execution: Execution, ended: list[tuple[SweepTrial, Result]]
 ) -> None:
-    """Let trials end in that order; those that finish have weights."""
+    """Report the end of trials, in order; the finished ones have weights on disk."""
     for trial, result in ended:
         if result.status == "finished":
             (execution.trial(trial.id) / "weights").mkdir(parents=True)
@@ -39,7 +39,7 @@ def end(
 
 
 def keep(execution: Execution, ended: list[tuple[SweepTrial, Result]]) -> set[str]:
-    """The ids of the trials whose weights stay when all have ended in that order."""
+    """IDs of the trials whose weights are kept when all have ended, in order."""
     end(WinnerWeights(execution), execution, ended)
     return kept(execution)
 
@@ -114,5 +114,5 @@ def test_the_weights_of_the_point_with_the_best_mean_stay(order, tmp_path) -> No
 
 
 def repeat(trial: SweepTrial) -> SweepTrial:
-    """With a further seed."""
+    """The same trial with another seed of training."""
     return replace(trial, config=trial.config.model_copy(update={"train_seed": 1}))

@@ -1,4 +1,4 @@
-"""When an export is refused; what it writes is checked with real sweeps (tests/e2e)."""
+"""Exports that are refused; tests/e2e checks what an export writes."""
 
 import pytest
 

@@ -17,7 +17,7 @@ PARTS = ("weights_gib", "gradients_gib", "optimizer_gib", "activations_gib")
 
 
 def cost(*overrides: str) -> Cost:
-    """Of LayerNorm tuning in the preset of the paper, with these changes."""
+    """The cost of LayerNorm tuning under the preset `paper-7b` with these overrides."""
     given = ("search.strategy=[layernorm]", "search.learning_rate=[1e-4]", *overrides)
     (trial,) = plan(load_sweep("paper-7b", given), files=False)
     return trial.cost

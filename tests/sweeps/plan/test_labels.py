@@ -1,4 +1,4 @@
-"""What a trial is called."""
+"""Names of trials."""
 
 from sweeps.config import SweepConfig
 from sweeps.plan.labels import label

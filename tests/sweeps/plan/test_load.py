@@ -1,4 +1,4 @@
-"""Sweep files and presets: found, extended, overridden."""
+"""Loading sweep files and presets: `extends`, overrides, relative paths."""
 
 import pytest
 

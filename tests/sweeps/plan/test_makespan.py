@@ -1,4 +1,4 @@
-"""One trial on all GPUs, or a trial on each."""
+"""Makespans: trials side by side on one GPU each, or one after another on all GPUs."""
 
 import pytest
 
@@ -17,7 +17,7 @@ def test_trials_in_order_take_the_first_free_place() -> None:
 
 
 def of(*overrides: str) -> tuple[Makespans, list[PlannedTrial]]:
-    """Of the paper's preset, which states four GPUs, at two rates."""
+    """The plan of `paper-7b`, a preset for four GPUs, with two learning rates."""
     sweep = load_sweep("paper-7b", ("search.learning_rate=[1e-3,1e-4]", *overrides))
     planned = plan(sweep, files=False)
     spans = makespans(sweep, planned)

@@ -1,4 +1,4 @@
-"""The points that a sweep file describes."""
+"""The points of a search: strategies with options, learning rates, other values."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How the points of a sweep file become trials."""
+"""The trials of a sweep file."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Scores of single images."""
+"""Captions of a trial, with the score of each image."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The figures, also of sweeps that went badly."""
+"""Figures of a sweep, including sweeps with diverged trials and scores of NaN."""
 
 import math
 import warnings

@@ -1,4 +1,4 @@
-"""How far a sweep is, from its runs in MLflow."""
+"""Progress of a sweep, read from its MLflow runs."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ def test_a_snapshot_counts_what_runs_and_what_is_to_come(running) -> None:
 
 
 def test_what_is_left_follows_the_trials_that_finished(running) -> None:
-    """Two whole trials and three quarters of one, of 10 s each, one at a time."""
+    """2.75 trials are left, at 10 s each, one at a time."""
     assert read_snapshot(running.client, running.name).left_s == pytest.approx(27.5)
 
 

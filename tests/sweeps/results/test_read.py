@@ -1,4 +1,4 @@
-"""A sweep read back from its runs in MLflow."""
+"""Reading a sweep from its MLflow runs."""
 
 from sweeps.results.read import read_sweep
 from sweeps.storage.execution import new_execution

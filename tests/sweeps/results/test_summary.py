@@ -1,4 +1,4 @@
-"""What is said of winners at an edge and of repeated points."""
+"""Advice about winners at an edge, and the scores of repeated points."""
 
 from sweeps.results.selection import Sweep, winners
 from sweeps.results.summary import edge_advice, repeats

@@ -1,4 +1,4 @@
-"""Trials as MLflow knows them, made up."""
+"""Made-up trials for tests of results."""
 
 from sweeps.results.selection import Trial
 
@@ -19,7 +19,7 @@ def trial(strategy="full", rate=1e-3, score=1.0, *, status="finished", trainable
 
 
 def seeds(rate: float, *scores: float, strategy="full", trainable=10) -> list[Trial]:
-    """A point with the sweep's seed 0 and further ones."""
+    """The trials of a repeated point: the first has the sweep's own seed, 0."""
     return [
         Trial(
             run_id=f"{strategy}-{rate}-{seed}",
@@ -40,4 +40,4 @@ def seeds(rate: float, *scores: float, strategy="full", trainable=10) -> list[Tr
 
 GRID = [trial(rate=rate, score=score) for rate, score in ((1e-2, 1.0), (1e-3, 3.0), (1e-4, 2.0))]
 LUCKY = [*seeds(1e-3, 10.0, 2.0, 3.0), *seeds(1e-4, 6.0, 7.0, 8.0), *seeds(1e-5, 9.0)]
-"""The highest score is of a point whose mean is not the highest."""
+"""The point with the highest single score does not have the highest mean."""

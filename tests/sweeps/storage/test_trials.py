@@ -1,4 +1,4 @@
-"""Trials on disk: written when they are planned, read back whole on any node."""
+"""Trials on disk."""
 
 from dataclasses import replace
 
@@ -33,7 +33,7 @@ def execution(sweep) -> Execution:
 
 
 def warm_clone(original: SweepTrial) -> SweepTrial:
-    """With everything that tells where a trial comes from, and a value that is a list."""
+    """A clone with every field of its origin set, and a list among its values."""
     started = {"started_from": StartedFrom(trial="abc", step=7), "learning_rate": 3e-4}
     return SweepTrial(
         original.config.model_copy(update=started),

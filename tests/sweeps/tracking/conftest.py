@@ -1,4 +1,4 @@
-"""A sweep of two trials in an experiment of its own, and its execution."""
+"""A sweep with two trials in its own MLflow experiment, and an execution of it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What people ask of a running sweep, among the tags of its parent run."""
+"""Requests to a running sweep, which are tags of its parent run."""
 
 import json
 

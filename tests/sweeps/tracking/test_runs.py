@@ -1,4 +1,4 @@
-"""A trial as an MLflow run: opened, fed with its metrics, closed, and opened again."""
+"""The MLflow run of a trial: created, updated, closed, reopened after a resume."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from sweeps.tracking.store import experiment_id
 from tests.sweeps.executions import log_losses, tiny_sweep, track, trial_runs
 
 MAX_PARAMS = 100
-"""Of one request to MLflow; more, and the tracker would try again for ever."""
+"""MLflow's limit per request; above it, the tracker would retry for ever."""
 MAX_VALUE = 6000
 
 

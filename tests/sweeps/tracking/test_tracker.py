@@ -1,4 +1,4 @@
-"""An execution in MLflow: digits that come back, no point twice, kills and outages."""
+"""Tracking an execution: exact values, no duplicates, recovery from kills and outages."""
 
 import math
 

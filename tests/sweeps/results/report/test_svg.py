@@ -1,4 +1,4 @@
-"""The report's figures: whole, and in the page's colour."""
+"""Figures of the report: valid SVG in the page's text colour."""
 
 import re
 import xml.dom.minidom

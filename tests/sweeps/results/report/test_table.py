@@ -1,4 +1,4 @@
-"""The report's table: its rows, its columns, and what LaTeX would take for its own."""
+"""The table of results: rows, columns, escaping for LaTeX."""
 
 from sweeps.results.report.table import escape, results_table
 

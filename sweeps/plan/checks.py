@@ -13,7 +13,7 @@ from lnt_core.data.check import data_problems
 from lnt_core.errors import all_problems, bad_field
 from lnt_core.strategies import STRATEGIES, StrategyConfig
 from sweeps.config import SweepConfig
-from sweeps.plan.labels import label
+from sweeps.plan.labels import label, options_text
 from sweeps.plan.space import (
     ANY_STRATEGY,
     MAKE_STEPS,
@@ -149,9 +149,10 @@ def trial_problems(sweep: SweepConfig) -> list[str]:
             problems += validation_problems(error, TrialConfig)
             continue
         if workers > 1 and config.train.deepspeed is None:
+            name = f"{strategy.name} {options_text(strategy, values)}".strip()
             problems.append(
-                f"resources.workers_per_trial: {label(strategy, PROBE_RATE, values)} would have "
-                f"{workers} workers, but its train.deepspeed is null"
+                f"resources.workers_per_trial: {name} would have {workers} workers, but its "
+                "train.deepspeed is null"
             )
     return list(dict.fromkeys(problems))
 

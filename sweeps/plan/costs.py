@@ -49,7 +49,7 @@ class Cost:
     gpu_hours: float | None
     """Training time at `resources.mfu` of `resources.gpu_peak_tflops`; None if no peak is given."""
     too_big: str
-    """Why the trial does not fit `resources.gpu_memory_gib`, or hardly does, and what would; empty
+    """Why the trial does not fit `resources.gpu_memory_gib`, or may not, and what would fit; empty
     if it fits."""
 
     @property
@@ -63,8 +63,8 @@ class Costs:
 
     Args:
         sweep: The sweep.
-        files: Whether to estimate the lengths of conversations from the data files; otherwise they
-            are those of `model.shapes`.
+        files: Whether the data files may be read for the lengths of conversations; otherwise
+            `model.shapes` gives them.
 
     Raises:
         ConfigError: The architecture of the model is unknown.

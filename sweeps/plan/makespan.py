@@ -14,7 +14,7 @@ STAGE = 3
 
 @dataclass(frozen=True)
 class Makespans:
-    """Hours of training of the whole sweep; everything else is left out."""
+    """Predicted hours of training for all trials of a sweep, without preparation and evaluation."""
 
     num_gpus: int
     side_by_side_h: float
@@ -24,17 +24,16 @@ class Makespans:
     too_big: tuple[str, ...]
     """Strategies whose trials do not fit one GPU of `resources.gpu_memory_gib`."""
     mixed_h: float
-    """With the trials of these strategies one after another on all GPUs, then the others side by
-    side."""
+    """With trials of ``too_big`` one after another on all GPUs, then the others side by side."""
 
     def lines(self, sweep: SweepConfig) -> list[str]:
         """Sentences that compare both ways."""
         efficiency = f"{sweep.resources.scaling_efficiency:.0%} efficiency"
         takes = "would take" if self.too_big else "takes"
         told = [
-            f"Training on {self.num_gpus} GPUs {takes} {self.side_by_side_h:,.4g} h with trials "
-            f"side by side on one GPU each, and {self.in_turn_h:,.4g} h with one after another on "
-            f"all {self.num_gpus} GPUs at {efficiency} (resources.scaling_efficiency). "
+            f"Training on {self.num_gpus} GPUs {takes} {self.side_by_side_h:,.4g} h if trials run "
+            f"side by side on one GPU each, and {self.in_turn_h:,.4g} h if they run one after "
+            f"another on all {self.num_gpus} GPUs at {efficiency} (resources.scaling_efficiency). "
             f"{self.verdict}"
         ]
         if self.too_big:

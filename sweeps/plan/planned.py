@@ -38,7 +38,8 @@ def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
 
     Args:
         sweep: The sweep.
-        files: Whether the data files may be read; otherwise `model.shapes` describes the data.
+        files: Whether the data files may be read for the lengths of conversations; otherwise
+            `model.shapes` gives them.
 
     Raises:
         ConfigError: The architecture is unknown, or lacks a part that a strategy tunes.

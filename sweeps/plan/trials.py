@@ -26,7 +26,7 @@ class SweepTrial:
 
     @functools.cached_property
     def id(self) -> str:
-        """Hash of the config and data; Ray Tune's config contains only this id."""
+        """Hash of the config and data. Ray Tune is given only this id, not the config."""
         return trial_id(self.config)
 
     @property

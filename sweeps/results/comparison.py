@@ -12,7 +12,7 @@ ImageScores = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A strategy's winner against its other trials, and against the best winner of all."""
+    """A winner compared with the other trials of its strategy, and with the best winner of all."""
 
     tied: tuple[Trial, ...]
     """Other trials of its strategy that do not differ significantly from it, best first."""

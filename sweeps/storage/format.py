@@ -20,6 +20,6 @@ def check_format(found: object, what: str) -> None:
     if str(found) != str(FORMAT):
         told = "no format number" if found is None else f"format {found}"
         raise ConfigError(
-            f"{what} has {told}, and this version of lnt reads format {FORMAT}: use the version "
+            f"{what} has {told}, but this version of lnt reads format {FORMAT}: use the version "
             "that wrote it, or run the sweep again"
         )

@@ -104,7 +104,7 @@ def _behind(compared: Comparison | None) -> str:
 
 
 def _time_unit(trials: list[Trial], gpus: float) -> tuple[str, float]:
-    """The unit of the time column, and how many of it an hour of a trial takes."""
+    """The unit of the time column, and how many of these units one hour of a trial is."""
     longest_h = max((trial.trial_h or 0.0 for trial in trials), default=0.0)
     unit, per_hour = ("hours", 1.0) if longest_h >= 1 else ("minutes", 60.0)
     return (f"GPU-{unit}", per_hour * gpus) if gpus else (unit, per_hour)

@@ -82,7 +82,7 @@ PREDICTED_ACTIVATIONS_GIB = _metric(
     "memory/predicted_activations_gib", "GiB", "Activations in the predicted peak."
 )
 PREDICTED_OPTIMIZER_GIB = _metric(
-    "memory/predicted_optimizer_gib", "GiB", "Optimiser state in the predicted peak."
+    "memory/predicted_optimizer_gib", "GiB", "Optimizer state in the predicted peak."
 )
 
 GFLOP_PER_TOKEN = _metric(

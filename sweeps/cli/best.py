@@ -17,7 +17,7 @@ from sweeps.results.captions import captions_in_store
 from sweeps.results.comparison import Comparison, compare_winners
 from sweeps.results.pareto import AXES, pareto_front
 from sweeps.results.read import read_sweep
-from sweeps.results.selection import Sweep
+from sweeps.results.selection import Sweep, Trial
 from sweeps.results.summary import edge_advice, repeats, ties
 from sweeps.storage.execution import TrialStatus
 from sweeps.tracking.store import connect
@@ -65,7 +65,7 @@ def print_winners(
     for winner in found:
         trial = winner.trial
         seeds = [str(winner.seeds or "")] if sweep.repeated else []
-        held_out = [f"{trial.report_score:.2f}"] if trial.report_score is not None else []
+        held_out = [_held_out(trial)] if reported else []
         table.add_row(
             trial.variant,
             short_rate(trial.learning_rate) + (" (edge)" if winner.at_edge else ""),
@@ -88,6 +88,10 @@ def print_winners(
         console.print(f"Of {counted(len(sweep.trials), 'trial')}: {counts}.", highlight=False)
     for advice in edge_advice(found):
         console.print(advice, highlight=False, soft_wrap=True)
+
+
+def _held_out(trial: Trial) -> str:
+    return "-" if trial.report_score is None else f"{trial.report_score:.2f}"
 
 
 def as_json(sweep: Sweep, compared: Mapping[str, Comparison] | None = None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+from lnt_core import metrics as metric
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED
 from sweeps.settings import quiet_transformers, read_settings
@@ -86,7 +87,8 @@ def _train(args: argparse.Namespace) -> int:
     if result.status != TrialStatus.FINISHED:
         print(f"lnt: the trial {result.status} at step {result.steps}", file=sys.stderr)
         return EXIT_FAILED
-    print(f"CIDEr {result.metrics['select/cider']!r} (exported: {best.score!r}), in {args.out}")
+    score = result.metrics[metric.SELECT_CIDER]
+    print(f"CIDEr {score!r} (exported: {best.score!r}), in {args.out}")
     return EXIT_DONE
 
 

@@ -2,14 +2,20 @@
 
 import argparse
 import shlex
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from sweeps.cli.arguments import DEFAULT_TRACKING_URI, load, sweep_arguments
 from sweeps.cli.best import print_winners
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
+from sweeps.config import SweepConfig
 from sweeps.plan.labels import counted
+from sweeps.results import tags as tag
 from sweeps.settings import read_settings
+
+if TYPE_CHECKING:
+    from sweeps.driver.finish import Outcome
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -43,50 +49,63 @@ def _run(args: argparse.Namespace) -> int:
         resume=args.resume,
         num_seeds=args.seeds,
     )
-    changed = [part for override in args.overrides for part in ("--set", override)]
-    changed += ["--seeds", str(args.seeds)] if args.seeds > 1 else []
-    again = shlex.join(["lnt", "run", args.sweep, *changed, "--resume"])
+    resume = _resume_command(args)
     if outcome.interrupted:
-        console.print(f"Interrupted. Resume with: {again}", markup=False, soft_wrap=True)
+        _say(console, f"Interrupted. Resume with: {resume}")
         return EXIT_INTERRUPTED
     print_winners(console, outcome.sweep, outcome.compared)
-    if outcome.notes:
-        console.print(
-            f"{counted(len(outcome.notes), 'trial')} retried with a smaller micro-batch (tag "
-            f"lnt.retried); first note: {outcome.notes[0]}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    if outcome.left_out:
-        reasons = "; ".join(dict.fromkeys(outcome.left_out.values()))
-        console.print(
-            f"{counted(len(outcome.left_out), 'trial')} left out because of the budget "
-            f"({reasons}): {', '.join(outcome.left_out)}. Raise it and resume with: {again}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
-    console.print(f"Figure:    {outcome.execution.path / 'curve.png'}", soft_wrap=True)
-    uri = (
-        ""
-        if sweep.tracking.uri == DEFAULT_TRACKING_URI
-        else f" --tracking-uri {sweep.tracking.uri}"
-    )
-    console.print(f"Dashboard: lnt ui{uri}", highlight=False, soft_wrap=True)
-    console.print(
-        f"Export:    lnt export {sweep.name} -o out/{uri}", highlight=False, soft_wrap=True
-    )
+    for line in _remarks(outcome, resume):
+        _say(console, line)
+    for line in _what_next(outcome, sweep):
+        _say(console, line)
     if outcome.errors:
-        console.print(
+        _say(
+            console,
             f"{counted(len(outcome.errors), 'trial')} failed; first error: {outcome.errors[0]}\n"
-            f"The full error is error.txt in the trial's MLflow run. Retry with: {again}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
+            f"The full error is error.txt in the trial's MLflow run. Retry with: {resume}",
         )
         return EXIT_FAILED
     return EXIT_DONE
+
+
+def _say(console: Console, line: str) -> None:
+    """Print a line as it is, so that it can be copied, whatever the width of the terminal."""
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _resume_command(args: argparse.Namespace) -> str:
+    """The command that resumes this run, on the same Ray cluster."""
+    given = [part for override in args.overrides for part in ("--set", override)]
+    given += ["--address", args.address] if args.address else []
+    given += ["--seeds", str(args.seeds)] if args.seeds > 1 else []
+    return shlex.join(["lnt", "run", args.sweep, *given, "--resume"])
+
+
+def _remarks(outcome: "Outcome", resume: str) -> list[str]:
+    """What happened besides: trials that were retried, and those that the budget left out."""
+    lines = []
+    if outcome.notes:
+        lines.append(
+            f"{counted(len(outcome.notes), 'trial')} retried with a smaller micro-batch (tag "
+            f"{tag.RETRIED}); first note: {outcome.notes[0]}"
+        )
+    if outcome.left_out:
+        reasons = "; ".join(dict.fromkeys(outcome.left_out.values()))
+        lines.append(
+            f"{counted(len(outcome.left_out), 'trial')} left out because of the budget "
+            f"({reasons}): {', '.join(outcome.left_out)}. Raise it and resume with: {resume}"
+        )
+    return lines
+
+
+def _what_next(outcome: "Outcome", sweep: SweepConfig) -> list[str]:
+    """Where the figure is, and the commands that show and export the outcome."""
+    uri = sweep.tracking.uri
+    where = "" if uri == DEFAULT_TRACKING_URI else f" --tracking-uri {uri}"
+    lines = [f"Figure:    {outcome.execution.path / 'curve.png'}", f"Dashboard: lnt ui{where}"]
+    if outcome.sweep.winners:
+        lines.append(f"Export:    lnt export {sweep.name} -o out/{where}")
+    return lines
 
 
 def _num_seeds(text: str) -> int:

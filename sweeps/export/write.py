@@ -52,7 +52,9 @@ def export(
     Raises:
         LntError: There is no such winner, ``out`` is not empty, or the weights cannot be merged.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"-o is {str(out)!r}, which is a file; choose a folder")
+    if out.exists() and any(out.iterdir()):
         raise ConfigError(f"-o is {str(out)!r}, which is not empty; choose another folder")
     sweep = read_sweep(client, name)
     trial = _winner(sweep, strategy)

@@ -20,11 +20,11 @@ class Makespans:
     side_by_side_h: float
     """With every trial on one GPU."""
     in_turn_h: float
-    """With one trial after another on all GPUs."""
+    """With one trial after another, each on all GPUs."""
     too_big: tuple[str, ...]
     """Strategies whose trials do not fit one GPU of `resources.gpu_memory_gib`."""
     mixed_h: float
-    """With trials of ``too_big`` one after another on all GPUs, then the others side by side."""
+    """With trials of ``too_big`` in turn on all GPUs, then the others side by side."""
 
     def lines(self, sweep: SweepConfig) -> list[str]:
         """Sentences that compare both ways."""

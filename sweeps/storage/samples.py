@@ -6,11 +6,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageOps
 
 from lnt_core.data.samples import CaptionedImage
-from lnt_core.seeding import generator
 
 SAMPLES = "samples.jsonl"
 NUM_SAMPLES = 12
@@ -37,6 +35,10 @@ def write_samples(items: list[CaptionedImage], path: Path, *, seed: int) -> None
         path: The file to write, one JSON object per line.
         seed: Seed of the draw.
     """
+    import torch  # reading samples does without
+
+    from lnt_core.seeding import generator
+
     chosen = torch.randperm(len(items), generator=generator("report samples", seed))
     samples = [
         Sample(items[i].image.name, items[i].references, _jpeg(items[i].image))

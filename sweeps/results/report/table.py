@@ -15,8 +15,6 @@ class Table:
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    best: int = 0
-    """Index of the best row."""
 
 
 def results_table(content: Content) -> Table:
@@ -66,7 +64,7 @@ def latex(table: Table, *, caption: str, label: str) -> str:
         r"    \midrule",
     ]
     for number, row in enumerate(table.rows):
-        lines.append(rf"    {_row(row, bold=number == table.best)}")
+        lines.append(rf"    {_row(row, bold=number == 0)}")
     return "\n".join([*lines, r"    \bottomrule", r"  \end{tabular}", r"\end{table}"])
 
 

@@ -14,15 +14,13 @@ from sweeps.results.report.table import latex, markdown, results_table
 from sweeps.results.summary import edge_advice, ties
 from sweeps.storage.execution import TrialStatus
 
-FORMATS = ("html", "md", "latex")
-
 
 def write_report(content: Content, form: str) -> str:
     """The text of a report.
 
     Args:
         content: The content of the report.
-        form: One of ``FORMATS``.
+        form: ``html``, ``md`` or ``latex``.
     """
     if form == "latex":
         caption = f"{content.sweep.name}: CIDEr x 100, {content.sweep.metric}."

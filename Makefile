@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test test-slow slow-trials slow-sweeps check docs bench bench-gpu clean
+.PHONY: sweep test test-tiers check docs bench bench-gpu clean
 
 sweep: .venv/.done
 	$(BIN)/lnt run demo
@@ -11,18 +11,11 @@ sweep: .venv/.done
 test: .venv/.done check
 	$(BIN)/pytest -n 2 --dist loadfile
 
-# Whole sweeps, faults and the browser (needs Chromium; .ci/run installs it).
-# The two halves may run at once: `make -j2 test-slow`.
-test-slow: slow-trials slow-sweeps
-
-# More threads than cores: one that waits for another must not keep it from its core.
-slow-trials slow-sweeps: export OMP_WAIT_POLICY = passive
-
-slow-trials: .venv/.done
-	$(BIN)/pytest -v -m slow tests/lnt_core tests/benchmarks
-
-slow-sweeps: .venv/.done
-	$(BIN)/pytest -v -m slow --ignore=tests/lnt_core --ignore=tests/benchmarks
+# Whole sweeps, faults, clusters and the browser (needs what .ci/run installs). LNT_SHARD=2/5 runs the
+# second of five parts. Threads that wait for another must not keep it from its core.
+test-tiers: export OMP_WAIT_POLICY = passive
+test-tiers: .venv/.done
+	$(BIN)/pytest -v -n 2 --dist loadfile --durations=20 -m "sweep or fault or cluster or browser"
 
 check: .venv/.done
 	$(BIN)/ruff format --check .

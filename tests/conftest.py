@@ -1,7 +1,7 @@
 """Shared fixtures: a random two-layer vision-language model and a few drawn images, in seconds."""
 
 import os
-import time
+import zlib
 from pathlib import Path
 
 import hypothesis
@@ -13,6 +13,7 @@ from lnt_core.data.scenes import scenes_data
 from lnt_core.models.build import load_base
 from lnt_core.models.tiny import _train_tokenizer
 from lnt_core.models.vlm import VisionLanguageModel
+from tests.micro import SWEEP
 
 SENTENCES = [
     "A large red circle is beside a small blue star on sand.",
@@ -33,30 +34,29 @@ LANGUAGE = {
     "num_attention_heads": 2,
     "max_position_embeddings": 512,
 }
-FIRST = (
-    *("test_zero_engine", "test_zero", "test_faults", "test_kills", "test_outcome"),
-    *("test_take_home", "test_rescue", "test_dashboard", "test_report"),
-)
-"""Files of slow tests in order; CI's time may end before the last is begun."""
+TIERS = ("sweep", "fault", "cluster", "browser")
+"""Markers of tests that start processes which train, break or show something; see pyproject.toml."""
 hypothesis.settings.register_profile("lnt", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("lnt")
 TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_checkpointing": False}
 
 
-def pytest_collection_modifyitems(items) -> None:
-    """Order slow tests, and let them take longer than the others; what takes so long hangs."""
-    items.sort(key=lambda item: FIRST.index(item.path.stem) if item.path.stem in FIRST else 99)
+def pytest_collection_modifyitems(config, items) -> None:
+    """Take the shard that ``LNT_SHARD`` names, and let the tiers take longer than other tests."""
+    shard = os.environ.get("LNT_SHARD")
+    if shard is not None:
+        number, count = map(int, shard.split("/"))
+        left_out = [item for item in items if shard_of(item.path, count) != number]
+        items[:] = [item for item in items if shard_of(item.path, count) == number]
+        config.hook.pytest_deselected(items=left_out)
     for item in items:
-        if item.get_closest_marker("slow"):
+        if any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.timeout(1800))
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item) -> None:
-    """CI has a time by which no further slow test is begun; `-ra` lists those left out."""
-    until_s = float(os.environ.get("LNT_TESTS_UNTIL_S", "inf"))
-    if item.get_closest_marker("slow") and time.time() > until_s:
-        pytest.skip(f"no time left to begin {item.nodeid}; `make test-slow` runs all")
+def shard_of(path: Path, count: int) -> int:
+    """The shard, from 1 to ``count``, of a test file: the same on every machine."""
+    return zlib.crc32(path.name.encode()) % count + 1
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -108,6 +108,13 @@ def text_config(kind: str = "llama", **changes):
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory) -> tuple[str, str]:
     return save_parts(tmp_path_factory.mktemp("parts"), text_config(tie_word_embeddings=False))
+
+
+@pytest.fixture(scope="session")
+def micro(parts) -> dict:
+    """The content of a sweep file with the micro model."""
+    model = {"language_model": parts[0], "vision_tower": parts[1], "conversation": "plain"}
+    return SWEEP | {"model": model}
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """The generated parts of README.md and docs/ are what the code says; `make docs` writes them."""
 
+import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,19 @@ def test_a_field_is_described_by_its_type_default_and_docstring(generate) -> Non
     assert "| number >= 0 and < 1 | `0.03` |" in by_key["`warmup_ratio`"]
     assert "| whole number >= 1 or `auto` | `16` | Samples per" in by_key["`micro_batch_size`"]
     assert "| number > 0 |  | Passes over" in by_key["`epochs`"]  # a base class has it
+
+
+@pytest.mark.parametrize(
+    "package", sorted((ROOT / "sweeps").glob("*/__init__.py")), ids=lambda path: path.parent.name
+)
+def test_a_public_interface_names_what_is_there(package) -> None:
+    docstring = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or ""
+    names = re.findall(r"`([\w.]+)`", docstring.partition("Public interface:")[2])
+    assert names
+    for name in names:
+        module, _, attribute = name.rpartition(".")
+        path = package.parent / f"{(module or name).replace('.', '/')}.py"
+        assert re.search(rf"^(def |class |)\b{attribute}\b", path.read_text(), re.MULTILINE), name
 
 
 def test_every_metric_tag_and_strategy_is_on_its_page() -> None:

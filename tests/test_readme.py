@@ -83,6 +83,13 @@ def test_every_link_resolves(page) -> None:
     assert [link for link in LINK.findall(text_of(page)) if broken(page, link)] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_make_target_exists(page) -> None:
+    targets = set(re.findall(r"^([\w-]+):", text_of(ROOT / "Makefile"), re.MULTILINE))
+    named = re.findall(r"(?:^|`)make ([a-z][\w-]*)", text_of(page), re.MULTILINE)
+    assert [target for target in named if target not in targets] == []
+
+
 def test_sweep_files_are_shown() -> None:
     assert {"README.md", "sweep-file.md"} <= {name for name, _ in sweep_files()}
 

@@ -9,7 +9,7 @@ import torch
 PROGRAM = [sys.executable, "-m", "tests.benchmarks.gpu_step"]
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_each_way_is_measured_once() -> None:
     done = subprocess.run(
         [*PROGRAM, "--tiny", "--micro-batch", "2", "--tokens", "64"], capture_output=True, text=True

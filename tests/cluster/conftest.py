@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.raylets import Cluster
-from tests.cluster.sweeps import SMALL
+from tests.cluster.sweeps import CHANGES, SubmittedSweep
 from tests.e2e.conftest import Sweep
 from tests.servers import mlflow_server, postgres
 
@@ -38,11 +38,22 @@ def three_nodes(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory, cache) -> list[tuple[str, float, str]]:
-    """The winners of the small sweep, run here and undisturbed."""
-    sweep = Sweep(tmp_path_factory.mktemp("local") / "sweep", cache, **SMALL)
+def local(tmp_path_factory, cache, micro) -> Sweep:
+    """The same sweep, run here and undisturbed."""
+    sweep = Sweep(tmp_path_factory.mktemp("local") / "sweep", cache, **(micro | CHANGES))
     sweep.lnt("run", "sweep.yaml")
-    return sweep.scores()
+    return sweep
+
+
+@pytest.fixture
+def submitted(tracking, cache, micro, tmp_path):
+    """Makes a sweep of the micro model for a cluster, in a folder of its own."""
+
+    def make(folder: str, cluster: Cluster, **changes) -> SubmittedSweep:
+        content = micro | CHANGES | {"name": folder} | changes
+        return SubmittedSweep(tmp_path / folder, cluster, tracking, cache, **content)
+
+    return make
 
 
 @pytest.fixture(scope="session")

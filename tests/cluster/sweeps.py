@@ -12,33 +12,29 @@ import psycopg
 import yaml
 
 from tests.cluster.raylets import LNT, Cluster
-from tests.e2e.conftest import STAGE, SWEEP
+from tests.micro import STAGE, outcome
 from tests.servers import HANG_S, USER, MlflowServer
 
-NUM_TRIALS, NUM_STEPS = 4, 40
-SMALL = SWEEP | {
-    "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-4]},
-    "train": {"max_steps": NUM_STEPS, "checkpoint_every_steps": 5, **STAGE},
-    "resources": {"wait_for_nodes_s": 60},
-}
+NUM_TRIALS, NUM_STEPS = 4, 200
+TRAIN = STAGE | {"max_steps": NUM_STEPS, "checkpoint_every_steps": 10}
+CHANGES = {"train": TRAIN, "resources": {"wait_for_nodes_s": 60}}
+"""Of the micro model's sweep, so that a moment to kill something lasts."""
 
 
 class SubmittedSweep:
     """One sweep in a storage folder of its own, as a job of a cluster."""
 
     def __init__(
-        self, folder: Path, cluster: Cluster, tracking: MlflowServer, cache: Path, **changes
+        self, folder: Path, cluster: Cluster, tracking: MlflowServer, cache: Path, **content
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.name = changes.pop("name", folder.name)
+        self.name = content.pop("name")
         self.storage = folder / "shared"
         self.file = folder / "sweep.yaml"
         self._cluster, self._tracking = cluster, tracking
         self._environment = USER | {"LNT_CACHE": str(cache)}
         where = {"uri": tracking.url, "storage": str(self.storage)}
-        self.file.write_text(
-            yaml.safe_dump(SMALL | {"name": self.name, "tracking": where} | changes)
-        )
+        self.file.write_text(yaml.safe_dump(content | {"name": self.name, "tracking": where}))
 
     def submit(self, *argv: str) -> str:
         return self._cluster.submit(self.file, *argv, **self._environment)
@@ -60,8 +56,12 @@ class SubmittedSweep:
             assert time.monotonic() < until, self._cluster.lnt("logs", job).stdout[-5000:]
             time.sleep(0.05)
 
-    def scores(self) -> list[tuple[str, float, str]]:
-        """Winners with the score to the last digit, asked from a client elsewhere."""
+    def outcome(self) -> dict:
+        """Every trial with its status, its score and the losses of all its steps."""
+        return outcome([path.parent for path in self.files("result.json")])
+
+    def winners(self) -> list[tuple[str, float, str]]:
+        """The winners with the score to the last digit, read by a client elsewhere."""
         command = [LNT, "best", self.name, "--json", "--tracking-uri", self._tracking.url]
         done = subprocess.run(command, env=os.environ | USER, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

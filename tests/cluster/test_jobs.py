@@ -10,10 +10,10 @@ from cluster.errors import UnknownJobError
 from cluster.jobs import Jobs
 from tests.cluster.conftest import running
 from tests.cluster.raylets import TOKEN, Cluster
-from tests.e2e.conftest import SWEEP, Sweep
+from tests.e2e.conftest import Sweep
 from tests.servers import HANG_S
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 TALK = "import time\nfor n in range(4):\n    print('line', n, flush=True)\n    time.sleep(0.5)\n"
 
 
@@ -110,9 +110,9 @@ def test_a_cluster_that_lets_everyone_in_is_known(head, tmp_path) -> None:
 
 @pytest.mark.parametrize("token", ["wrong", None])
 def test_a_driver_without_the_token_is_refused_and_leaves_nothing(
-    token, head, tmp_path, cache
+    token, head, tmp_path, cache, micro
 ) -> None:
-    sweep = Sweep(tmp_path / "refused", cache)
+    sweep = Sweep(tmp_path / "refused", cache, **micro)
     for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
         sweep.environment.pop(name, None)
     sweep.environment |= {"HOME": str(tmp_path), "RAY_AUTH_MODE": "token"}
@@ -126,17 +126,16 @@ def test_a_driver_without_the_token_is_refused_and_leaves_nothing(
     assert not (sweep.folder / "lnt_runs").exists()
 
 
-def test_a_driver_whose_cluster_is_not_there_is_refused(tmp_path, cache) -> None:
-    sweep = Sweep(tmp_path / "nowhere", cache)
+def test_a_driver_whose_cluster_is_not_there_is_refused(tmp_path, cache, micro) -> None:
+    sweep = Sweep(tmp_path / "nowhere", cache, **micro)
     driver = sweep.start("run", "sweep.yaml", "--address", "127.0.0.1:9")
     assert driver.wait(timeout=HANG_S) == 2
     assert "lnt: no Ray cluster listens at 127.0.0.1:9" in (sweep.folder / "driver.log").read_text()
 
 
-def test_a_driver_with_the_token_runs_there(head, tmp_path, cache) -> None:
+def test_a_driver_with_the_token_runs_there(head, tmp_path, cache, micro) -> None:
     search = {"strategy": ["layernorm"], "learning_rate": [1e-3]}
-    train = SWEEP["train"] | {"max_steps": 10}
-    sweep = Sweep(tmp_path / "there", cache, search=search, train=train)
+    sweep = Sweep(tmp_path / "there", cache, **(micro | {"search": search}))
     sweep.environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN}
     sweep.lnt("run", "sweep.yaml", "--address", head.gcs)
     assert len(sweep.files("result.json")) == 1

@@ -13,16 +13,14 @@ from tests.cluster.conftest import running
 from tests.cluster.raylets import Cluster, kill
 from tests.cluster.sweeps import NUM_STEPS, NUM_TRIALS, SubmittedSweep
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 ROUNDS = range(int(os.environ.get("LNT_KILL_ROUNDS", "1")))
 WORKERS = ("127.0.0.3", "127.0.0.4")
 
 
 @pytest.fixture
-def sweep_on(tracking, cache, tmp_path):
-    return lambda cluster: SubmittedSweep(
-        tmp_path / tmp_path.name.replace("_", "-"), cluster, tracking, cache
-    )
+def sweep_on(submitted, tmp_path):
+    return lambda cluster: submitted(tmp_path.name.replace("_", "-"), cluster)
 
 
 @pytest.fixture
@@ -53,8 +51,8 @@ def ended(sweep: SubmittedSweep) -> dict:
 
 
 def assert_undisturbed(sweep: SubmittedSweep, before: dict, local, database: str) -> None:
-    """The winners of an undisturbed one; nothing lost, nothing doubled, nothing run again."""
-    assert sweep.scores() == local
+    """Every step of every trial as undisturbed; nothing lost, doubled, or run again."""
+    assert sweep.outcome() == local.outcome()
     after = ended(sweep)
     assert len(after) == NUM_TRIALS
     assert {path: after[path] for path in before} == before

@@ -5,23 +5,24 @@ import time
 
 import pytest
 
-from tests.cluster.sweeps import assert_tracked
-from tests.e2e.conftest import SWEEP, Sweep
+from tests.cluster.sweeps import CHANGES, NUM_TRIALS, assert_tracked
+from tests.e2e.conftest import Sweep
 from tests.proxy import faulty_proxy
 from tests.servers import HANG_S, USER
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.cluster
 AWAY_S = float(os.environ.get("LNT_OUTAGE_S", "20"))
 """LOG.md has what a minute gave."""
 
 
 @pytest.fixture
-def sweep_to(tmp_path, cache):
+def sweep_to(tmp_path, cache, micro):
     """A sweep that is tracked at an address."""
 
     def make(url: str, name: str) -> Sweep:
         where = {"uri": url, "storage": "lnt_runs"}
-        sweep = Sweep(tmp_path / name, cache, name=name, tracking=where)
+        content = micro | CHANGES | {"name": name, "tracking": where}
+        sweep = Sweep(tmp_path / name, cache, **content)
         sweep.environment |= USER
         return sweep
 
@@ -34,8 +35,7 @@ def num_ended(sweep: Sweep) -> int:
 
 def assert_whole(sweep: Sweep, name: str, database: str) -> None:
     folders = [path.parent for path in sweep.folder.glob("lnt_runs/*/*/trials/*/events.jsonl")]
-    search = SWEEP["search"]
-    assert len(folders) == len(search["strategy"]) * len(search["learning_rate"])
+    assert len(folders) == NUM_TRIALS
     assert_tracked(name, folders, database)
 
 

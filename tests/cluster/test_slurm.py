@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.cluster.sweeps import NUM_TRIALS, SMALL
+from tests.cluster.sweeps import CHANGES
+from tests.micro import outcome
 from tests.servers import HANG_S, free_ports
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.cluster,
     pytest.mark.skipif(
         os.getuid() != 0 or shutil.which("slurmctld") is None,
         reason="wants Slurm and root (.ci/run installs it)",
@@ -97,10 +98,12 @@ def slurm(tmp_path_factory):
         daemon.wait(timeout=HANG_S)
 
 
-def test_a_sweep_is_cut_short_at_the_limit_and_goes_on(slurm, tmp_path, cache) -> None:
+def test_a_sweep_is_cut_short_at_the_limit_and_goes_on(
+    slurm, tmp_path, cache, micro, local
+) -> None:
     tracking = {"uri": f"sqlite:///{tmp_path}/m.db", "storage": str(tmp_path / "runs")}
     file = tmp_path / "sweep.yaml"
-    file.write_text(yaml.safe_dump(SMALL | {"name": "s", "tracking": tracking}))
+    file.write_text(yaml.safe_dump(micro | CHANGES | {"name": "s", "tracking": tracking}))
     venv = str(Path(sys.executable).parents[1])
     environment = {"SWEEP": str(file), "LNT": venv, "LNT_CACHE": str(cache)}
     command = ["sbatch", "--parsable", "--nodes=1", "--cpus-per-task=2"]
@@ -114,5 +117,6 @@ def test_a_sweep_is_cut_short_at_the_limit_and_goes_on(slurm, tmp_path, cache) -
     assert slurm.wait(job) == "130:0"
     again = slurm(*command, **environment, RESUME="1").strip()
     assert slurm.wait(again) == "0:0", (tmp_path / f"{again}.log").read_text()
-    assert len(list(tmp_path.glob("runs/s/*/trials/*/result.json"))) == NUM_TRIALS
+    ended = [path.parent for path in tmp_path.glob("runs/s/*/trials/*/result.json")]
+    assert outcome(ended) == local.outcome()
     assert len(list(tmp_path.glob("runs/s/*"))) == 1

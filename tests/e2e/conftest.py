@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from tests.e2e.browser import start_chromium
+from tests.micro import STAGE, outcome
 from tests.servers import HANG_S, free_ports, wait_for
 
 LNT = str(Path(sys.executable).parent / "lnt")
-STAGE = {"batch_size": 8, "micro_batch_size": 8, "gradient_checkpointing": False}
 SWEEP = {
     "name": "small",
     "model": {"tiny": True},
@@ -25,6 +25,8 @@ SWEEP = {
     "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-3, 1e-4]},
     "train": {"max_steps": 100, "checkpoint_every_steps": 5, **STAGE},
 }
+ONE_BY_ONE = {"resources": {"max_concurrent_trials": 1}}
+"""So that midway through a sweep is a state, not a moment."""
 
 
 class Sweep:
@@ -61,6 +63,10 @@ class Sweep:
     def best(self) -> dict:
         return json.loads(self.lnt("best", "small", "--json"))
 
+    def outcome(self) -> dict:
+        """Every trial with its status, its score and the losses of all its steps."""
+        return outcome([path.parent for path in self.files("result.json")])
+
     def scores(self) -> list[tuple[str, float, str]]:
         """Winners with the score to the last digit."""
         found = self.best()["winners"]
@@ -74,13 +80,6 @@ class Sweep:
         while not ready():
             assert time.monotonic() < until, (self.folder / "driver.log").read_text()
             time.sleep(0.05)
-
-    def is_midway(self) -> bool:
-        """One trial has ended; another has a checkpoint, and its end is seconds away."""
-        ended = {path.parent for path in self.files("result.json")}
-        running = {path.parent for path in self.files("checkpoint.pt")} - ended
-        young = [p for p in running if len((p / "events.jsonl").read_bytes().splitlines()) < 50]
-        return bool(ended) and bool(young)
 
     def runs(self):
         """The client, and every run of the sweep."""
@@ -135,6 +134,20 @@ def browser():
 @pytest.fixture
 def sweep(tmp_path, cache) -> Sweep:
     return Sweep(tmp_path / "sweep", cache)
+
+
+@pytest.fixture
+def micro_with(tmp_path, cache, micro):
+    """A sweep of the micro model, with changes."""
+    return lambda **changes: Sweep(tmp_path / "sweep", cache, **(micro | changes))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory, cache, micro) -> Sweep:
+    """The sweep of the micro model, run to its end by one trial at a time."""
+    sweep = Sweep(tmp_path_factory.mktemp("undisturbed") / "sweep", cache, **(micro | ONE_BY_ONE))
+    sweep.lnt("run", "sweep.yaml")
+    return sweep
 
 
 @pytest.fixture

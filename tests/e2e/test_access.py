@@ -14,7 +14,7 @@ import pytest
 
 from tests.servers import USER, mlflow_server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sweep
 LNT = str(Path(sys.executable).parent / "lnt")
 NAMES = tuple(USER)
 

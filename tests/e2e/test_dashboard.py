@@ -9,7 +9,7 @@ from sweeps.tracking.dashboard import view_key
 from tests.e2e.browser import CHROMIUM, page
 from tests.servers import HANG_S
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")

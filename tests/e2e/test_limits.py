@@ -13,16 +13,13 @@ import psutil
 import pytest
 import yaml
 
-from tests.e2e.conftest import STAGE, Sweep
+from tests.e2e.conftest import ONE_BY_ONE, Sweep
+from tests.micro import STAGE, outcome
 from tests.servers import HANG_S
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.fault
 NUM_STEPS = 60
-ONE_BY_ONE = {
-    "search": {"strategy": ["layernorm"], "learning_rate": [2e-3, 1e-4]},
-    "train": {"max_steps": NUM_STEPS, "checkpoint_every_steps": 3, **STAGE},
-    "resources": {"max_concurrent_trials": 1},
-}
+TRIALS = "lnt_runs/small/*/trials"
 HOG = """
 import sys, time
 from pathlib import Path
@@ -37,25 +34,18 @@ while not list(note.glob("*/killed_for_memory")) and time.monotonic() < until:
 """
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, cache) -> Sweep:
-    sweep = Sweep(tmp_path_factory.mktemp("undisturbed") / "sweep", cache, **ONE_BY_ONE)
-    sweep.lnt("run", "sweep.yaml")
-    return sweep
-
-
 def is_training(sweep: Sweep) -> bool:
     ended = {path.parent for path in sweep.files("result.json")}
     return any(path.parent not in ended for path in sweep.files("checkpoint.pt"))
 
 
 def test_a_trial_that_the_memory_monitor_kills_goes_on_with_half_the_micro_batch(
-    sweep_with,
+    micro_with,
 ) -> None:
-    num_steps = 500  # long enough for the memory to be filled meanwhile
+    num_steps = 3000  # long enough for the memory to be filled meanwhile
     search = {"strategy": ["layernorm"], "learning_rate": [1e-4]}
-    train = ONE_BY_ONE["train"] | {"max_steps": num_steps}
-    sweep = sweep_with(**(ONE_BY_ONE | {"search": search, "train": train}))
+    train = STAGE | {"max_steps": num_steps, "checkpoint_every_steps": 50}
+    sweep = micro_with(search=search, train=train)
     memory = psutil.virtual_memory()
     room_bytes = memory.available // 3  # the sweep itself needs 2 GiB, others come and go
     threshold = 1 - (memory.available - room_bytes) / memory.total
@@ -95,16 +85,16 @@ def small_disk(folder: Path, *, mib: int) -> Iterator[Path]:
 
 
 def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
-    undisturbed, sweep_with, tmp_path
+    undisturbed, micro_with, tmp_path
 ) -> None:
-    with small_disk(tmp_path / "disk", mib=200) as disk:
-        sweep = sweep_with(
+    with small_disk(tmp_path / "disk", mib=24) as disk:
+        sweep = micro_with(
             **ONE_BY_ONE,
             tracking={"uri": "sqlite:///mlflow.db", "storage": str(disk / "lnt_runs")},
         )
         driver = sweep.start("run", "sweep.yaml")
         log = sweep.folder / "driver.log"
-        sweep.wait_until(lambda: bool(list(disk.glob("lnt_runs/small/*/trials/*/checkpoint.pt"))))
+        sweep.wait_until(lambda: bool(list(disk.glob(f"{TRIALS}/*/checkpoint.pt"))))
         ballast = disk / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
             while True:
@@ -114,38 +104,52 @@ def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
         assert "Traceback" not in log.read_text()
         ballast.unlink()
         sweep.lnt("run", "sweep.yaml", "--resume")
-        sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
-        assert sweep.scores() == undisturbed.scores()
+        sweep.assert_tracked_once(num_trials=4, num_steps=NUM_STEPS)
+        outcome_on_disk = outcome([p.parent for p in disk.glob(f"{TRIALS}/*/result.json")])
+        assert outcome_on_disk == undisturbed.outcome()
 
 
 class TestCtrlC:
     """Without checkpoints of their own accord, so that what is kept was kept for the signal."""
 
-    def sweep(self, sweep_with) -> Sweep:
-        train = ONE_BY_ONE["train"] | {"checkpoint_every_steps": 10_000}
-        return sweep_with(**(ONE_BY_ONE | {"train": train}))
+    def sweep(self, micro_with) -> Sweep:
+        train = {"max_steps": 2000, "checkpoint_every_steps": 10_000, **STAGE}
+        search = {"strategy": ["layernorm"], "learning_rate": [2e-3, 1e-4]}
+        return micro_with(search=search, train=train)
+
+    @pytest.fixture(scope="class")
+    def to_its_end(self, tmp_path_factory, cache, micro) -> dict:
+        """How the same trials end undisturbed."""
+        sweep = self.sweep(
+            lambda **changes: Sweep(
+                tmp_path_factory.mktemp("to_its_end") / "sweep", cache, **(micro | changes)
+            )
+        )
+        sweep.lnt("run", "sweep.yaml")
+        return sweep.outcome()
 
     def steps_of(self, sweep: Sweep) -> int:
         return sum(len(path.read_text().splitlines()) for path in sweep.files("events.jsonl"))
 
-    def test_once_keeps_what_is_trained(self, sweep_with) -> None:
-        sweep = self.sweep(sweep_with)
+    def test_once_keeps_what_is_trained(self, to_its_end, micro_with) -> None:
+        sweep = self.sweep(micro_with)
         driver = sweep.start("run", "sweep.yaml", "--set", "resources.max_concurrent_trials=2")
         sweep.wait_until(lambda: len(sweep.files("events.jsonl")) == 2)
         sweep.wait_until(lambda: all(b"]" in p.read_bytes() for p in sweep.files("events.jsonl")))
         os.kill(driver.pid, signal.SIGINT)
         assert driver.wait(timeout=HANG_S) == 130
         _, runs = sweep.runs()
-        statuses = {run.info.status for run in runs}
-        assert "KILLED" in statuses
-        assert statuses <= {"KILLED", "FINISHED"}
-        kept = {path.parent for path in sweep.files("checkpoint.pt")}
-        assert len(kept | {path.parent for path in sweep.files("result.json")}) == 2
+        assert {run.info.status for run in runs} == {"KILLED"}
+        assert len(sweep.files("checkpoint.pt")) == 2
+        assert not sweep.files("result.json")
+        kept = self.steps_of(sweep)
         sweep.lnt("run", "sweep.yaml", "--resume")
-        sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
+        sweep.assert_tracked_once(num_trials=2, num_steps=2000)
+        assert kept > 2
+        assert sweep.outcome() == to_its_end
 
-    def test_twice_leaves_at_once_and_can_still_be_resumed(self, undisturbed, sweep_with) -> None:
-        sweep = self.sweep(sweep_with)
+    def test_twice_leaves_at_once_and_can_still_be_resumed(self, to_its_end, micro_with) -> None:
+        sweep = self.sweep(micro_with)
         driver = sweep.start("run", "sweep.yaml")
         sweep.wait_until(lambda: self.steps_of(sweep) > 10)
         os.kill(driver.pid, signal.SIGINT)
@@ -153,5 +157,5 @@ class TestCtrlC:
         os.kill(driver.pid, signal.SIGINT)
         assert driver.wait(timeout=60) == 130, (sweep.folder / "driver.log").read_text()
         sweep.lnt("run", "sweep.yaml", "--resume")
-        sweep.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
-        assert sweep.scores() == undisturbed.scores()
+        sweep.assert_tracked_once(num_trials=2, num_steps=2000)
+        assert sweep.outcome() == to_its_end

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import STAGE, kill
+from tests.e2e.conftest import kill
+from tests.micro import STAGE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.fault
 NUM_STEPS = 40
 SMALL = {
     "search": {"strategy": ["layernorm"], "learning_rate": [1e-3]},

@@ -8,7 +8,7 @@ from tests.e2e.browser import CHROMIUM, messages, requested
 from tests.e2e.conftest import LNT
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; .ci/run installs it"),
 ]
 SHAPES = """return [...document.querySelectorAll("svg")].map(svg => {

@@ -7,28 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import STAGE, Sweep, kill
+from tests.e2e.conftest import ONE_BY_ONE, Sweep, kill
+from tests.micro import SWEEP
 from tests.servers import HANG_S
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.fault
 NUM_TRIALS, NUM_STEPS = 4, 60
-SMALL = {
-    "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-4]},
-    "train": {"max_steps": NUM_STEPS, "checkpoint_every_steps": 3, **STAGE},
-    "resources": {"max_concurrent_trials": 1},  # so that midway is a state, not a moment
-}
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, cache) -> Sweep:
-    sweep = Sweep(tmp_path_factory.mktemp("undisturbed") / "sweep", cache, **SMALL)
-    sweep.lnt("run", "sweep.yaml")
-    return sweep
 
 
 @pytest.fixture
-def small(sweep_with) -> Sweep:
-    return sweep_with(**SMALL)
+def small(micro_with) -> Sweep:
+    return micro_with(**ONE_BY_ONE)
 
 
 def steps(folder: Path) -> list[int]:
@@ -66,7 +55,7 @@ def test_killed_twice_and_resumed_at_once_it_ends_the_same(undisturbed, small) -
     small.lnt("run", "sweep.yaml", "--resume")
     assert ended_first.items() <= ended.items() <= contents(small).items()
     small.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
-    assert small.scores() == undisturbed.scores()
+    assert small.outcome() == undisturbed.outcome()
 
 
 def test_a_driver_killed_before_its_first_trial_resumes(undisturbed, small) -> None:
@@ -77,7 +66,7 @@ def test_a_driver_killed_before_its_first_trial_resumes(undisturbed, small) -> N
     assert not small.files("result.json")
     small.lnt("run", "sweep.yaml", "--resume")
     small.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
-    assert small.scores() == undisturbed.scores()
+    assert small.outcome() == undisturbed.outcome()
 
 
 def test_a_broken_checkpoint_fails_its_trial_alone_until_it_is_gone(undisturbed, small) -> None:
@@ -103,14 +92,14 @@ def test_a_broken_checkpoint_fails_its_trial_alone_until_it_is_gone(undisturbed,
     checkpoint.unlink()
     small.lnt("run", "sweep.yaml", "--resume")
     small.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
-    assert small.scores() == undisturbed.scores()
+    assert small.outcome() == undisturbed.outcome()
 
 
-def test_a_rate_that_diverges_has_no_score_and_never_wins(sweep_with) -> None:
+def test_a_rate_that_diverges_has_no_score_and_never_wins(micro_with) -> None:
     """At such a weight decay the higher rate turns every weight's sign, and multiplies it."""
     search = {"strategy": ["full"], "learning_rate": [0.9, 1e-4]}
-    sweep = sweep_with(
-        **SMALL | {"search": search, "train": SMALL["train"] | {"weight_decay": 10.0}}
+    sweep = micro_with(
+        **ONE_BY_ONE | {"search": search, "train": SWEEP["train"] | {"weight_decay": 10.0}}
     )
     assert "Of 2 trials: 1 diverged." in sweep.lnt("run", "sweep.yaml")
     found = [(w["strategy"], w["learning_rate"]) for w in sweep.best()["winners"]]
@@ -122,14 +111,14 @@ def test_a_rate_that_diverges_has_no_score_and_never_wins(sweep_with) -> None:
     assert "select/cider" not in diverged.data.metrics
 
 
-def test_a_killed_tpe_draws_as_many_as_asked_for_and_no_more(sweep_with) -> None:
+def test_a_killed_tpe_draws_as_many_as_asked_for_and_no_more(micro_with) -> None:
     search = {
         "strategy": ["layernorm", "full"],
         "learning_rate": {"low": 1e-5, "high": 1e-2},
         "algorithm": "tpe",
         "num_trials": 4,
     }
-    sweep = sweep_with(**SMALL | {"search": search})
+    sweep = micro_with(**ONE_BY_ONE | {"search": search})
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(is_underway(sweep, num_ended=1))
     kill(driver)
@@ -139,7 +128,7 @@ def test_a_killed_tpe_draws_as_many_as_asked_for_and_no_more(sweep_with) -> None
     sweep.assert_tracked_once(num_trials=4, num_steps=NUM_STEPS)
 
 
-def test_an_interrupted_asha_sweep_finishes_and_stops_some(sweep_with) -> None:
+def test_an_interrupted_asha_sweep_finishes_and_stops_some(micro_with) -> None:
     search = {
         "strategy": ["full"],
         "learning_rate": {"low": 1e-7, "high": 5e-3},
@@ -147,7 +136,7 @@ def test_an_interrupted_asha_sweep_finishes_and_stops_some(sweep_with) -> None:
         "num_trials": 6,
         "scheduler": "asha",
     }
-    sweep = sweep_with(**SMALL | {"search": search})
+    sweep = micro_with(**ONE_BY_ONE | {"search": search})
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(is_underway(sweep, num_ended=1))
     driver.send_signal(signal.SIGINT)

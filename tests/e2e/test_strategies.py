@@ -6,9 +6,9 @@ import re
 import pytest
 
 from lnt_core.strategies import STRATEGIES
-from tests.e2e.conftest import STAGE
+from tests.micro import STAGE
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sweep
 SHORT = {"max_steps": 12, **STAGE}
 KINDS = {
     "conversation": ["What is on the left?", "And on the right?"],

@@ -15,7 +15,7 @@ from sweeps.export.best import load_best
 from sweeps.validation import load_yaml
 from tests.servers import USER, mlflow_server
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sweep
 
 PLAIN = """
 import json, sys

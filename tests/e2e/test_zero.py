@@ -9,10 +9,11 @@ import pytest
 import yaml
 
 from sweeps.worker.system_metrics import KEY
-from tests.e2e.conftest import STAGE
+from tests.e2e.conftest import Sweep
+from tests.micro import STAGE
 from tests.servers import HANG_S
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.fault
 NUM_STEPS = 40
 SEARCH = {"strategy": ["full", "layernorm"], "learning_rate": [1e-3, 3e-4]}
 TRAIN = STAGE | {"max_steps": NUM_STEPS, "micro_batch_size": 4, "checkpoint_every_steps": 2}
@@ -21,16 +22,16 @@ REL = 1e-5
 
 
 @pytest.fixture
-def plain(sweep_with):
+def plain(micro_with):
     """Every trial in one process."""
-    made = sweep_with(search=SEARCH, train=TRAIN)
+    made = micro_with(search=SEARCH, train=TRAIN)
     made.lnt("run", "sweep.yaml")
     return made
 
 
-def test_what_a_worker_raises_fails_its_trial_alone_and_at_once(sweep_with) -> None:
+def test_what_a_worker_raises_fails_its_trial_alone_and_at_once(micro_with) -> None:
     wrong = {"zero_optimization": {"stage": 2, "no_such_key": 1}}  # DeepSpeed knows its own keys
-    sweep = sweep_with(
+    sweep = micro_with(
         search=SEARCH | {"learning_rate": [1e-3]},
         train=TRAIN | {"deepspeed": wrong, "max_steps": 4},
         resources={"workers_per_trial": {"full": 2}},
@@ -64,9 +65,9 @@ def assert_node_was_sampled(sweep) -> None:
         assert KEY in path.read_text(), path
 
 
-def test_a_winner_of_several_workers_is_trained_again_by_as_many(sweep_with) -> None:
+def test_a_winner_of_several_workers_is_trained_again_by_as_many(micro_with) -> None:
     """And with the micro batch that was found for it."""
-    sweep = sweep_with(
+    sweep = micro_with(
         search={"strategy": ["layernorm"], "learning_rate": [1e-3]},
         train=TRAIN | {"deepspeed": "zero3", "max_steps": 6, "micro_batch_size": "auto"},
         resources={"workers_per_trial": 2},
@@ -97,14 +98,15 @@ def workers_of(driver) -> list[psutil.Process]:
     ]
 
 
-def test_a_killed_worker_of_a_mixed_sweep_costs_nothing_but_time(plain, cache, tmp_path) -> None:
-    mixed = type(plain)(
-        tmp_path / "mixed",
-        cache,
-        search=SEARCH,
-        train=TRAIN | {"deepspeed": "zero2"},
-        resources={"cpus_per_trial": 1, "workers_per_trial": {"full": 2}},
-    )
+def test_a_killed_worker_of_a_mixed_sweep_costs_nothing_but_time(
+    plain, micro, cache, tmp_path
+) -> None:
+    changes = {
+        "search": SEARCH,
+        "train": TRAIN | {"deepspeed": "zero2"},
+        "resources": {"cpus_per_trial": 1, "workers_per_trial": {"full": 2}},
+    }
+    mixed = Sweep(tmp_path / "mixed", cache, **(micro | changes))
     driver = mixed.start("run", "sweep.yaml")
     mixed.wait_until(lambda: bool(mixed.files("checkpoint/complete.pt")))
     workers = workers_of(driver)

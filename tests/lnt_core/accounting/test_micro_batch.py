@@ -149,7 +149,7 @@ def test_workers_agree_on_the_smallest(trial_config, losses, tmp_path, monkeypat
     assert kept(tmp_path / "out") == 2
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_from_a_shell_two_workers_take_their_share_of_the_batch(trial_config, tmp_path) -> None:
     config = trial_config(train=AUTO | {"deepspeed": "zero2"})
     file, out = tmp_path / "trial.yaml", tmp_path / "out"

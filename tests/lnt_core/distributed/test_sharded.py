@@ -10,7 +10,7 @@ from lnt_core.config import ModelConfig
 from tests.conftest import model_config, save_parts, text_config
 from tests.lnt_core.launch import torchrun
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sweep
 WORKERS = 4
 LARGE = {"hidden_size": 512, "intermediate_size": 1408, "num_hidden_layers": 24}
 MODEL_BYTES = 24 * (4 * 512 * 512 + 3 * 512 * 1408) * 4

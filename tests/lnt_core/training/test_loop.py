@@ -205,7 +205,7 @@ def test_the_schedule_warms_up_then_follows_the_cosine(base, scenes) -> None:
     assert rates[-1] == pytest.approx(0.0)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_a_compiled_model_gives_the_losses_of_the_plain_one(base, scenes) -> None:
     few = CONFIG.model_copy(update={"max_steps": 4})
     usual, _ = run(base, scenes, few)

@@ -87,7 +87,7 @@ def case(name: str, deepspeed=None, *, train=None, **more) -> dict:
     return {"strategy": name, "options": options, "train": TRAIN | own | (train or {})} | more
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("stage", [*STAGES, "offload"])
 def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
     deepspeed = OFFLOAD if stage == "offload" else stage
@@ -107,7 +107,7 @@ def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
             assert held["optimizer"] == pytest.approx(held["trainable"], abs=512)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_adaloras_ranks_fall_within_these_steps_some_of_them_clipped(plain) -> None:
     """Else the comparison would say nothing of its allocator."""
     strategy = get_strategy("adalora").Config(**OPTIONS["adalora"])
@@ -120,7 +120,7 @@ def test_adaloras_ranks_fall_within_these_steps_some_of_them_clipped(plain) -> N
     assert min(seen["norms"]) < CLIP["adalora"] < max(seen["norms"])
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_losses_in_bfloat16_are_those_of_one_worker(launch) -> None:
     """With gradient checkpointing, as the paper trains."""
     names = ("layernorm", "lora", "full")
@@ -136,7 +136,7 @@ def test_losses_in_bfloat16_are_those_of_one_worker(launch) -> None:
             assert held["optimizer"] == pytest.approx(held["trainable"], abs=512)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
     parts = {"stage": 3, "stage3_param_persistence_threshold": 0}
     names = ("layernorm", "lora", "full")
@@ -146,7 +146,7 @@ def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
             assert held["held_weights"] == pytest.approx(held["all_weights"] / 2, rel=0.01)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_the_global_batch_is_exact_whatever_the_number_of_workers(launch) -> None:
     """Uneven; with more pieces here than there; an empty share."""
     splits = ((6, 3, 4), (7, 1, 3), (2, 2, 3))  # batch, micro batch, workers
@@ -158,7 +158,7 @@ def test_the_global_batch_is_exact_whatever_the_number_of_workers(launch) -> Non
         assert several["losses"] == pytest.approx(one["losses"], rel=1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
     names = ("layernorm", "lora", "full", "adalora")
     chosen = [(stage, name) for stage in STAGES for name in names]
@@ -176,7 +176,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(launch, tmp_path) -> None:
     assert "the number of workers is 3, but must be 2 as in the checkpoint" in said
 
 
-@pytest.mark.slow
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", ["layernorm", "full", "adalora"])
 def test_weights_are_those_of_one_process_and_caption_the_same(
     name, trial_config, tmp_path

@@ -35,7 +35,7 @@ LANGUAGE = {
     "max_position_embeddings": 512,
 }
 TIERS = ("sweep", "fault", "cluster", "browser")
-"""Markers of tests that start processes which train, break or show something; see pyproject.toml."""
+"""Markers of tests with processes that train, break or show something; see pyproject.toml."""
 hypothesis.settings.register_profile("lnt", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("lnt")
 TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_checkpointing": False}

@@ -85,10 +85,9 @@ def _check_the_warm_clone(sweep, tags) -> None:
     rates = {step: metrics["train/lr"] for step, _, metrics in lines if "train/lr" in metrics}
     assert list(rates) == list(range(began + 1, WARM_STEPS + 1))
     assert max(rates.values()) <= 2e-4
-    half = max(
-        WARM_STEPS // 2, began + 1
-    )  # the cosine is the config's, whatever the checkpoint's was
-    cosine = 2e-4 * 0.5 * (1 + math.cos(math.pi * (half - 24) / (WARM_STEPS - 24)))
+    half = max(WARM_STEPS // 2, began + 1)  # the cosine is its own config's
+    warmup = math.ceil(0.03 * WARM_STEPS)
+    cosine = 2e-4 * 0.5 * (1 + math.cos(math.pi * (half - warmup) / (WARM_STEPS - warmup)))
     assert rates[half] == pytest.approx(cosine, rel=1e-6)
     assert rates[WARM_STEPS] == 0.0
 

@@ -7,15 +7,15 @@ BIN := .venv/bin
 sweep: .venv/.done
 	$(BIN)/lnt run demo
 
-# Two processes: a test file is one's or the other's.
+# Two processes: a test file is one's or the other's (tests/conftest.py).
 test: .venv/.done check
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 # Whole sweeps, faults, clusters and the browser (needs what .ci/run installs). LNT_SHARD=2/5 runs the
 # second of five parts. Threads that wait for another must not keep it from its core.
 test-tiers: export OMP_WAIT_POLICY = passive
 test-tiers: .venv/.done
-	$(BIN)/pytest -v -n 2 --dist loadfile --durations=20 -m "sweep or fault or cluster or browser"
+	$(BIN)/pytest -v -n 2 --dist loadgroup --durations=20 -m "sweep or fault or cluster or browser"
 
 check: .venv/.done
 	$(BIN)/ruff format --check .

@@ -31,7 +31,7 @@ from lnt_core.strategies.base import Strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.strategies.weights import save_connector, save_weights
 from lnt_core.training.engines import engine_for
-from lnt_core.training.loop import Hooks, Report, Trained, train
+from lnt_core.training.loop import Hooks, Report, Trained, report_nothing, train
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -75,7 +75,7 @@ def run_trial(
     """
     engine_for(config.train)  # raises before anything is prepared
     _check_origin(config, out)
-    report = report if is_first() else _say_nothing
+    report = report if is_first() else report_nothing
     started = time.perf_counter()
     ready = _get_ready(config, out, report=report, worker=worker, memory_gib=memory_gib)
     prepare_s = time.perf_counter() - started
@@ -210,10 +210,6 @@ def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> 
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return scores
-
-
-def _say_nothing(step: int, metrics: dict[str, float]) -> None:
-    """The ``report`` of every worker except rank 0."""
 
 
 def model_name(config: TrialConfig) -> str:

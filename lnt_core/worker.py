@@ -20,6 +20,7 @@ from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import seed_everything
 from lnt_core.training.align import kept_connector, train_connector
+from lnt_core.training.loop import Report, report_nothing
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,13 @@ class Worker:
         self.predictions: dict[str, Any] = {}
         """Predicted step costs for what is prepared, by strategy and training config."""
 
-    def prepare(self, config: TrialConfig) -> Prepared:
-        """Everything except the strategy; reused if the previous trial needed the same."""
+    def prepare(self, config: TrialConfig, *, report: Report = report_nothing) -> Prepared:
+        """Everything except the strategy; reused if the previous trial needed the same.
+
+        Args:
+            config: The trial's.
+            report: Called after every step of stage 1, if that has to be trained.
+        """
         shared = config.model_dump_json(
             include={"model": True, "data": True, "align": True, "seed": True}
         )
@@ -64,7 +70,7 @@ class Worker:
         if self._prepared is None or key != self._key:
             self.predictions.clear()
             self._prepared = None  # free the old base before the new one is built
-            self._prepared = self._prepare(config)
+            self._prepared = self._prepare(config, report)
             self._key = key
         return self._prepared
 
@@ -72,12 +78,12 @@ class Worker:
         """Drop a sharded base, which its trial has changed; the next trial gets a new one."""
         self._prepared = None
 
-    def _prepare(self, config: TrialConfig) -> Prepared:
+    def _prepare(self, config: TrialConfig, report: Report) -> Prepared:
         _set_precision(config.train.precision, self._device)
         data = located(config.data, self._cache)
         assert data.tune is not None
         assert data.select is not None
-        base, store = self._aligned_base(config, data)
+        base, store = self._aligned_base(config, data, report)
         encoded = [
             base.conversations.encode(sample, max_length=config.train.max_length)
             for sample in load_samples(data.tune, seed=config.seed)
@@ -94,7 +100,7 @@ class Worker:
         )
 
     def _aligned_base(
-        self, config: TrialConfig, data: DataConfig
+        self, config: TrialConfig, data: DataConfig, report: Report
     ) -> tuple[VisionLanguageModel, FeatureStore]:
         """The base with the connector of stage 1, which is trained unless the cache has it."""
         base, store = self._base(config)
@@ -106,7 +112,13 @@ class Worker:
             deepspeed, chosen = config.train.deepspeed, data.align or data.tune
             assert chosen is not None
             connector = train_connector(
-                base, chosen, config.align, store=store, saved=saved, deepspeed=deepspeed
+                base,
+                chosen,
+                config.align,
+                store=store,
+                saved=saved,
+                deepspeed=deepspeed,
+                report=report,
             )
             if is_sharded(base.model):
                 base, store = self._base(config)

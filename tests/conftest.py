@@ -42,7 +42,11 @@ TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_check
 
 
 def pytest_collection_modifyitems(config, items) -> None:
-    """Take the shard that ``LNT_SHARD`` names, and let the tiers take longer than other tests."""
+    """Take the shard that ``LNT_SHARD`` names; give tests their process and their time.
+
+    A file belongs to one test process, and so do all tests of clusters: these know their
+    nodes by addresses of which there is one each.
+    """
     shard = os.environ.get("LNT_SHARD")
     if shard is not None:
         number, count = map(int, shard.split("/"))
@@ -50,8 +54,16 @@ def pytest_collection_modifyitems(config, items) -> None:
         items[:] = [item for item in items if shard_of(item.path, count) == number]
         config.hook.pytest_deselected(items=left_out)
     for item in items:
+        one = "cluster" if item.get_closest_marker("cluster") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(one))
         if any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.timeout(1800))
+
+
+def pytest_runtest_logreport(report) -> None:
+    """Say at once why a test failed: a log that is cut short has it then."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\n{report.nodeid}\n{report.longreprtext[-4000:]}", flush=True)
 
 
 def shard_of(path: Path, count: int) -> int:

@@ -1,1 +1,1 @@
-"""Training and selection data: readers, checks, tokenization, batches, drawn scenes."""
+"""Training and selection data: readers, checks, tokenization, drawn scenes."""

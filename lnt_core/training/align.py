@@ -16,7 +16,7 @@ from lnt_core.seeding import cpu_threads
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.training.checkpoints import save_atomically
-from lnt_core.training.loop import Hooks, train
+from lnt_core.training.loop import Hooks, Report, report_nothing, train
 
 Weights = dict[str, torch.Tensor]
 """The connector's tensors by name."""
@@ -36,6 +36,7 @@ def train_connector(
     store: FeatureStore,
     saved: Path,
     deepspeed: Deepspeed = None,
+    report: Report = report_nothing,
 ) -> Weights:
     """Train the connector of stage 1, save it and return it.
 
@@ -47,6 +48,7 @@ def train_connector(
         store: Image features.
         saved: File to write, named by a hash of everything that stage 1 depends on.
         deepspeed: The trial's `train.deepspeed`, by which several workers share stage 1 as well.
+        report: Called with the step and its metrics after every step.
 
     Raises:
         TrialError: Training diverged.
@@ -54,7 +56,7 @@ def train_connector(
     if num_workers() == 1 and stage_of(deepspeed) != 3:
         deepspeed = None
     with cpu_threads(1):  # so that the result does not depend on which trial trains it
-        connector = _train(base, data, _stage(config, deepspeed), config, store)
+        connector = _train(base, data, _stage(config, deepspeed), config, store, report)
     if is_first():
         save_atomically(connector, saved)
     return connector
@@ -72,6 +74,7 @@ def _train(
     stage: TuneConfig,
     config: AlignConfig,
     store: FeatureStore,
+    report: Report,
 ) -> Weights:
     strategy = get_strategy("connector")
     model = tuned_copy(base, strategy, strategy.Config(), stage.deepspeed)  # type: ignore[call-arg]
@@ -87,7 +90,7 @@ def _train(
         seed=config.seed,
         store=store,
         pad_id=int(pad_id),
-        hooks=Hooks(lambda step, metrics: None),
+        hooks=Hooks(report),
     )
     if trained.diverged:
         raise TrialError(

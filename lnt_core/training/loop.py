@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from lnt_core import metrics as metric
 from lnt_core.config import TrainConfig
-from lnt_core.data.batches import Batch, collate, sample_order
 from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.models.features import FeatureStore
 from lnt_core.strategies.base import Strategy
+from lnt_core.training.batches import Batch, collate, sample_order
 from lnt_core.training.engine import Engine
 from lnt_core.training.engines import engine_for
 
@@ -29,6 +29,10 @@ DIVERGED_FACTOR = 3.0  # assumed: the loss of a useful run never triples
 DIVERGED_WINDOW = 10
 """Number of losses averaged. Training has diverged when a loss is not finite, or when the mean of
 the last losses is more than ``DIVERGED_FACTOR`` times the mean of the first."""
+
+
+def report_nothing(step: int, metrics: dict[str, float]) -> None:
+    """A `Report` for whoever does not want any."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 from ray import tune
 
 from lnt_core.identity import data_sha256
+from sweeps.driver.base_run import BaseRun
 from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.ray_patches import is_killed_for_memory
@@ -20,7 +21,7 @@ from sweeps.storage.trials import read_trial
 from sweeps.tracking.dashboard import NOTE, trial_note
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import TRIAL_KEY, Context
+from sweeps.worker.context import BASE_ID, TRIAL_KEY, Context
 from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, count_kill
 
 
@@ -57,6 +58,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self.left_out: dict[str, str] = {}
         """Why the budget did not allow a trial to start, by the name of the trial."""
         self._trials: dict[str, TrialRun] = {}
+        self.base = BaseRun(context.execution, tracker, live_table, queue)
         self.stopper = SweepStopper()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -66,6 +68,9 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Handle a trial that has got its resources."""
         self._queue.started(trial.trial_id)
+        if _is_base(trial):
+            self.base.started()
+            return
         run = self._run(trial)
         self._started_s[run.trial_id] = time.monotonic()
         self._tracker.started(run)
@@ -75,14 +80,21 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Show the progress that a trial reported."""
+        if _is_base(trial):
+            self.base.reported(result)
+            return
         self._live_table.progress(self._run(trial).trial_id, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Handle a trial that ended or was stopped."""
-        run = self._run(trial)
         if trial.last_result.get("status") == TrialStatus.DISK_FULL:
             self.stopper.disk_is_full = True
             return
+        if _is_base(trial):
+            self.base.ended(trial.last_result)
+            self.stopper.base_failed = bool(self.base.error)
+            return
+        run = self._run(trial)
         if trial.last_result.get("status") == TrialStatus.LEFT_OUT:
             self.left_out[run.name] = str(trial.last_result["reason"])
             self._tracker.left_out(run, self.left_out[run.name])
@@ -101,11 +113,17 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Handle a trial whose process died and that is restarted."""
+        if _is_base(trial):
+            return
         if is_killed_for_memory(last_error(trial)):
             count_kill(self._context.execution.trial(self._run(trial).trial_id))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Handle a trial whose process died too often."""
+        if _is_base(trial):
+            self.base.died(last_error(trial) or "Ray Tune recorded no error")
+            self.stopper.base_failed = True
+            return
         run = self._run(trial)
         cause = last_error(trial) or "Ray Tune recorded no error"
         error = TOO_LITTLE_MEMORY if is_killed_for_memory(cause) else f"its process died: {cause}"
@@ -133,10 +151,11 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
 
 class SweepStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
-    """Stops the trials that users asked to stop, and all trials if the disk is full."""
+    """Stops the trials that users asked to stop, and all of them if the sweep cannot go on."""
 
     def __init__(self) -> None:
         self.disk_is_full = False
+        self.base_failed = False
         self.asked: set[str] = set()
         """Ids of the trials to stop."""
 
@@ -149,8 +168,13 @@ class SweepStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
         return result.get("status") == TrialStatus.RUNNING and result.get(TRIAL_KEY) in self.asked
 
     def stop_all(self) -> bool:
-        """Whether to end the sweep: on a full disk, every other trial would fail too."""
-        return self.disk_is_full
+        """Whether to end the sweep: every other trial would fail too."""
+        return self.disk_is_full or self.base_failed
+
+
+def _is_base(trial: Any) -> bool:
+    """Whether this is not a trial of the sweep, but the untuned base."""
+    return bool(trial.config[TRIAL_KEY] == BASE_ID)
 
 
 def last_error(trial: Any) -> str:

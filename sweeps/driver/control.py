@@ -70,6 +70,8 @@ class Control:
 
     def _stop(self, request: Request) -> Answer | None:
         """Stop a trial; None until it has ended."""
+        if request.trial not in all_trials(self._context.execution):
+            return Answer(False, f"this sweep has no trial {request.trial}")
         result = self._context.execution.result(request.trial)
         if result is None:
             self._stopper.stop(request.trial)

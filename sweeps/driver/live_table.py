@@ -13,7 +13,7 @@ from rich.text import Text
 from lnt_core import metrics as metric
 from sweeps.plan.labels import counted
 from sweeps.storage.execution import Result, TrialStatus
-from sweeps.worker.context import OBJECTIVE
+from sweeps.worker.context import BASE_ID, OBJECTIVE
 
 RECENT = 8
 """How many ended trials the live table shows."""
@@ -65,6 +65,15 @@ class LiveTable:
     ) -> None:
         """Stop updating; the last state of the table stays on the screen."""
         self._live.stop()
+
+    def base_started(self) -> None:
+        """Show that the base is prepared and scored; trials wait until it is prepared."""
+        self._rows[BASE_ID] = Row("untuned base", time.monotonic())
+
+    def base_ended(self, score: float) -> None:
+        """Print what the untuned base scored."""
+        self._rows.pop(BASE_ID, None)
+        self._console.print(f"Untuned base: CIDEr {score:.2f}", highlight=False)
 
     def started(self, trial_id: str, name: str) -> None:
         """Show a trial that starts or resumes."""

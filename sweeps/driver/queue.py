@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
-from sweeps.worker.context import TRIAL_KEY
+from sweeps.worker.context import BASE_ID, TRIAL_KEY
 
 
 class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
@@ -20,6 +20,7 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         more: Returns the ids of further trials; called only while no trial waits or runs.
         drawn: A search whose ``suggest`` returns the id of a new trial.
         num_drawn: How many trials to draw.
+        base_first: Whether the untuned base must be prepared before any trial; see `open`.
     """
 
     def __init__(
@@ -29,8 +30,10 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         *,
         drawn: Searcher | None = None,
         num_drawn: int = 0,
+        base_first: bool = False,
     ) -> None:
         super().__init__()
+        self._base_left = self._closed = base_first
         self._planned = list(planned)[::-1]
         self._first: deque[str] = deque()
         self._more = more
@@ -52,12 +55,19 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         return TrialQueue, ((), list)
 
     def anything(self) -> bool:
-        """Whether there is a trial to run."""
+        """Whether there is a trial, or the base, to run."""
         with self._lock:
+            if self._base_left:
+                return True
             if not self._planned and not self._num_drawn:
                 self._planned = self._more()[::-1]
                 self.finished = not self._planned
             return not self.finished
+
+    def open(self) -> None:
+        """Let trials start: the base is prepared."""
+        with self._lock:
+            self._closed = False
 
     def put_first(self, name: str) -> bool:
         """Make a trial the next to run, from any thread; False if the queue is finished."""
@@ -81,6 +91,12 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The config of the next trial; None if there is none yet, `FINISHED` if none will come."""
         with self._lock:
+            if self._base_left:
+                self._base_left = False
+                self._waiting.add(trial_id)
+                return {TRIAL_KEY: BASE_ID}
+            if self._closed:
+                return None
             name = self._next(trial_id)
             if name is not None:
                 self._waiting.add(trial_id)

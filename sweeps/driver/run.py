@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from lnt_core import metrics as metric
 from sweeps.config import SweepConfig
 from sweeps.driver.budget import start_budget
 from sweeps.driver.finish import Outcome, finish
@@ -14,9 +13,8 @@ from sweeps.driver.tuning import tune_trials
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.planned import plan, too_big
 from sweeps.plan.trials import trials
-from sweeps.results.read import BASE_PREFIX
 from sweeps.settings import Settings
-from sweeps.storage.execution import BASE, latest_execution, new_execution, read_json, write_json
+from sweeps.storage.execution import latest_execution, new_execution
 from sweeps.storage.full_disk import DiskFullError, disk_full, is_disk_full
 from sweeps.storage.trials import add_trial
 from sweeps.tracking.datasets import dataset_inputs
@@ -24,7 +22,6 @@ from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.runs import flat
 from sweeps.tracking.store import connect, experiment_id
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.base import base_scores
 from sweeps.worker.context import Context
 
 if TYPE_CHECKING:
@@ -73,8 +70,6 @@ def run_sweep(
         context = Context(sweep, execution, settings.cache.resolve(), budget)
         tracker = _tracker(context, client)
         try:
-            base = _base_scores(context, console)
-            _report_base(context, tracker, base)
             interrupted, left_out = tune_trials(context, tracker, console, num_seeds=num_seeds)
         except Exception as error:
             full = is_disk_full(error)
@@ -116,22 +111,3 @@ def _tracker(context: Context, client: "MlflowClient") -> Tracker:
     )
     tracker.parent_artifact(context.execution.path / "sweep.yaml")
     return tracker
-
-
-def _base_scores(context: Context, console: Console) -> dict[str, float]:
-    """Scores of the untuned base: computed once per execution, then read from its folder."""
-    path = context.execution.path / "base.json"
-    if path.exists():
-        return dict(read_json(path))
-    with console.status("Preparing the base model, data and stage 1 ..."):
-        scores = base_scores(context)
-    write_json(path, scores)
-    console.print(f"Untuned base: CIDEr {scores[metric.SELECT_CIDER]:.2f}", highlight=False)
-    return scores
-
-
-def _report_base(context: Context, tracker: Tracker, base: dict[str, float]) -> None:
-    """Log scores, captions and analysis of the base to the parent run."""
-    tracker.parent_metrics({BASE_PREFIX + name: value for name, value in base.items()})
-    for path in sorted((context.execution.path / BASE).iterdir()):
-        tracker.parent_artifact(path, folder=BASE)

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from lnt_core.trial import has_checkpoint
 from sweeps.config import SweepConfig
+from sweeps.driver.base_run import log_base
 from sweeps.driver.control import Control
 from sweeps.driver.growth import NUM_REPEATED, Growth
 from sweeps.driver.live_table import LiveTable
@@ -16,7 +17,7 @@ from sweeps.driver.search import asha, tpe_search
 from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.trials import SweepTrial
 from sweeps.results import tags as tag
-from sweeps.storage.execution import Result, TrialStatus
+from sweeps.storage.execution import BASE_SCORES, Result, TrialStatus
 from sweeps.storage.full_disk import disk_full
 from sweeps.storage.trials import all_trials
 from sweeps.tracking.provenance import provenance_tags
@@ -60,6 +61,7 @@ def tune_trials(
         callback = DriverCallback(context, tracker, live_table, queue, weights, tags)
         control = Control(context, queue, callback.stopper, announce=size.grow)
         tracker.obey(control.poll)
+        log_base(execution, tracker)
         for name, result in done.items():
             tracker.ended(trial_run(context, trials[name], tags), result)
         weights.take_in((trials[name], result) for name, result in done.items())
@@ -67,6 +69,7 @@ def tune_trials(
             _tuner(context, queue, callback).fit()
             control.hurry()  # the user who stopped the last trial waits for an answer
             tracker.obey_the_last()
+        callback.base.check()
         if callback.stopper.disk_is_full:
             raise disk_full(execution.path)
     if queue.finished:
@@ -103,10 +106,11 @@ def _queue(
 ) -> TrialQueue:
     """The queue of the trials that have not ended; those with a checkpoint come first."""
     sweep, execution = context.sweep, context.execution
+    base_first = not (execution.path / BASE_SCORES).exists()
     left = [name for name, trial in trials.items() if name not in done]
     if sweep.search.algorithm != "tpe":
         left.sort(key=lambda name: not has_checkpoint(execution.trial(name)))
-        return TrialQueue(left, more=growth)
+        return TrialQueue(left, more=growth, base_first=base_first)
     assert sweep.search.num_trials is not None
     num_done = sum(name in done and not trial.added_by for name, trial in trials.items())
     return TrialQueue(
@@ -114,6 +118,7 @@ def _queue(
         more=growth,
         drawn=tpe_search(sweep, execution),
         num_drawn=max(0, sweep.search.num_trials - num_done),
+        base_first=base_first,
     )
 
 

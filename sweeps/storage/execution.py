@@ -30,6 +30,7 @@ from sweeps.storage.format import FORMAT, check_format
 
 RESULT = "result.json"
 TRIAL = "trial.yaml"
+BASE_SCORES = "base.json"
 BASE = "base"
 """Folder of the untuned base's captions and the report's samples, also in MLflow."""
 TRACKED = "tracked.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lnt_core.config import TrialConfig
-from lnt_core.training.loop import Report
+from lnt_core.training.loop import Report, report_nothing
 from lnt_core.trial import TrialResult
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.events import EVENTS, EventLog, read_events
@@ -76,14 +76,10 @@ def _train(task: GroupTask) -> dict[str, Any]:
         memory_gib=memory_share_gib(task.resources),
     )
     if not is_first():
-        return asdict(run(report=_say_nothing))
+        return asdict(run(report=report_nothing))
     events = EventLog(task.out / EVENTS)
     try:
         with SystemMetrics(events, task.sample_every_s):
             return asdict(run(report=events.write))
     finally:
         events.close()
-
-
-def _say_nothing(step: int, metrics: dict[str, float]) -> None:
-    """Report nothing: rank 0 does."""

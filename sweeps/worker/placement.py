@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweeps.config import SweepConfig
 from sweeps.resources import ResourcesConfig
-from sweeps.worker.context import Context
+from sweeps.worker.context import BASE_ID, TRIAL_KEY, Context, base_config
 
 if TYPE_CHECKING:
     from ray import tune
@@ -20,9 +20,11 @@ def placement_of(context: Context, tune_config: dict[str, Any]) -> "tune.Placeme
     """The placement group of the trial that a config of Ray Tune names."""
     from ray import tune
 
-    if context.trial(tune_config).config.train.deepspeed is not None:
-        return tune.PlacementGroupFactory([SUPERVISOR])
-    bundle = worker_bundle(context.sweep.resources)
+    if tune_config[TRIAL_KEY] == BASE_ID:
+        is_group = base_config(context.sweep)[1] > 0
+    else:
+        is_group = context.trial(tune_config).config.train.deepspeed is not None
+    bundle = SUPERVISOR if is_group else worker_bundle(context.sweep.resources)
     return tune.PlacementGroupFactory([bundle])
 
 

@@ -19,7 +19,8 @@ from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import RAN, Result, TrialStatus
 from sweeps.storage.full_disk import is_disk_full
 from sweeps.storage.trials import write_config
-from sweeps.worker.context import OBJECTIVE, TRIAL_KEY, Context
+from sweeps.worker.base import run_base
+from sweeps.worker.context import BASE_ID, OBJECTIVE, TRIAL_KEY, Context
 from sweeps.worker.distributed import run_distributed
 from sweeps.worker.group import WorkerDiedError
 from sweeps.worker.out_of_memory import num_kills, run_in_memory
@@ -33,17 +34,42 @@ REPORT_EVERY_S = 1.0
 
 
 def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
-    """Run the trial that a config of Ray Tune names, and report to Ray Tune how it ended."""
+    """Run the trial that Ray Tune's config names, or score the base; report its end to Ray Tune."""
     from ray import tune
 
-    trial = context.trial(tune_config)
+    name = tune_config[TRIAL_KEY]
     try:
-        final = _outcome(trial, context)
+        if name == BASE_ID:
+            final = _base_outcome(context)
+        else:
+            final = _outcome(context.trial(tune_config), context)
     except Exception as error:
         if not is_disk_full(error):
             raise
-        final = {"step": 0, TRIAL_KEY: trial.id, "status": TrialStatus.DISK_FULL}
+        final = {"step": 0, TRIAL_KEY: name, "status": TrialStatus.DISK_FULL}
     tune.report(final)
+
+
+def _base_outcome(context: Context) -> dict[str, float | str]:
+    """The last report of the untuned base; an earlier one says that trials may start."""
+    from ray import tune
+
+    last: dict[str, float | str] = {"step": 0, TRIAL_KEY: BASE_ID}
+    try:
+        run_base(
+            context,
+            report=_RayReports(BASE_ID, TrialStatus.STARTING),
+            prepared=lambda: tune.report(last | {"status": TrialStatus.RUNNING}),
+        )
+    except WorkerDiedError:
+        raise
+    except LntError as error:
+        return last | {"status": TrialStatus.FAILED, "error": str(error)}
+    except Exception as error:
+        if is_disk_full(error):
+            raise
+        return last | {"status": TrialStatus.FAILED, "error": traceback.format_exc()}
+    return last | {"status": TrialStatus.FINISHED}
 
 
 def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
@@ -110,11 +136,15 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
 
     out = context.execution.trial(name)
     events = EventLog(out / EVENTS)
-    progress = _Progress(events, name)
+    to_ray = _RayReports(name)
     resources = context.sweep.resources
     num_workers = resources.workers_of(config.strategy.name)
     every_s = context.sweep.tracking.system_metrics_every_s
     one_process = config.train.deepspeed is None  # else rank 0 samples its own node
+
+    def report(step: int, metrics: dict[str, float]) -> None:
+        events.write(step, metrics)
+        to_ray(step, metrics)
 
     def run(chosen: TrialConfig) -> TrialResult:
         if chosen.train.deepspeed is not None:
@@ -123,12 +153,12 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
                 context.cache,
                 out,
                 resources=resources,
-                report=progress.report_to_ray,
+                report=to_ray,
                 sample_every_s=every_s,
             )
         worker = worker_for(resources, context.cache)
         memory_gib = memory_share_gib(resources)
-        return run_trial(chosen, out=out, report=progress, worker=worker, memory_gib=memory_gib)
+        return run_trial(chosen, out=out, report=report, worker=worker, memory_gib=memory_gib)
 
     try:
         with SystemMetrics(events, every_s if one_process else 0.0):
@@ -139,16 +169,16 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
             write_config(ran, out / RAN)
         against_peak = utilisation(done.metrics, resources, num_workers=num_workers)
         if against_peak:
-            progress(done.steps, against_peak)
+            report(done.steps, against_peak)
         return Result(TrialStatus(done.status), done.steps, done.metrics | against_peak, note=note)
     except WorkerDiedError:
         raise
     except LntError as error:
-        return Result(TrialStatus.FAILED, progress.step, error=str(error))
+        return Result(TrialStatus.FAILED, to_ray.step, error=str(error))
     except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
         if is_disk_full(error):
             raise
-        return Result(TrialStatus.FAILED, progress.step, error=traceback.format_exc())
+        return Result(TrialStatus.FAILED, to_ray.step, error=traceback.format_exc())
     finally:
         events.close()
 
@@ -168,32 +198,29 @@ def utilisation(
     return {metric.MFU: mfu, metric.PREDICTED_TRAIN_S: predicted_s}
 
 
-class _Progress:
-    """Receives the metrics of each step: writes all to the events, reports some to Ray Tune."""
+class _RayReports:
+    """Reports progress to Ray Tune: at a rung, and otherwise no more often than it needs.
 
-    def __init__(self, events: EventLog, name: str) -> None:
-        self._events = events
+    Args:
+        name: The trial's id, or that of the base.
+        status: In every report.
+    """
+
+    def __init__(self, name: str, status: TrialStatus = TrialStatus.RUNNING) -> None:
         self._name = name
+        self._status = status
         self._reported_s = 0.0
         self.step = 0
+        """Of the last call."""
 
     def __call__(self, step: int, metrics: dict[str, float]) -> None:
-        self._events.write(step, metrics)
-        self.report_to_ray(step, metrics)
-
-    def report_to_ray(self, step: int, metrics: dict[str, float]) -> None:
-        """Report metrics that are in the events already, at a rung or if a report is due."""
         from ray import tune
 
         self.step = step
         at_rung = metric.SELECT_CIDER in metrics and metric.TRAIN_S not in metrics
         if at_rung or time.monotonic() - self._reported_s >= REPORT_EVERY_S:
             self._reported_s = time.monotonic()
-            report: dict[str, Any] = {
-                "step": step,
-                TRIAL_KEY: self._name,
-                "status": TrialStatus.RUNNING,
-            }
+            report: dict[str, Any] = {"step": step, TRIAL_KEY: self._name, "status": self._status}
             if metric.LOSS in metrics:
                 report["loss"] = metrics[metric.LOSS]
             if at_rung:

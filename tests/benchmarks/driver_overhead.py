@@ -92,7 +92,6 @@ def ours(folder: Path, num_trials: int) -> float:
     from sweeps.config import SweepConfig
     from sweeps.driver import run, tuning
     from sweeps.settings import Settings
-    from sweeps.storage.execution import BASE
 
     sweep = SweepConfig.model_validate(
         {
@@ -112,13 +111,8 @@ def ours(folder: Path, num_trials: int) -> float:
             super().__init__(*args, **kwargs)
             trackers.append(self)
 
-    def base_scores(context: Any, console: Console) -> dict[str, float]:
-        (context.execution.path / BASE).mkdir()
-        return {"select/cider": 1.0}
-
     with (
         mock.patch.object(tuning, "run_sweep_trial", nothing),
-        mock.patch.object(run, "_base_scores", base_scores),
         mock.patch.object(run, "Tracker", Watched),
         (folder / "console").open("w") as console,
     ):
@@ -135,8 +129,14 @@ def nothing(tune_config: dict[str, Any], context: Any) -> None:
 
     from lnt_core.trial import WEIGHTS
     from sweeps.storage.events import EVENTS, EventLog
-    from sweeps.storage.execution import Result
+    from sweeps.storage.execution import BASE, BASE_SCORES, Result, write_json
+    from sweeps.worker.context import BASE_ID
 
+    if tune_config["trial"] == BASE_ID:
+        (context.execution.path / BASE).mkdir()
+        write_json(context.execution.path / BASE_SCORES, {"select/cider": 1.0})
+        tune.report({"step": 0, "trial": BASE_ID, "status": "finished"})
+        return
     trial = context.trial(tune_config)
     out = context.execution.trial(trial.id)
     (out / WEIGHTS).mkdir()

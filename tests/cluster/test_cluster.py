@@ -45,7 +45,8 @@ def test_a_trial_of_two_nodes_scores_as_one_of_a_process(
     )
     assert three_nodes.wait_for_job(sweep.submit()).startswith("SUCCEEDED")
     sweep.assert_whole(database)
-    one = Sweep(tmp_path / "one", cache, **(micro | changes), train=TRAIN | {"max_steps": 20})
+    content = micro | changes | {"train": TRAIN | {"max_steps": 20}}
+    one = Sweep(tmp_path / "one", cache, **content)
     one.lnt("run", "sweep.yaml")
     (several,), (alone,) = sweep.outcome().values(), one.outcome().values()
     assert several[:2] == alone[:2]

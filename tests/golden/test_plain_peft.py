@@ -12,11 +12,11 @@ from pydantic import TypeAdapter
 from transformers import get_cosine_schedule_with_warmup
 
 from lnt_core.config import TrainConfig
-from lnt_core.data.batches import collate, sample_order
 from lnt_core.data.samples import load_samples
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import AnyStrategyConfig, get_strategy
+from lnt_core.training.batches import collate, sample_order
 from lnt_core.training.loop import Hooks, train
 
 STEPS, BATCH, RATE, ORTHOGONAL = 10, 4, 3e-3, 0.5

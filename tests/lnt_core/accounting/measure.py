@@ -15,12 +15,12 @@ from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.predicted import predict_step
 from lnt_core.accounting.step import StepShape
 from lnt_core.config import ModelConfig, TrainConfig
-from lnt_core.data.batches import Batch
 from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import PrecomputedTower, own_trainable
 from lnt_core.strategies import get_strategy
+from lnt_core.training.batches import Batch
 from lnt_core.training.engines import PlainEngine
 from lnt_core.training.loop import Hooks, answer_loss, optimizer_step
 

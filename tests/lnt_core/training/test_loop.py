@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from lnt_core.config import TrainConfig
-from lnt_core.data.batches import collate, sample_order
 from lnt_core.data.samples import load_samples
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
+from lnt_core.training.batches import collate, sample_order
 from lnt_core.training.loop import Hooks, LossMonitor, train
 
 STEPS, BATCH, MICRO, RATE = 20, 4, 2, 3e-3

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from lnt_core.errors import LntError
 from sweeps.driver.callback import DriverCallback, SweepStopper, last_error, trial_run
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.ray_patches import KILLED_FOR_MEMORY
 from sweeps.driver.weights import WinnerWeights
-from sweeps.storage.execution import KILLS, TrialStatus
+from sweeps.storage.execution import KILLS, TrialStatus, write_json
 from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY
 from tests.sweeps.driver.executions import at_rate, context_of, finish
 
@@ -174,3 +175,64 @@ def test_a_trial_without_an_error_file_has_no_last_error(driver) -> None:
 
 def test_ray_may_pickle_it_into_its_snapshot(driver) -> None:
     assert isinstance(pickle.loads(pickle.dumps(driver.callback)), DriverCallback)
+
+
+class TestBase:
+    """The untuned base runs as a trial of Ray Tune, but is none of the sweep's."""
+
+    @pytest.fixture
+    def base_first(self, driver) -> Driver:
+        driver.queue = TrialQueue([driver.trial.id], more=list, base_first=True)
+        driver.callback = DriverCallback(
+            driver.context,
+            driver.tracker,
+            driver.table,
+            driver.queue,
+            WinnerWeights(driver.execution),
+            {},
+        )
+        assert driver.queue.suggest("tune-base") == {"trial": "base"}
+        driver.callback.on_trial_start(0, [], self.of(driver))
+        return driver
+
+    def of(self, driver, **last_result):
+        trial = driver.tune_trial(**last_result)
+        trial.trial_id, trial.config = "tune-base", {"trial": "base"}
+        return trial
+
+    def test_trials_start_when_it_is_prepared(self, base_first) -> None:
+        trial = self.of(base_first)
+        stage_1 = {"status": "starting", "step": 5, "loss": 0.5}
+        base_first.callback.on_trial_result(0, [], trial, stage_1)
+        assert base_first.queue.suggest("tune-1") is None
+        prepared = {"status": "running", "step": 0}
+        base_first.callback.on_trial_result(0, [], trial, prepared)
+        assert base_first.queue.suggest("tune-1") == {"trial": base_first.trial.id}
+        shown = [result for name, _, result in base_first.table.told[1:]]
+        assert shown == [stage_1, prepared]
+
+    def test_its_scores_go_to_the_parent_run_and_it_is_no_trial(self, base_first) -> None:
+        (base_first.execution.path / "base").mkdir()
+        write_json(base_first.execution.path / "base.json", {"select/cider": 3.5})
+        base_first.callback.on_trial_complete(0, [], self.of(base_first, status="finished"))
+        assert base_first.tracker.told == [("parent_metrics", {"base/select/cider": 3.5})]
+        assert base_first.table.told[-1] == ("base_ended", 3.5)
+        assert not base_first.callback.stopper.stop_all()
+        base_first.callback.base.check()
+
+    def test_what_it_fails_with_ends_the_sweep(self, base_first) -> None:
+        failed = self.of(base_first, status="failed", error="stage 1 diverged")
+        base_first.callback.on_trial_complete(0, [], failed)
+        assert base_first.callback.stopper.stop_all()
+        with pytest.raises(LntError, match="stage 1 diverged"):
+            base_first.callback.base.check()
+
+    def test_so_does_a_process_that_dies_too_often(self, base_first, tmp_path) -> None:
+        trial = with_error(base_first, tmp_path, "killed")
+        trial.config = {"trial": "base"}
+        base_first.callback.on_trial_recover(0, [], trial)
+        assert not base_first.callback.stopper.stop_all()
+        base_first.callback.on_trial_error(0, [], trial)
+        assert base_first.callback.stopper.stop_all()
+        with pytest.raises(LntError, match="the process that prepares the base model died: killed"):
+            base_first.callback.base.check()

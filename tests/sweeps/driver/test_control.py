@@ -79,6 +79,13 @@ def test_a_stop_of_a_trial_that_ended_by_itself_is_refused(driver) -> None:
     assert driver.stopper.asked == set()
 
 
+@pytest.mark.parametrize("name", ["0123456789ab", "base"])
+def test_a_stop_of_what_is_no_trial_is_refused(driver, name) -> None:
+    told = driver.ask(Request("stop", name))
+    assert told == {"ok": False, "text": f"this sweep has no trial {name}"}
+    assert driver.stopper.asked == set()
+
+
 def test_a_clone_is_written_queued_in_front_and_announced(driver) -> None:
     original = at_rate(driver.context, 1e-3)
     told = driver.clone(original.id, learning_rate=3e-4)

@@ -103,3 +103,26 @@ def test_an_empty_queue_is_finished_unless_more_is_to_be_run() -> None:
 
 def test_ray_may_pickle_it_into_its_snapshot() -> None:
     assert isinstance(pickle.loads(pickle.dumps(TrialQueue(["1"], more=list))), TrialQueue)
+
+
+def test_the_base_comes_first_and_holds_trials_back_until_it_is_prepared() -> None:
+    queue = TrialQueue(["1", "2"], more=list, base_first=True)
+    assert queue.anything()
+    assert run(queue, "base's") == "base"
+    assert [run(queue, "a"), run(queue, "a")] == [None, None]
+    queue.open()
+    assert [run(queue, "a"), run(queue, "b")] == ["1", "2"]
+    queue.on_trial_complete("a")
+    queue.on_trial_complete("b")
+    assert run(queue, "c") is None  # the base is still being scored
+    queue.on_trial_complete("base's")
+    assert run(queue, "c") == Searcher.FINISHED
+
+
+def test_a_base_alone_is_something_to_run() -> None:
+    queue = TrialQueue([], more=list, base_first=True)
+    assert queue.anything()
+    assert run(queue, "base's") == "base"
+    queue.open()
+    queue.on_trial_complete("base's")
+    assert run(queue, "a") == Searcher.FINISHED

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lnt_core.data.batches import collate, sample_order
 from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.training.batches import collate, sample_order
 
 
 def test_each_epoch_sees_every_sample_once_in_an_order_of_its_own() -> None:

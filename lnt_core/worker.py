@@ -106,7 +106,7 @@ class Worker:
         base, store = self._base(config)
         if config.align is None:
             return base, store
-        saved = self._cache / f"align-{align_id(config)}.pt"
+        saved = _connector_file(config, self._cache)
         connector = kept_connector(saved)
         if connector is None:
             deepspeed, chosen = config.train.deepspeed, data.align or data.tune
@@ -135,6 +135,15 @@ class Worker:
             deepspeed=config.train.deepspeed,
         )
         return base, FeatureStore(base, max_bytes=self._max_bytes)
+
+
+def is_prepared(config: TrialConfig, cache: Path) -> bool:
+    """Whether the cache of this node has the connector of stage 1, and so all that it needed."""
+    return config.align is None or _connector_file(config, cache).exists()
+
+
+def _connector_file(config: TrialConfig, cache: Path) -> Path:
+    return cache / f"align-{align_id(config)}.pt"
 
 
 def located(data: DataConfig, cache: Path) -> DataConfig:

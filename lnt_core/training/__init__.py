@@ -1,1 +1,1 @@
-"""Training: batches, one loop for stage 1 (align) and stage 2 (tune), its engines and checkpoints."""
+"""Training: batches, a loop for stage 1 (align) and stage 2 (tune), engines, checkpoints."""

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 from ray.tune.search import Searcher
 
@@ -20,7 +20,8 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         more: Returns the ids of further trials; called only while no trial waits or runs.
         drawn: A search whose ``suggest`` returns the id of a new trial.
         num_drawn: How many trials to draw.
-        base_first: Whether the untuned base must be prepared before any trial; see `open`.
+        base: ``scored`` leaves the untuned base out; else it runs first. Trials run beside it if it
+            is ``prepared`` (the cache has stage 1), or wait for `open` if it is ``new``.
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         *,
         drawn: Searcher | None = None,
         num_drawn: int = 0,
-        base_first: bool = False,
+        base: Literal["scored", "prepared", "new"] = "scored",
     ) -> None:
         super().__init__()
-        self._base_left = self._closed = base_first
+        self._base_left = base != "scored"
+        self._closed = base == "new"
         self._planned = list(planned)[::-1]
         self._first: deque[str] = deque()
         self._more = more

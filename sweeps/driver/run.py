@@ -1,5 +1,6 @@
 """Runs a sweep: checks it, prepares the base model, runs the trials, picks the winners."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -60,8 +61,10 @@ def run_sweep(
     check_sweep(sweep)
     _warn_of_what_does_not_fit(sweep, console)
     sweep = with_rungs(sweep, settings)
-    client = connect(sweep.tracking.uri)
-    start_ray(sweep.resources, address)
+    with ThreadPoolExecutor(1) as pool:  # both take seconds, most of which they wait
+        connecting = pool.submit(connect, sweep.tracking.uri)
+        start_ray(sweep.resources, address)
+        client = connecting.result()
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     with execution.locked():
         for trial in trials(sweep):

@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
 from lnt_core.trial import has_checkpoint
+from lnt_core.worker import is_prepared
 from sweeps.config import SweepConfig
 from sweeps.driver.base_run import log_base
 from sweeps.driver.control import Control
@@ -22,7 +23,7 @@ from sweeps.storage.full_disk import disk_full
 from sweeps.storage.trials import all_trials
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import Context
+from sweeps.worker.context import Context, base_config
 from sweeps.worker.placement import max_concurrent_trials, placement_of
 from sweeps.worker.trainable import run_sweep_trial
 
@@ -106,11 +107,14 @@ def _queue(
 ) -> TrialQueue:
     """The queue of the trials that have not ended; those with a checkpoint come first."""
     sweep, execution = context.sweep, context.execution
-    base_first = not (execution.path / BASE_SCORES).exists()
+    base: Literal["scored", "prepared", "new"] = "scored"
+    if not (execution.path / BASE_SCORES).exists():
+        known = is_prepared(base_config(sweep)[0], context.cache)
+        base = "prepared" if known else "new"
     left = [name for name, trial in trials.items() if name not in done]
     if sweep.search.algorithm != "tpe":
         left.sort(key=lambda name: not has_checkpoint(execution.trial(name)))
-        return TrialQueue(left, more=growth, base_first=base_first)
+        return TrialQueue(left, more=growth, base=base)
     assert sweep.search.num_trials is not None
     num_done = sum(name in done and not trial.added_by for name, trial in trials.items())
     return TrialQueue(
@@ -118,7 +122,7 @@ def _queue(
         more=growth,
         drawn=tpe_search(sweep, execution),
         num_drawn=max(0, sweep.search.num_trials - num_done),
-        base_first=base_first,
+        base=base,
     )
 
 

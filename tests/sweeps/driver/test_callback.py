@@ -182,7 +182,7 @@ class TestBase:
 
     @pytest.fixture
     def base_first(self, driver) -> Driver:
-        driver.queue = TrialQueue([driver.trial.id], more=list, base_first=True)
+        driver.queue = TrialQueue([driver.trial.id], more=list, base="new")
         driver.callback = DriverCallback(
             driver.context,
             driver.tracker,

@@ -106,7 +106,7 @@ def test_ray_may_pickle_it_into_its_snapshot() -> None:
 
 
 def test_the_base_comes_first_and_holds_trials_back_until_it_is_prepared() -> None:
-    queue = TrialQueue(["1", "2"], more=list, base_first=True)
+    queue = TrialQueue(["1", "2"], more=list, base="new")
     assert queue.anything()
     assert run(queue, "base's") == "base"
     assert [run(queue, "a"), run(queue, "a")] == [None, None]
@@ -120,9 +120,14 @@ def test_the_base_comes_first_and_holds_trials_back_until_it_is_prepared() -> No
 
 
 def test_a_base_alone_is_something_to_run() -> None:
-    queue = TrialQueue([], more=list, base_first=True)
+    queue = TrialQueue([], more=list, base="new")
     assert queue.anything()
     assert run(queue, "base's") == "base"
     queue.open()
     queue.on_trial_complete("base's")
     assert run(queue, "a") == Searcher.FINISHED
+
+
+def test_trials_run_beside_a_base_that_needs_no_preparation() -> None:
+    queue = TrialQueue(["1"], more=list, base="prepared")
+    assert [run(queue, "base's"), run(queue, "a")] == ["base", "1"]

@@ -21,12 +21,21 @@ VARIANCE = "gradient variance, first 10 steps"
 
 
 def draw_layers(analysis: Analysis, title: str, path: Path) -> None:
-    """Draw one trial: the similarity of its layers, and the variance of each block's gradients.
+    """Write the figure of one trial as PNG."""
+    layers_figure(analysis, title).savefig(path)
+
+
+def draw_winners(found: Sequence[tuple[str, Analysis]], path: Path) -> None:
+    """Write the figure of all winners as PNG."""
+    winners_figure(found).savefig(path)
+
+
+def layers_figure(analysis: Analysis, title: str) -> "Figure":
+    """One trial: the similarity of its layers, and the variance of each block's gradients.
 
     Args:
         analysis: The trial's analysis.
         title: Title of the figure.
-        path: PNG file to write.
     """
     figure = _figure((9, 4))
     heat, lines = figure.subplots(1, 2)
@@ -44,15 +53,14 @@ def draw_layers(analysis: Analysis, title: str, path: Path) -> None:
     _plot_blocks(lines, variance.get("norms", []), "norms", linestyle="--")
     _finish_lines(lines)
     figure.suptitle(title)
-    figure.savefig(path)
+    return figure
 
 
-def draw_winners(found: Sequence[tuple[str, Analysis]], path: Path) -> None:
-    """Draw winners side by side: mean similarity of layers, and gradient variance by block.
+def winners_figure(found: Sequence[tuple[str, Analysis]]) -> "Figure":
+    """Winners side by side: mean similarity of layers, and gradient variance by block.
 
     Args:
         found: Name and analysis of each; the untuned base may be among them.
-        path: PNG file to write.
     """
     figure = _figure((12, 5))
     bars, lines = figure.subplots(1, 2)
@@ -67,7 +75,7 @@ def draw_winners(found: Sequence[tuple[str, Analysis]], path: Path) -> None:
         _plot_blocks(lines, analysis.get("gradient_variance", {}).get("all", []), name)
     _finish_lines(lines)
     figure.suptitle("Analyses of the winners")
-    figure.savefig(path)
+    return figure
 
 
 def _figure(size: tuple[float, float]) -> "Figure":

@@ -74,36 +74,46 @@ def point_of(sweep: SweepConfig, trial: SweepTrial) -> TunePoint:
 
 
 def tpe_search(sweep: SweepConfig, execution: Execution) -> TpeSearch:
-    """TPE over strategies, learning rates and other values, with the results of earlier drivers.
-
-    The study is filled here because `OptunaSearch` takes earlier points either all with a result or
-    all without, and a resumed sweep has both kinds.
-    """
+    """TPE over strategies, learning rates and other values, with the results of earlier drivers."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    space = _space(sweep)
     storage = optuna.storages.InMemoryStorage()
+    study = resumed_study(sweep, execution, storage)
+    return TpeSearch(
+        sweep,
+        execution,
+        _space(sweep),
+        metric=OBJECTIVE,
+        mode="max",
+        # with the same seed, a resumed search would draw the first driver's points again
+        sampler=optuna.samplers.TPESampler(seed=sweep.seed + len(_drawn(execution))),
+        storage=storage,
+        study_name=study.study_name,
+    )
+
+
+def resumed_study(
+    sweep: SweepConfig, execution: Execution, storage: optuna.storages.BaseStorage
+) -> optuna.Study:
+    """A study that has every drawn trial: with its score, or to be run if it has not ended.
+
+    It is filled here because `OptunaSearch` takes earlier points either all with a result or all
+    without, and a resumed sweep has both kinds.
+    """
     study = optuna.create_study(storage=storage, study_name=sweep.name, direction="maximize")
-    drawn = [trial for trial in all_trials(execution).values() if not trial.added_by]
-    for trial in drawn:
+    for trial in _drawn(execution):
         point, result = point_of(sweep, trial), execution.result(trial.id)
         if result is None:
             study.enqueue_trial(point)
         elif result.score is not None or result.status == TrialStatus.DIVERGED:
             value = WORST_SCORE if result.score is None else result.score
             study.add_trial(
-                optuna.trial.create_trial(params=point, distributions=space, value=value)
+                optuna.trial.create_trial(params=point, distributions=_space(sweep), value=value)
             )
-    return TpeSearch(
-        sweep,
-        execution,
-        space,
-        metric=OBJECTIVE,
-        mode="max",
-        # with the same seed, a resumed search would draw the first driver's points again
-        sampler=optuna.samplers.TPESampler(seed=sweep.seed + len(drawn)),
-        storage=storage,
-        study_name=sweep.name,
-    )
+    return study
+
+
+def _drawn(execution: Execution) -> list[SweepTrial]:
+    return [trial for trial in all_trials(execution).values() if not trial.added_by]
 
 
 def _space(sweep: SweepConfig) -> dict[str, BaseDistribution]:

@@ -1,9 +1,10 @@
 """TPE: the study of a resumed sweep, and the trials at the points that are drawn."""
 
+import optuna
 import pytest
 
 from sweeps.config import SweepConfig
-from sweeps.driver.search import point_of, tpe_search, trial_at
+from sweeps.driver.search import point_of, resumed_study, tpe_search, trial_at
 from sweeps.plan.space import strategies
 from sweeps.storage.execution import Result, new_execution
 from sweeps.storage.trials import add_trial, read_trial
@@ -45,10 +46,10 @@ def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(sweep) -> Non
         add_trial(execution, trial)
         if result:
             execution.write_result(trial.id, result)
-    search = tpe_search(sweep, execution)
-    known = [t for t in search._ot_study.get_trials() if t.value is not None]
+    study = resumed_study(sweep, execution, optuna.storages.InMemoryStorage())
+    known = [t for t in study.trials if t.value is not None]
     assert [(t.params["learning_rate"], t.value) for t in known] == [(1e-3, 7.0), (1e-2, 0.0)]
-    assert search.suggest("next") == trial.id
+    assert tpe_search(sweep, execution).suggest("next") == trial.id
 
 
 def test_a_resumed_study_draws_no_point_again(sweep) -> None:

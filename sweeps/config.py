@@ -1,5 +1,6 @@
 """The typed config of a sweep file: every key, its meaning and its default."""
 
+import warnings
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
@@ -134,6 +135,10 @@ class BudgetConfig(Frozen):
     """GPU-hours of all trials together, including those before a `--resume`."""
 
 
+# Pydantic warns of `register` because abstract classes have a method of that name; none is used.
+warnings.filterwarnings("ignore", 'Field name "register"', UserWarning)
+
+
 class TrackingConfig(Frozen):
     """Where the results of a sweep are stored."""
 
@@ -143,6 +148,9 @@ class TrackingConfig(Frozen):
     """Folder of checkpoints, captions and weights. On a cluster, every node must see it."""
     system_metrics_every_s: float = Field(default=10.0, ge=0)
     """Seconds between samples of the CPU, memory and GPU use of a trial's node; 0: no samples."""
+    register: Literal["winners", "none"] = "winners"
+    """Whether the winners become versions of a model in MLflow's Model Registry. Their weights are
+    logged to their runs in either case, and can be exported."""
 
 
 class SweepConfig(Frozen):

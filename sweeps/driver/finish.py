@@ -109,17 +109,19 @@ def _draw(sweep: Sweep, execution: Execution, tracker: Tracker) -> None:
 def _log_best(
     sweep: Sweep, context: Context, tracker: Tracker, client: "MlflowClient", console: Console
 ) -> None:
-    """Register each winner as a model; log `best.yaml` and the best score to the parent run."""
-    execution = context.execution
-    with console.status("Registering the winners ..."):
+    """Log each winner's weights, as a registered model if the sweep wants it, and `best.yaml`."""
+    execution, registers = context.execution, context.sweep.tracking.register == "winners"
+    with console.status("Logging the winners' weights ..."):
         for entry, winner in zip(entries(sweep), sweep.winners, strict=True):
             trial = winner.trial
             config = config_that_ran(execution, trial.trial_id)
             tags = client.get_run(trial.run_id).data.tags
             best = best_config(sweep, trial, config, context.sweep.resources, tags)
-            make_model(execution.trial(trial.trial_id) / WEIGHTS, trial, best, context.cache)
+            if registers:
+                make_model(execution.trial(trial.trial_id) / WEIGHTS, trial, best, context.cache)
             tracker.log_weights(trial.trial_id)
-            tracker.register(entry)
+            if registers:
+                tracker.register(entry)
             if trial == sweep.winners[0].trial:
                 write_best(best, execution.path / BEST)
     tracker.parent_artifact(execution.path / BEST)

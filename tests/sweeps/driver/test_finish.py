@@ -1,5 +1,6 @@
 """The end of a sweep."""
 
+import pytest
 from rich.console import Console
 
 from sweeps.driver.finish import finish
@@ -28,3 +29,23 @@ def test_an_older_execution_that_is_resumed_ends_with_its_own_winners(
     context = Context(older, in_older, tmp_path)
     ended = finish(context, resumed, client, Console(quiet=True), interrupted=False, left_out={})
     assert [winner.trial.score for winner in ended.sweep.winners] == [1.0]
+
+
+@pytest.mark.parametrize(("register", "num_versions"), [("winners", 1), ("none", 0)])
+def test_winners_are_registered_only_where_asked_for_and_logged_always(
+    register, num_versions, client, store_uri, parts, scenes, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tracking = {"uri": store_uri, "storage": str(tmp_path), "register": register}
+    data = {"model": model_config(parts), "data": scenes, "tracking": tracking}
+    sweep = tiny_sweep(tmp_path, store_uri, **data)
+    execution = new_execution(sweep)
+    tracker = track(client, sweep, execution)
+    run = end_trial(sweep, execution, tracker, 1.0)
+    context = Context(sweep, execution, tmp_path)
+    ended = finish(context, tracker, client, Console(quiet=True), interrupted=False, left_out={})
+    (winner,) = ended.sweep.winners
+    assert winner.trial.trial_id == run.trial_id
+    assert len(client.search_model_versions(f"name = '{sweep.name}'")) == num_versions
+    logged = [file.path for file in client.list_artifacts(winner.trial.run_id, "weights")]
+    assert "weights/delta.safetensors" in logged

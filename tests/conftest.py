@@ -41,6 +41,7 @@ hypothesis.settings.load_profile("lnt")
 TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_checkpointing": False}
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items) -> None:
     """Take the shard that ``LNT_SHARD`` names; give tests their process and their time.
 

@@ -9,13 +9,13 @@ sweep: .venv/.done
 
 # Two processes: a test file is one's or the other's (tests/conftest.py).
 test: .venv/.done check
-	$(BIN)/pytest -n 2 --dist loadgroup
+	$(BIN)/pytest -n 2
 
 # Whole sweeps, faults, clusters and the browser (needs what .ci/run installs). LNT_SHARD=2/5 runs the
 # second of five parts. Threads that wait for another must not keep it from its core.
 test-tiers: export OMP_WAIT_POLICY = passive
 test-tiers: .venv/.done
-	$(BIN)/pytest -v -n 2 --dist loadgroup --durations=20 -m "sweep or fault or cluster or browser"
+	$(BIN)/pytest -v -n 2 --durations=20 -m "sweep or fault or cluster or browser"
 
 check: .venv/.done
 	$(BIN)/ruff format --check .

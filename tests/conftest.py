@@ -7,6 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 import torch
+from xdist.scheduler import LoadScopeScheduling
 
 from lnt_core.config import DataConfig, ModelConfig, ScenesConfig, TrialConfig
 from lnt_core.data.scenes import scenes_data
@@ -41,13 +42,8 @@ hypothesis.settings.load_profile("lnt")
 TRAIN = {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2, "gradient_checkpointing": False}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items) -> None:
-    """Take the shard that ``LNT_SHARD`` names; give tests their process and their time.
-
-    A file belongs to one test process, and so do all tests of clusters: these know their
-    nodes by addresses of which there is one each.
-    """
+    """Take the shard that ``LNT_SHARD`` names, and let the tiers take longer than other tests."""
     shard = os.environ.get("LNT_SHARD")
     if shard is not None:
         number, count = map(int, shard.split("/"))
@@ -55,10 +51,24 @@ def pytest_collection_modifyitems(config, items) -> None:
         items[:] = [item for item in items if shard_of(item.path, count) == number]
         config.hook.pytest_deselected(items=left_out)
     for item in items:
-        one = "cluster" if item.get_closest_marker("cluster") else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(one))
         if any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.timeout(1800))
+
+
+class ByFile(LoadScopeScheduling):
+    """Gives each file to one test process, and all tests of clusters to the same one.
+
+    Clusters know their nodes by addresses on this machine, of which there is one each.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "tests/cluster" if path.startswith("tests/cluster/") else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log) -> ByFile:
+    return ByFile(config, log)
 
 
 def pytest_runtest_logreport(report) -> None:

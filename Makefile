@@ -15,7 +15,8 @@ test: .venv/.done check
 # second of five parts. Threads that wait for another must not keep it from its core.
 test-tiers: export OMP_WAIT_POLICY = passive
 test-tiers: .venv/.done
-	$(BIN)/pytest -v -n 2 --durations=20 -m "sweep or fault or cluster or browser"
+	$(BIN)/pytest -v -n 2 --durations=20 -m "(sweep or fault or cluster or browser) and not alone"
+	$(BIN)/pytest -v -m alone
 
 check: .venv/.done
 	$(BIN)/ruff format --check .

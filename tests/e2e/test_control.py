@@ -122,7 +122,7 @@ def test_an_edge_is_extended_and_the_best_points_get_further_seeds(micro_with) -
     assert (winner["learning_rate"], winner["at_edge"]) == (pytest.approx(1e-13), True)
     before = {path: path.stat().st_mtime_ns for path in sweep.files("result.json")}
     printed = sweep.lnt("run", "sweep.yaml", "--resume", "--seeds", "2")
-    assert "Over seeds, layernorm: " in printed
+    assert "Mean ± sd over seeds (number of seeds), layernorm: " in printed
     assert [point["n"] for point in sweep.best()["repeated"]] == [2, 2]
     (winner,) = sweep.best()["winners"]
     (weights,) = {path.parent for path in sweep.files("weights/*")}

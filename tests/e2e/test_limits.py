@@ -39,6 +39,7 @@ def is_training(sweep: Sweep) -> bool:
     return any(path.parent not in ended for path in sweep.files("checkpoint.pt"))
 
 
+@pytest.mark.alone
 def test_a_trial_that_the_memory_monitor_kills_goes_on_with_half_the_micro_batch(
     micro_with,
 ) -> None:

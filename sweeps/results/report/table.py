@@ -37,7 +37,7 @@ def results_table(content: Content) -> Table:
         "peak GiB": [_or_dash(trial.peak_memory_gib, ".2f") for trial in trials],
         unit: [_or_dash(t.trial_h, ".2f", times=per_hour) for t in trials],
     }
-    columns = {name: cells for name, cells in columns.items() if set(cells) - {"-"}}
+    columns = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
     rows = list(zip(*columns.values(), strict=True))
     if sweep.base_score is not None:
         base = {"strategy": "untuned base", "CIDEr": f"{sweep.base_score:.2f}"}

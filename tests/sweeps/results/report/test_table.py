@@ -1,6 +1,9 @@
 """The table of results: rows, columns, escaping for LaTeX."""
 
+from dataclasses import replace
+
 from sweeps.results.report.table import escape, results_table
+from sweeps.results.report.write import write_report
 
 
 def test_the_table_has_the_costs_and_says_what_is_tied(content) -> None:
@@ -23,3 +26,11 @@ def test_columns_that_nobody_has_are_left_out(content) -> None:
 
 def test_characters_of_latex_are_escaped() -> None:
     assert escape("50 % of a_dog & {x}") == r"50 \% of a\_dog \& \{x\}"
+
+
+def test_a_sweep_without_a_winner_has_the_base_alone(content) -> None:
+    failed = [replace(trial, status="failed", score=None) for trial in content.sweep.trials]
+    sweep = replace(content.sweep, trials=tuple(failed))
+    table = results_table(replace(content, sweep=sweep, compared={}))
+    assert [row[0] for row in table.rows] == ["untuned base"]
+    assert "untuned base" in write_report(replace(content, sweep=sweep, compared={}), "html")

@@ -35,13 +35,23 @@ def align_id(config: TrialConfig) -> str:
             "data": stage_sha256(stage),
             "frozen_precision": config.train.precision,
         }
+        | _opened(config.data)
     )[:ID_LENGTH]
 
 
 def data_sha256(data: DataConfig) -> str:
-    """Hash of the annotations, and of the names and sizes of the images, of every stage."""
+    """Hash of the annotations, of the names and sizes of the images, of every stage.
+
+    How images are opened is part of it.
+    """
     stages = {"align": data.align, "tune": data.tune, "select": data.select, "scenes": data.scenes}
-    return _sha256({k: stage_sha256(v) for k, v in stages.items() if v is not None})
+    hashes = {k: stage_sha256(v) for k, v in stages.items() if v is not None}
+    return _sha256(hashes | _opened(data))
+
+
+def _opened(data: DataConfig) -> dict[str, str]:
+    """What tells images as they are stored from images turned upright, which is the default."""
+    return {} if data.exif_orientation else {"exif_orientation": "ignored"}
 
 
 def _model_identity(config: TrialConfig) -> dict[str, Any]:

@@ -134,7 +134,8 @@ class Worker:
             precision=config.train.precision,
             deepspeed=config.train.deepspeed,
         )
-        return base, FeatureStore(base, max_bytes=self._max_bytes)
+        upright = config.data.exif_orientation
+        return base, FeatureStore(base, max_bytes=self._max_bytes, exif_orientation=upright)
 
 
 def is_prepared(config: TrialConfig, cache: Path) -> bool:

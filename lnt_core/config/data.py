@@ -86,6 +86,9 @@ class DataConfig(Frozen):
     """Data of stage 2."""
     select: SelectConfig | None = None
     scenes: ScenesConfig | None = None
+    exif_orientation: bool = True
+    """Turn images upright as their EXIF data say, as transformers' `load_image` does. With `false`
+    the model sees them as they are stored, as in LLaVA's own training code."""
 
     @model_validator(mode="after")
     def _files_or_scenes(self) -> Self:

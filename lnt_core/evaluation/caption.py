@@ -10,11 +10,12 @@ from PIL import Image
 from torch import nn
 
 from lnt_core.config import CAPTION_PROMPT, ModelConfig, SelectConfig, TrialConfig
+from lnt_core.data.images import open_rgb
 from lnt_core.errors import DataError, all_problems
 from lnt_core.evaluation.captioning import greedy_captions
 from lnt_core.models.build import load_base
 from lnt_core.models.plain import MERGED, save_plain
-from lnt_core.models.vlm import VisionLanguageModel, open_image
+from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.strategies.merge import check_mergeable, merge
 from lnt_core.strategies.weights import load_connector, load_weights
 
@@ -31,6 +32,7 @@ class Captioner:
     prompt: str
     max_new_tokens: int
     bf16: bool
+    exif_orientation: bool
 
     @classmethod
     def load(cls, config: TrialConfig, folder: Path, *, cache: Path, device: str = "cpu") -> Self:
@@ -56,13 +58,27 @@ class Captioner:
             base = load_base(config.model, cache=cache, device=device, precision=precision)
             load_connector(base, folder)
             model = load_weights(base.trial_copy(), folder).to(device)
-        return cls(base, model.eval(), *asked(config), bf16=precision == "bf16")
+        return cls(
+            base,
+            model.eval(),
+            *asked(config),
+            bf16=precision == "bf16",
+            exif_orientation=config.data.exif_orientation,
+        )
+
+    def open(self, source: Path | bytes) -> Image.Image:
+        """Open an image, given as a file or its content, in RGB and as those it was trained on.
+
+        Raises:
+            DataError: It cannot be read.
+        """
+        return open_rgb(source, exif_orientation=self.exif_orientation)
 
     def caption(self, images: Sequence[Image.Image], prompt: str | None = None) -> list[str]:
         """Caption each image.
 
         Args:
-            images: Images in RGB.
+            images: Images in RGB, from :meth:`open`.
             prompt: The question. Default: that of the sweep, without its text examples.
         """
         ids = self.base.conversations.encode_prompt(prompt or self.prompt)
@@ -91,8 +107,12 @@ def write_merged(config: TrialConfig, weights: Path, out: Path, *, cache: Path) 
     save_plain(base, merge(base, weights), out, max_new_tokens=asked(config)[1])
 
 
-def read_images(paths: Sequence[Path]) -> list[Image.Image]:
+def read_images(paths: Sequence[Path], *, exif_orientation: bool = True) -> list[Image.Image]:
     """Open images, in RGB.
+
+    Args:
+        paths: Image files.
+        exif_orientation: Whether to turn them upright: `data.exif_orientation` of the trial.
 
     Raises:
         ConfigError: Files are missing or are not images; names each of them.
@@ -100,10 +120,9 @@ def read_images(paths: Sequence[Path]) -> list[Image.Image]:
     images, problems = [], []
     for path in paths:
         try:
-            images.append(open_image(path))
+            images.append(open_rgb(path, exif_orientation=exif_orientation))
         except DataError as error:
-            missing = not path.is_file()
-            problems.append(f"{path}: there is no such file" if missing else str(error))
+            problems.append(str(error))
     if problems:
         raise all_problems("IMAGE", problems)
     return images

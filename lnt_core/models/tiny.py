@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lnt_core.config import CAPTION_PROMPT, ScenesConfig, TinyConfig
 from lnt_core.data.conversation import IGNORE
+from lnt_core.data.images import open_rgb
 from lnt_core.data.samples import load_samples
 from lnt_core.data.scenes import VERSION as SCENES_VERSION
 from lnt_core.data.scenes import scenes_data
@@ -182,7 +183,6 @@ def _train_vision(
     tokenizer: "PreTrainedTokenizerFast", captions: list[tuple[str, str]], folder: Path
 ) -> None:
     """Train CLIP's contrastive loss on captioned images (Radford et al., arXiv:2103.00020)."""
-    from PIL import Image
     from transformers import CLIPConfig, CLIPModel
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -192,7 +192,7 @@ def _train_vision(
     )
     paths = list(dict.fromkeys(path for path, _ in captions))
     images = torch.cat(
-        [processor(Image.open(path), return_tensors="pt")["pixel_values"] for path in paths]
+        [processor(open_rgb(Path(path)), return_tensors="pt")["pixel_values"] for path in paths]
     )
     row = {path: i for i, path in enumerate(paths)}
     text_shape = {

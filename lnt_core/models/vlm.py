@@ -10,8 +10,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lnt_core.data.conversation import Conversations
+from lnt_core.data.images import open_rgb
 from lnt_core.distributed.sharded import in_parts, own_float32
-from lnt_core.errors import DataError
 from lnt_core.models.roles import Roles
 
 if TYPE_CHECKING:
@@ -60,13 +60,19 @@ class VisionLanguageModel:
         return connector
 
     @torch.no_grad()
-    def image_features(self, paths: list[Path]) -> Tensor:
+    def image_features(self, paths: list[Path], *, exif_orientation: bool = True) -> Tensor:
         """The frozen tower's features of shape (images, tokens, channels), on the model's device.
+
+        Args:
+            paths: Image files.
+            exif_orientation: Whether to apply their EXIF orientation (`data.exif_orientation`).
 
         Raises:
             DataError: An image cannot be read.
         """
-        return self.features_of([open_image(path) for path in paths])
+        return self.features_of(
+            [open_rgb(path, exif_orientation=exif_orientation) for path in paths]
+        )
 
     @torch.no_grad()
     def features_of(self, images: list[Image.Image]) -> Tensor:
@@ -104,16 +110,3 @@ def own_trainable(model: nn.Module) -> None:
             own_float32(parameter)
         elif parameter.requires_grad:
             parameter.data = parameter.data.to(torch.float32, copy=True)
-
-
-def open_image(path: Path) -> Image.Image:
-    """Open an image, in RGB.
-
-    Raises:
-        DataError: It cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path} cannot be decoded: {error}") from error

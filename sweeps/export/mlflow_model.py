@@ -6,18 +6,15 @@ checkpoint.
 """
 
 import base64
-import binascii
-import io
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from lnt_core.errors import ConfigError, DataError, LntError
-from lnt_core.evaluation.caption import Captioner, here, read_images
+from lnt_core.errors import ConfigError, LntError
+from lnt_core.evaluation.caption import Captioner, here
 from lnt_core.models.plain import MERGED
+from lnt_core.paths import is_file
 from lnt_core.strategies import STRATEGIES
 from sweeps.export.best import BEST, BestConfig, write_best
 from sweeps.results.selection import Trial
@@ -83,7 +80,8 @@ class CaptionModel:
         Raises:
             LntError: An image cannot be read.
         """
-        return self._captioner.caption([_image(item) for item in _items(model_input)])
+        sources = [_source(item) for item in _items(model_input)]
+        return self._captioner.caption([self._captioner.open(source) for source in sources])
 
 
 def _load_pyfunc(path: str) -> CaptionModel:
@@ -125,22 +123,13 @@ def _items(model_input: Any) -> Iterable[Any]:
     return [model_input] if isinstance(model_input, str) else list(model_input)
 
 
-def _image(item: str) -> Image.Image:
-    if _is_file(item):
-        return read_images([Path(item)])[0]
+def _source(item: Any) -> Path | bytes:
+    """The path or the content of an image, from one item of the input."""
+    if not isinstance(item, str):
+        raise ConfigError(f"{item!r:.80} is a {type(item).__name__}, but must be text")
+    if is_file(item):
+        return Path(item)
     try:
-        content = base64.b64decode(item.rpartition("base64,")[2], validate=True)
-    except (ValueError, binascii.Error):
+        return base64.b64decode(item.rpartition("base64,")[2], validate=True)
+    except ValueError:
         raise ConfigError(f"{item[:80]!r} is neither an existing file nor base64") from None
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"an image given in base64 cannot be decoded: {error}") from None
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):  # base64 text is too long for a file name
-        return False

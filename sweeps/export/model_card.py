@@ -24,7 +24,7 @@ FILES = {
     "accelerate.yaml": "config for `accelerate launch --config_file`, to be run in this folder",
     "deepspeed.json": "the same settings for DeepSpeed; batch sizes are per process",
 }
-PLAIN = """from PIL import Image
+PLAIN = """from PIL import Image, ImageOps
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 model = AutoModelForImageTextToText.from_pretrained("merged")
@@ -32,26 +32,29 @@ processor = AutoProcessor.from_pretrained("merged")
 question = {"type": "text", "text": @PROMPT}
 messages = [{"role": "user", "content": [{"type": "image"}, question]}]
 text = processor.apply_chat_template(messages, add_generation_prompt=True)
-image = Image.open("image.jpg").convert("RGB")
+image = ImageOps.exif_transpose(Image.open("image.jpg")).convert("RGB")
 inputs = processor(images=image, text=text, return_tensors="pt"@OPTIONS)
 tokens = model.generate(**inputs)[0, inputs["input_ids"].shape[1]:]
 print(processor.decode(tokens, skip_special_tokens=True))"""
+STORED = 'Image.open("image.jpg")'
+"""In place of the image turned upright, with `data.exif_orientation: false`."""
 PEFT = """from pathlib import Path
 
 import torch
 from peft import PeftModel
-from PIL import Image
 
+from lnt_core.data.images import open_rgb
 from lnt_core.models.build import load_base
 from lnt_core.strategies.weights import load_connector
 from sweeps.export.best import load_best
 from sweeps.settings import read_settings
 
-base = load_base(load_best(Path("best.yaml")).trial.model, cache=read_settings().cache)
+trial = load_best(Path("best.yaml")).trial
+base = load_base(trial.model, cache=read_settings().cache)
 load_connector(base, Path("."))
 model = PeftModel.from_pretrained(base.model, ".").eval()
 
-image = Image.open("image.jpg").convert("RGB")
+image = open_rgb(Path("image.jpg"), exif_orientation=trial.data.exif_orientation)
 pixels = base.image_processor(image, return_tensors="pt")["pixel_values"]
 ids = torch.tensor([base.conversations.encode_prompt(@PROMPT)])
 tokens = model.generate(
@@ -65,13 +68,13 @@ tokens = model.generate(
 print(base.conversations.tokenizer.decode(tokens[0, ids.shape[1]:], skip_special_tokens=True))"""
 DELTA = """from pathlib import Path
 
-from lnt_core.evaluation.caption import Captioner, read_images
+from lnt_core.evaluation.caption import Captioner
 from sweeps.export.best import load_best
 from sweeps.settings import read_settings
 
 trial = load_best(Path("best.yaml")).trial
 captioner = Captioner.load(trial, Path("."), cache=read_settings().cache)
-print(captioner.caption(read_images([Path("image.jpg")]))[0])"""
+print(captioner.caption([captioner.open(Path("image.jpg"))])[0])"""
 
 
 def model_card(sweep: Sweep, trial: Trial, best: BestConfig, out: Path) -> str:
@@ -178,6 +181,9 @@ def _code(config: TrialConfig, out: Path) -> str:
     if (out / MERGED).is_dir():
         is_template = config.model.conversation == "chat_template"
         code = PLAIN.replace("@OPTIONS", ", add_special_tokens=False" if is_template else "")
+        if not config.data.exif_orientation:
+            code = code.replace(", ImageOps", "")
+            code = code.replace(f"ImageOps.exif_transpose({STORED})", STORED)
         blocks.append(("With transformers alone (in float32; `dtype` changes that)", code))
     if (out / "adapter_config.json").is_file():
         blocks.append(("With PEFT", PEFT))

@@ -6,8 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from PIL import Image, ImageOps
-
+from lnt_core.data.images import open_rgb
 from lnt_core.data.samples import CaptionedImage
 
 SAMPLES = "samples.jsonl"
@@ -27,13 +26,17 @@ class Sample:
     """The reduced image as JPEG in Base64."""
 
 
-def write_samples(items: list[CaptionedImage], path: Path, *, seed: int) -> None:
+def write_samples(
+    items: list[CaptionedImage], path: Path, *, seed: int, exif_orientation: bool = True
+) -> None:
     """Write randomly drawn sample images; the scores of trials play no part in the choice.
 
     Args:
         items: All images of the split.
         path: The file to write, one JSON object per line.
         seed: Seed of the draw.
+        exif_orientation: Whether images are turned upright (`data.exif_orientation`): a sample
+            shows what the model sees.
     """
     import torch  # reading samples does without
 
@@ -41,7 +44,7 @@ def write_samples(items: list[CaptionedImage], path: Path, *, seed: int) -> None
 
     chosen = torch.randperm(len(items), generator=generator("report samples", seed))
     samples = [
-        Sample(items[i].image.name, items[i].references, _jpeg(items[i].image))
+        Sample(items[i].image.name, items[i].references, _jpeg(items[i].image, exif_orientation))
         for i in sorted(chosen[:NUM_SAMPLES].tolist())
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,9 +58,8 @@ def read_samples(path: Path) -> tuple[Sample, ...]:
     return tuple(Sample(r["image"], tuple(r["references"]), r["jpeg"]) for r in rows)
 
 
-def _jpeg(path: Path) -> str:
-    with Image.open(path) as image:
-        small = ImageOps.exif_transpose(image).convert("RGB")
+def _jpeg(path: Path, exif_orientation: bool) -> str:
+    small = open_rgb(path, exif_orientation=exif_orientation)
     small.thumbnail((MAX_SIDE, MAX_SIDE))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)

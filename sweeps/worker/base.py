@@ -70,5 +70,10 @@ def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, fl
     bf16 = config.train.precision == "bf16"
     scores = evaluate(model, prepared, out, bf16=bf16)
     if is_first():
-        write_samples(prepared.select.items, out / SAMPLES, seed=config.seed)
+        write_samples(
+            prepared.select.items,
+            out / SAMPLES,
+            seed=config.seed,
+            exif_orientation=config.data.exif_orientation,
+        )
     return scores | analyse(model, prepared, out, bf16=bf16)

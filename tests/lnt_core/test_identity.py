@@ -33,3 +33,10 @@ def test_stage_1_is_named_by_what_it_depends_on(trial_config) -> None:
     assert align_id(same) == name
     other = AlignConfig.model_validate(TRAIN | {"learning_rate": 1e-3})
     assert align_id(trial_config(align=other)) != name
+
+
+def test_how_images_are_opened_is_part_of_both_names(trial_config, scenes) -> None:
+    align = {"align": AlignConfig.model_validate(TRAIN)}
+    stored = scenes.model_copy(update={"exif_orientation": False})
+    assert trial_id(trial_config(data=stored)) != trial_id(trial_config())
+    assert align_id(trial_config(**align, data=stored)) != align_id(trial_config(**align))

@@ -1,5 +1,7 @@
 """The cache of the vision tower's features."""
 
+from PIL import Image
+
 from lnt_core.data.samples import load_samples
 from lnt_core.models.features import FeatureStore
 
@@ -9,7 +11,7 @@ def test_an_image_goes_through_the_tower_once(base, scenes, monkeypatch) -> None
     store, asked = FeatureStore(base, max_bytes=2**20), []
     real = type(base).image_features
     monkeypatch.setattr(
-        type(base), "image_features", lambda self, p: asked.extend(p) or real(self, p)
+        type(base), "image_features", lambda self, p, **k: asked.extend(p) or real(self, p, **k)
     )
     first, again = store.get(paths), store.get(paths)
     assert first.equal(again)
@@ -20,3 +22,20 @@ def test_a_full_store_computes_again_and_gives_the_same(base, scenes) -> None:
     paths = sorted({sample.image for sample in load_samples(scenes.tune, seed=0)})
     roomy, full = FeatureStore(base, max_bytes=2**20), FeatureStore(base, max_bytes=0)
     assert full.get(paths).allclose(roomy.get(paths), atol=1e-6)
+
+
+def test_a_store_opens_images_in_one_way(base, scenes, tmp_path) -> None:
+    stored = Image.open(load_samples(scenes.tune, seed=0)[0].image)
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    stored.save(tmp_path / "turned.png", exif=exif)
+    stored.save(tmp_path / "stored.png")
+    stored.transpose(Image.Transpose.ROTATE_180).save(tmp_path / "upright.png")
+    turned, as_stored, upright = (
+        [tmp_path / f"{name}.png"] for name in ("turned", "stored", "upright")
+    )
+    applied = FeatureStore(base, max_bytes=2**20)
+    ignored = FeatureStore(base, max_bytes=2**20, exif_orientation=False)
+    assert applied.get(turned).equal(applied.get(upright))
+    assert ignored.get(turned).equal(ignored.get(as_stored))
+    assert not applied.get(turned).equal(ignored.get(turned))

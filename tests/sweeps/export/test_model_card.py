@@ -56,3 +56,13 @@ def test_it_tells_of_what_is_there(made, said, unsaid, trial_config, tmp_path) -
     text = card_of(trial_config(strategy={"name": "lora"}), tmp_path)
     assert said in text
     assert unsaid not in text
+
+
+@pytest.mark.parametrize("exif_orientation", [True, False])
+def test_its_code_opens_images_as_the_trial_did(exif_orientation, trial_config, tmp_path) -> None:
+    (tmp_path / "merged").mkdir()
+    config = trial_config(strategy={"name": "lora"})
+    data = config.data.model_copy(update={"exif_orientation": exif_orientation})
+    text = card_of(config.model_copy(update={"data": data}), tmp_path)
+    assert ("ImageOps" in text) == exif_orientation
+    assert ('image = Image.open("image.jpg").convert("RGB")' in text) != exif_orientation

@@ -8,6 +8,8 @@ from typing import Any
 
 from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrialConfig
 from lnt_core.data.samples import load_captioned, load_samples
+from lnt_core.errors import DataError
+from lnt_core.paths import is_file, shown
 
 ID_LENGTH = 12
 
@@ -77,7 +79,7 @@ def stage_sha256(stage: Any) -> str:
 
 
 def _images(stage: DatasetConfig | SelectConfig) -> list[Path]:
-    if not Path(stage.annotations).is_file():
+    if not is_file(stage.annotations):
         return []
     if isinstance(stage, SelectConfig):
         splits = filter(None, (stage.split, stage.report_split))
@@ -88,11 +90,16 @@ def _images(stage: DatasetConfig | SelectConfig) -> list[Path]:
 
 def _name_and_size(path: Path, folder: str) -> tuple[str, int]:
     name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
-    return name, path.stat().st_size if path.is_file() else -1
+    return name, path.stat().st_size if is_file(path) else -1
 
 
 def _file_sha256(path: str) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if Path(path).is_file() else path
+    if not is_file(path):
+        return path
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{shown(path)} cannot be read: {error.strerror}") from error
 
 
 def _sha256(content: Any) -> str:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-MAX_SHOWN = 120
+MAX_SHOWN = 300
 """Maximum number of characters of a name in a message."""
 
 
@@ -61,7 +61,7 @@ def shown(path: str | Path) -> str:
 
     Example:
         >>> shown("a.png"), len(shown("x" * 5000))
-        ('a.png', 120)
+        ('a.png', 300)
     """
     text = str(path)
     text = text if text.isprintable() else ascii(text)

@@ -1,41 +1,28 @@
 """Checks, before anything starts, that all data files exist and are readable."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from lnt_core.config import DataConfig, DatasetConfig, ModelConfig, SelectConfig
-from lnt_core.data.samples import (
-    is_karpathy,
-    is_llava,
-    load_captioned,
-    load_samples,
-    read_json,
-    unknown_layout,
-)
+from lnt_core.data.images import check_header, open_rgb
+from lnt_core.data.layouts import is_karpathy, read_annotations, some
+from lnt_core.data.samples import IMAGE, CaptionedImage, Sample, load_captioned, load_samples
 from lnt_core.errors import DataError, bad_field
+from lnt_core.paths import is_file, is_folder, is_within, shown
 
 MAX_DECODED = 5000
 """Maximum number of images of a data set that are decoded completely (about 2 ms each). Of a
 larger set an evenly spaced subset is decoded; of the other images only the header is read."""
-MAX_NAMED = 5
-"""Maximum number of bad images named in a message; the rest are only counted."""
 
 
 def data_problems(model: ModelConfig, data: DataConfig) -> list[str]:
     """All problems with the files that a trial would read; empty if there are none."""
     problems = []
     if model.tiny and not isinstance(model.tiny, bool):
-        tiny = model.tiny
-        if tiny.text is not None and not Path(tiny.text).is_file():
-            problems.append(f"model.tiny.text: there is no file {tiny.text}")
-        if tiny.pairs is not None:
-            problems += _dataset_problems("model.tiny.pairs", tiny.pairs)
-    return problems + _stage_problems(data)
-
-
-def _stage_problems(data: DataConfig) -> list[str]:
-    problems = []
+        if model.tiny.text is not None:
+            problems += _text_problems("model.tiny.text", model.tiny.text)
+        if model.tiny.pairs is not None:
+            problems += _dataset_problems("model.tiny.pairs", model.tiny.pairs)
     if data.align is not None:
         problems += _dataset_problems("data.align", data.align)
     if data.tune is not None:
@@ -45,68 +32,118 @@ def _stage_problems(data: DataConfig) -> list[str]:
     return problems
 
 
+def _text_problems(field: str, path: str) -> list[str]:
+    if not is_file(path):
+        return [f"{field}: there is no file {shown(path)}"]
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        return [f"{field}: {shown(path)} cannot be read: {error.strerror}"]
+    except UnicodeDecodeError as error:
+        return [f"{field}: {shown(path)} is not text in UTF-8: {error.reason} at {error.start}"]
+    return [] if text.strip() else [f"{field}: {shown(path)} is empty"]
+
+
 def _missing(field: str, data: DatasetConfig | SelectConfig) -> list[str]:
     problems = []
-    if not Path(data.annotations).is_file():
-        problems.append(f"{field}.annotations: there is no file {data.annotations}")
-    if not Path(data.images).is_dir():
-        problems.append(f"{field}.images: there is no folder {data.images}")
+    if not is_file(data.annotations):
+        problems.append(f"{field}.annotations: there is no file {shown(data.annotations)}")
+    if not is_folder(data.images):
+        problems.append(f"{field}.images: there is no folder {shown(data.images)}")
     return problems
 
 
 def _dataset_problems(field: str, data: DatasetConfig) -> list[str]:
     if problems := _missing(field, data):
         return problems
+    name = shown(data.annotations)
     try:
-        content = read_json(data.annotations)
-        if not is_karpathy(content) and not is_llava(content):
-            return [f"{field}.annotations: {unknown_layout(data.annotations)}"]
+        content = read_annotations(data.annotations)
         if data.kinds and is_karpathy(content):
             return [
-                f"{field}.kinds applies only to LLaVA's layout, but {data.annotations} has "
-                "Karpathy's; leave it out"
+                f"{field}.kinds applies only to LLaVA's layout, but {name} has Karpathy's; leave "
+                "it out"
             ]
         samples = load_samples(data.model_copy(update={"num_samples": None}), seed=0)
     except DataError as error:
         return [f"{field}.annotations: {error}"]
-    if not samples and data.kinds:
-        return [f"{field}.kinds: {data.annotations} has no samples of {', '.join(data.kinds)}"]
+    if not samples and is_karpathy(content):
+        splits = [item["split"] for item in content["images"]]
+        return [_too_few(field, data.split or "train", splits)]
     if not samples:
-        return [_no_images(field, data.split or "train", content)]
+        return [f"{field}.kinds: {name} has no samples of {', '.join(data.kinds)}"]
     if data.num_samples is not None and data.num_samples > len(samples):
         return [
             bad_field(f"{field}.num_samples", data.num_samples, allowed=f"at most {len(samples)}")
         ]
     images = [sample.image for sample in samples if sample.image is not None]
-    return image_problems(field, data.images, images)
+    return _placeholder_problems(field, samples) + image_problems(field, data.images, images)
+
+
+def _placeholder_problems(field: str, samples: Sequence[Sample]) -> list[str]:
+    """Conversations that name the image token elsewhere than before the first question."""
+    texts = [[part for turn in sample.turns for part in turn] for sample in samples]
+    found = [
+        text
+        for sample, (first, *rest) in zip(samples, texts, strict=True)
+        for text in (first.removeprefix(IMAGE) if sample.image else first, *rest)
+        if IMAGE in text
+    ]
+    if not found:
+        return []
+    return [
+        f"{field}.annotations: {IMAGE!r} is the image token, which only a first question may "
+        f"contain: {some([shown(repr(text)) for text in found])}"
+    ]
 
 
 def _select_problems(field: str, select: SelectConfig) -> list[str]:
     if problems := _missing(field, select):
         return problems
     try:
-        content = read_json(select.annotations)
+        content = read_annotations(select.annotations)
+        used = {s: load_captioned(select, s) for s in (select.split, select.report_split) if s}
     except DataError as error:
         return [f"{field}.annotations: {error}"]
-    if not is_karpathy(content):
-        return [f"{field}.annotations: {unknown_layout(select.annotations)}"]
-    for split in filter(None, (select.split, select.report_split)):
-        items = load_captioned(select, split)
+    assert is_karpathy(content)  # load_captioned has accepted it
+    splits = [item["split"] for item in content["images"]]
+    for split, items in used.items():
         if len(items) < 2:
-            problems.append(_no_images(field, split, content))
+            problems.append(_too_few(field, split, splits))
+        problems += _reference_problems(field, split, items)
         problems += image_problems(field, select.images, [item.image for item in items])
+    examples = select.text_examples
+    if examples and sum(s == "train" for s in splits) < examples:
+        fix = "they are drawn from the split 'train', which has no more images"
+        allowed = f"at most {splits.count('train')}"
+        problems.append(bad_field(f"{field}.text_examples", examples, allowed=allowed, fix=fix))
     return problems
 
 
-def _no_images(field: str, split: str, content: object) -> str:
-    assert isinstance(content, dict)
-    splits = sorted({item["split"] for item in content["images"]})
-    return f"{field}: split {split!r} has fewer than 2 images; the file's splits are " + ", ".join(
-        map(repr, splits)
+def _reference_problems(field: str, split: str, items: Sequence[CaptionedImage]) -> list[str]:
+    """Images of which no caption has a word: they cannot be scored."""
+    wordless = [
+        f"{shown(item.image.name)} (number {number} of the split): {shown(repr(item.references))}"
+        for number, item in enumerate(items, start=1)
+        if not any(character.isalnum() for text in item.references for character in text)
+    ]
+    if not wordless:
+        return []
+    return [
+        f"{field}.annotations: {_count(wordless)} of split {split!r} without a caption that has "
+        f"a word, and so without a score: {some(wordless)}"
+    ]
+
+
+def _too_few(field: str, split: str, splits: Sequence[str]) -> str:
+    known = [shown(repr(name)) for name in sorted(set(splits))]
+    return (
+        f"{field}: split {shown(repr(split))} has fewer than 2 images; the file's splits are "
+        f"{some(known)}"
     )
 
 
-def image_problems(field: str, folder: str, images: list[Path]) -> list[str]:
+def image_problems(field: str, folder: str, images: Sequence[Path]) -> list[str]:
     """Messages about images that are outside the folder, missing, or not decodable."""
     root = Path(folder).resolve()
     unique = list(dict.fromkeys(images))
@@ -115,15 +152,15 @@ def image_problems(field: str, folder: str, images: list[Path]) -> list[str]:
     missing: list[str] = []
     broken: list[str] = []
     for index, path in enumerate(unique):
-        name = str(path.relative_to(folder)) if path.is_relative_to(folder) else str(path)
-        if not path.resolve().is_relative_to(root):
+        name = shown(path.relative_to(folder) if path.is_relative_to(folder) else path)
+        if not is_within(path, root):
             outside.append(name)
-        elif not path.is_file():
+        elif not is_file(path):
             missing.append(name)
-        elif not _decodes(path, whole=index % step == 0):
-            broken.append(name)
+        elif reason := _broken(path, whole=index % step == 0):
+            broken.append(f"{name} ({reason})")
     return [
-        f"{field}.images: {_count(names)} {what} {folder}: {_some(names)}"
+        f"{field}.images: {_count(names)} {what} {shown(folder)}: {some(names)}"
         for names, what in (
             (outside, "outside the folder"),
             (missing, "not in the folder"),
@@ -133,20 +170,17 @@ def image_problems(field: str, folder: str, images: list[Path]) -> list[str]:
     ]
 
 
-def _decodes(path: Path, *, whole: bool) -> bool:
+def _broken(path: Path, *, whole: bool) -> str:
+    """Why an image cannot be decoded; empty if it can."""
     try:
-        with Image.open(path) as image:
-            if whole:
-                image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return False
-    return True
+        if whole:
+            open_rgb(path)
+        else:
+            check_header(path)
+    except DataError as error:
+        return str(error).removeprefix(f"{shown(path)} cannot be decoded: ")
+    return ""
 
 
-def _count(names: list[str]) -> str:
+def _count(names: Sequence[str]) -> str:
     return f"{len(names)} image" + ("s" if len(names) != 1 else "")
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - MAX_NAMED
-    return ", ".join(names[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

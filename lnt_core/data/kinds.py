@@ -5,9 +5,8 @@ Source:
     descriptions, 77k complex reasoning. Its mixed files do not say which sample is of which kind.
 """
 
-from typing import Any
-
 from lnt_core.config import Kind
+from lnt_core.data.layouts import LlavaItem
 
 FILES: dict[str, Kind] = {
     "conversation_": "conversation",
@@ -33,9 +32,7 @@ DETAIL_QUESTIONS = frozenset(
 """The questions in detail_23k.json, in lower case without final punctuation."""
 
 
-def of_kinds(
-    content: list[dict[str, Any]], kinds: tuple[Kind, ...], file_name: str
-) -> list[dict[str, Any]]:
+def of_kinds(content: list[LlavaItem], kinds: tuple[Kind, ...], file_name: str) -> list[LlavaItem]:
     """The items of these kinds; all of them if ``kinds`` is empty.
 
     If the file's name starts with a prefix in :data:`FILES`, every item is of that kind. Otherwise
@@ -47,7 +44,7 @@ def of_kinds(
     return [item for item in content if (named[0] if named else kind_of(item)) in kinds]
 
 
-def kind_of(item: dict[str, Any]) -> Kind:
+def kind_of(item: LlavaItem) -> Kind:
     """The kind of one item of LLaVA's layout, by its questions.
 
     An item with several questions is a conversation; one with a single question is a detailed

@@ -1,15 +1,15 @@
 """Readers of the published layouts: Karpathy captions and LLaVA instructions."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from lnt_core.config import CAPTION_PROMPT, DatasetConfig, SelectConfig
 from lnt_core.data.kinds import of_kinds
-from lnt_core.errors import ConfigError, DataError
+from lnt_core.data.layouts import KarpathyFile, LlavaItem, is_karpathy, read_annotations
+from lnt_core.errors import DataError
+from lnt_core.paths import shown
 from lnt_core.seeding import generator
 
 IMAGE = "<image>"
@@ -37,9 +37,9 @@ def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
     """The samples of a training data set, in the file's order; every caption is one sample.
 
     Raises:
-        ConfigError: The file has neither of the two layouts.
+        DataError: The file cannot be read, or has neither of the two layouts.
     """
-    content = read_json(data.annotations)
+    content = read_annotations(data.annotations)
     if is_karpathy(content):
         splits = {data.split} if data.split else {"train", "restval"}
         samples = [
@@ -47,11 +47,9 @@ def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
             for item in _karpathy_items(content, data.images, splits)
             for caption in item.references
         ]
-    elif is_llava(content):
+    else:
         chosen_items = of_kinds(content, data.kinds, Path(data.annotations).name)
         samples = [_llava_sample(item, data.images) for item in chosen_items]
-    else:
-        raise ConfigError(unknown_layout(data.annotations))
     if data.num_samples is not None and data.num_samples < len(samples):
         chosen = torch.randperm(len(samples), generator=generator("subset", seed))
         samples = [samples[i] for i in sorted(chosen[: data.num_samples].tolist())]
@@ -59,62 +57,19 @@ def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
 
 
 def load_captioned(select: SelectConfig, split: str) -> list[CaptionedImage]:
-    """The images of one split of a captioning task, in the file's order."""
-    items = _karpathy_items(read_json(select.annotations), select.images, {split})
+    """The images of one split of a captioning task, in the file's order.
+
+    Raises:
+        DataError: The file cannot be read, or is not in Karpathy's layout.
+    """
+    content = read_annotations(select.annotations)
+    if not is_karpathy(content):
+        raise DataError(f"{shown(select.annotations)} has LLaVA's layout, but must have Karpathy's")
+    items = _karpathy_items(content, select.images, {split})
     return items[: select.num_images]
 
 
-def read_json(path: str) -> Any:
-    """The parsed content of a JSON file; raises DataError if it is not JSON."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-
-
-def is_karpathy(content: Any) -> bool:
-    """Whether it is ``{"images": [{"filename", "split", "sentences": [{"raw"}]}]}``."""
-    images: Any = content.get("images") if isinstance(content, dict) else []
-    return bool(images) and all(
-        isinstance(item, dict)
-        and isinstance(item.get("filename"), str)
-        and isinstance(item.get("split"), str)
-        and _all_texts(item.get("sentences"), "raw")
-        for item in images
-    )
-
-
-def is_llava(content: Any) -> bool:
-    """Whether it is ``[{"id", "image", "conversations": [{"from", "value"}]}]``."""
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and all(
-            isinstance(item, dict)
-            and item.get("conversations")
-            and _all_texts(item["conversations"], "from", "value")
-            for item in content
-        )
-    )
-
-
-def _all_texts(listed: Any, *keys: str) -> bool:
-    return isinstance(listed, list) and all(
-        isinstance(entry, dict) and all(isinstance(entry.get(key), str) for key in keys)
-        for entry in listed
-    )
-
-
-def unknown_layout(path: str) -> str:
-    """Error message for a file with neither layout."""
-    return (
-        f"{path} has neither of the known layouts: Karpathy's "
-        '{"images": [{"filename", "split", "sentences"}]} '
-        'nor LLaVA\'s [{"image", "conversations"}]'
-    )
-
-
-def _karpathy_items(content: Any, images: str, splits: set[str]) -> list[CaptionedImage]:
+def _karpathy_items(content: KarpathyFile, images: str, splits: set[str]) -> list[CaptionedImage]:
     return [
         CaptionedImage(
             Path(images, item.get("filepath", ""), item["filename"]),
@@ -125,14 +80,16 @@ def _karpathy_items(content: Any, images: str, splits: set[str]) -> list[Caption
     ]
 
 
-def _llava_sample(item: dict[str, Any], images: str) -> Sample:
+def _llava_sample(item: LlavaItem, images: str) -> Sample:
     said = [turn["value"].strip() for turn in item["conversations"]]
     speakers = [turn["from"] for turn in item["conversations"]]
     if speakers != ["human", "gpt"] * (len(said) // 2) or not said:
         raise DataError(
-            f"conversation {item.get('id')!r} must alternate human, gpt; its turns are {speakers}"
+            f"conversation {shown(repr(item.get('id')))} must alternate human, gpt; its turns are "
+            f"{shown(repr(speakers))}"
         )
-    image = Path(images, item["image"]) if item.get("image") else None
+    file_name = item.get("image")
     first = said[0].replace(IMAGE, "").strip()
-    said[0] = f"{IMAGE}\n{first}" if image else first
+    said[0] = f"{IMAGE}\n{first}" if file_name else first
+    image = Path(images, file_name) if file_name else None
     return Sample(image, tuple(zip(said[::2], said[1::2], strict=True)))

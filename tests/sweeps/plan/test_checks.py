@@ -20,7 +20,7 @@ STRATEGIES = (
 )
 LAYOUTS = (
     'has neither of the known layouts: Karpathy\'s {"images": [{"filename", "split", '
-    '"sentences"}]} nor LLaVA\'s [{"image", "conversations"}]'
+    '"sentences": [{"raw"}]}]} nor LLaVA\'s [{"image", "conversations": [{"from", "value"}]}]'
 )
 NAN = float("nan")
 
@@ -96,7 +96,10 @@ CASES: dict[str, tuple[dict, list[str]]] = {
     ),
     "images that do not decode": (
         {"data.tune.annotations": "broken.json"},
-        ["data.tune.images: 1 image that cannot be decoded in DIR/images: text.jpg"],
+        [
+            "data.tune.images: 1 image that cannot be decoded in DIR/images: text.jpg (it is not "
+            "an image in a format that Pillow reads)"
+        ],
     ),
     "captions of another layout": (
         {"data.select.annotations": "coco.json"},

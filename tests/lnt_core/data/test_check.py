@@ -21,10 +21,8 @@ def problems(folder, content, **options) -> list[str]:
     return data_problems(ModelConfig(tiny=True), DataConfig.model_validate(data))
 
 
-KARPATHY = (
-    'is not in Karpathy\'s layout {"images": [{"filename", "split", "sentences": [{"raw"}]}]}'
-)
-LLAVA = 'is not in LLaVA\'s layout [{"image", "conversations": [{"from", "value"}]}]'
+KARPATHY = f"is not in Karpathy's layout {layouts.KARPATHY}"
+LLAVA = f"is not in LLaVA's layout {layouts.LLAVA}"
 
 
 def entry(**changes) -> dict:

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from lnt_core.config import AlignConfig, DataConfig, ModelConfig, ScenesConfig, TuneConfig
 from lnt_core.frozen import Frozen
+from sweeps.passwords import has_password, place_of_password, redacted
 from sweeps.resources import ResourcesConfig
 
 PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
@@ -143,7 +144,10 @@ class TrackingConfig(Frozen):
     """Where the results of a sweep are stored."""
 
     uri: str = "sqlite:///mlflow.db"
-    """MLflow tracking URI. A relative path is relative to the working directory."""
+    """MLflow tracking URI; a relative path is relative to the working directory. A password in it
+    is refused. It is read from `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD` or
+    `~/.mlflow/credentials` for a server (`http://HOST:5000`), from `PGPASSWORD` or `~/.pgpass` for
+    PostgreSQL, and for MySQL from an option file: `?read_default_file=/home/me/.my.cnf`."""
     storage: str = "lnt_runs"
     """Folder of checkpoints, captions and weights. On a cluster, every node must see it."""
     system_metrics_every_s: float = Field(default=10.0, ge=0)
@@ -151,6 +155,16 @@ class TrackingConfig(Frozen):
     register: Literal["winners", "none"] = "winners"
     """Whether the winners become versions of a model in MLflow's Model Registry. Their weights are
     logged to their runs in either case, and can be exported."""
+
+    @field_validator("uri")
+    @classmethod
+    def _without_password(cls, uri: str) -> str:
+        if has_password(uri):
+            raise ValueError(
+                f"{redacted(uri)!r} contains a password, which would be stored with the results; "
+                f"remove it (USER@HOST may stay) and {place_of_password(uri)}"
+            )
+        return uri
 
 
 class SweepConfig(Frozen):

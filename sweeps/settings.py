@@ -22,8 +22,6 @@ class Settings:
     ray_token: str | None
     """Token of a Ray cluster with authentication: ``RAY_AUTH_TOKEN``, else the content of the file
     ``RAY_AUTH_TOKEN_PATH``, else that of ``~/.ray/auth_token``; the same order as in Ray."""
-    tracking_user: str | None
-    """User name for MLflow, used only in messages: ``MLFLOW_TRACKING_USERNAME``."""
 
 
 def environment_of(names: Sequence[str]) -> dict[str, str]:
@@ -38,6 +36,11 @@ def environment_of(names: Sequence[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names}
 
 
+def environment_with(**variables: str) -> dict[str, str]:
+    """This process's environment variables with others added, for a program that it starts."""
+    return os.environ | variables
+
+
 def read_settings() -> Settings:
     """The settings of the current environment."""
     cache = os.environ.get("LNT_CACHE")
@@ -46,7 +49,6 @@ def read_settings() -> Settings:
         tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"),
         ray_address=os.environ.get("RAY_API_SERVER_ADDRESS"),
         ray_token=_ray_token(),
-        tracking_user=os.environ.get("MLFLOW_TRACKING_USERNAME"),
     )
 
 

@@ -13,9 +13,9 @@ set -euo pipefail
 settings=$(mktemp)
 sed "s|^database_uri = .*|database_uri = ${DATABASE}/access|" basic_auth.ini > "$settings"
 export MLFLOW_AUTH_CONFIG_PATH=$settings
+export MLFLOW_BACKEND_STORE_URI=${DATABASE}/mlflow # as an argument, everyone here could read it
 
 exec mlflow server --app-name basic-auth \
     --host "${HOST:-0.0.0.0}" --port "${PORT:-5000}" --workers "${WORKERS:-2}" \
     --allowed-hosts "${ALLOWED_HOSTS:-localhost:*,127.0.0.1:*}" \
-    --backend-store-uri "${DATABASE}/mlflow" \
     --artifacts-destination "$ARTIFACTS"

@@ -5,8 +5,10 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from lnt_core.errors import ConfigError
 from sweeps.cli.arguments import sweep_arguments
 from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.passwords import has_password, place_of_password, redacted
 from sweeps.results import tags as tag
 from sweeps.settings import environment_of, read_settings
 
@@ -67,7 +69,6 @@ def _address(parser: argparse.ArgumentParser) -> None:
 
 def _of(args: argparse.Namespace) -> "Jobs":
     from cluster.jobs import Jobs
-    from lnt_core.errors import ConfigError
 
     if not args.address:
         raise ConfigError(
@@ -80,6 +81,12 @@ def _submit(args: argparse.Namespace) -> int:
     from sweeps.cli.submit import check_job, submit_sweep
 
     environment = environment_of(args.env)
+    for name, value in environment.items():
+        if has_password(value):
+            raise ConfigError(
+                f"--env {name}: {redacted(value)!r} contains a password, which everyone who can "
+                f"open the Ray dashboard could read; remove it and {place_of_password(value)}"
+            )
     sweep = check_job(args.sweep, args.overrides)  # before the cluster is contacted
     jobs = _of(args)
     if jobs.is_open():

@@ -9,6 +9,7 @@ from cluster.errors import AuthenticationError, ClusterError
 from lnt_core import __version__
 from lnt_core.errors import AccessError, LntError
 from sweeps.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_ACCESS, EXIT_REFUSED
+from sweeps.passwords import redact_output, redacted
 from sweeps.settings import quiet_libraries
 from sweeps.storage.full_disk import DiskFullError
 
@@ -43,17 +44,18 @@ sets ``command``, a function of the parsed arguments that returns the exit code.
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = sys.argv[1:] if argv is None else list(argv)
+    redact_output()
     quiet_libraries()  # before a command imports them
     args = _parser(given).parse_args(given)
     try:
         code: int = args.command(args)
     except LntError as error:
-        print(f"lnt: {error}", file=sys.stderr)
+        print(f"lnt: {redacted(str(error))}", file=sys.stderr)
         if isinstance(error, DiskFullError):
             return EXIT_FAILED
         return EXIT_NO_ACCESS if isinstance(error, AccessError) else EXIT_REFUSED
     except ClusterError as error:
-        print(f"lnt: {error}", file=sys.stderr)
+        print(f"lnt: {redacted(str(error))}", file=sys.stderr)
         return EXIT_NO_ACCESS if isinstance(error, AuthenticationError) else EXIT_REFUSED
     except KeyboardInterrupt:
         print("lnt: interrupted", file=sys.stderr)

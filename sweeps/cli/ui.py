@@ -6,6 +6,8 @@ import sys
 
 from sweeps.cli.arguments import tracking_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.passwords import redacted
+from sweeps.settings import environment_with
 from sweeps.tracking.store import connect
 
 
@@ -21,10 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 def _ui(args: argparse.Namespace) -> int:
     uri = tracking_uri(args)
     if uri.startswith("http"):
-        print(f"The dashboard is at {uri}")
+        print(f"The dashboard is at {redacted(uri)}")
         return EXIT_DONE
     connect(uri)
     print(f"MLflow at http://127.0.0.1:{args.port} (Ctrl-C stops it)", flush=True)
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", uri]
-    command += ["--host", "127.0.0.1", "--port", str(args.port), "--workers", "1"]
-    os.execv(sys.executable, command)  # replaces this process, so that signals reach the server
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(args.port), "--workers", "1"]
+    # The URI by the environment: everyone on this machine can read arguments. This replaces this
+    # process, so that signals reach the server.
+    os.execve(sys.executable, command, environment_with(MLFLOW_BACKEND_STORE_URI=uri))

@@ -117,7 +117,7 @@ def ours(folder: Path, num_trials: int) -> float:
         (folder / "console").open("w") as console,
     ):
         outcome = run.run_sweep(
-            sweep, Settings(folder, None, None, None, None), Console(file=console)
+            sweep, Settings(folder, None, None, None), Console(file=console)
         )
     assert len(outcome.sweep.trials) == num_trials
     return trackers[0].busy_s

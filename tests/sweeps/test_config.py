@@ -1,9 +1,61 @@
-"""Constants of the sweep file's config."""
+"""Constants of the sweep file's config, and the tracking URI."""
 
+import pytest
+
+from sweeps.cli.main import main
 from sweeps.config import PAPER_RATES
+from sweeps.passwords import PLACES
+from sweeps.plan.load import load_sweep
 
 
 def test_the_papers_grid_has_its_ends_and_its_count() -> None:
     assert len(PAPER_RATES) == 11
     assert (PAPER_RATES[0], PAPER_RATES[-1]) == (2e-3, 1e-7)
     assert list(PAPER_RATES) == sorted(PAPER_RATES, reverse=True)
+
+
+URIS = {
+    "https://me:{}@mlflow.lab": ("https://me:***@mlflow.lab", PLACES["http"]),
+    "postgresql+psycopg://lnt:{}@db/mlflow": (
+        "postgresql+psycopg://lnt:***@db/mlflow",
+        PLACES["postgresql"],
+    ),
+    "mysql+pymysql://db/mlflow?user=lnt&password={}": (
+        "mysql+pymysql://db/mlflow?user=lnt&password=***",
+        PLACES["mysql"],
+    ),
+    "mssql+pyodbc://lnt:{}@SOURCE": (
+        "mssql+pyodbc://lnt:***@SOURCE",
+        "give it to the database's driver by a file of its own",
+    ),
+}
+
+
+@pytest.mark.parametrize("uri", URIS)
+@pytest.mark.parametrize("command", ["plan", "run", "submit"])
+def test_a_password_in_the_tracking_uri_is_refused_and_not_shown(uri, command, capsys) -> None:
+    argv = [command, "demo", "--set", f"tracking.uri={uri.format('secret')}"]
+    assert main(argv) == 2
+    shown, place = URIS[uri]
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        "lnt: demo: 1 problem\n"
+        f"  tracking.uri: {shown!r} contains a password, which would be stored with the results; "
+        f"remove it (USER@HOST may stay) and {place}\n"
+    )
+
+
+@pytest.mark.parametrize("uri", ["postgresql://lnt@db/mlflow", "http://mlflow.lab:5000"])
+def test_a_tracking_uri_without_a_password_is_taken(uri) -> None:
+    assert load_sweep("demo", (f"tracking.uri={uri}",)).tracking.uri == uri
+
+
+@pytest.mark.parametrize(
+    "value", ["[postgresql://lnt:secret@db/x]", "{postgresql://lnt:secret@db/x"]
+)
+def test_nor_is_it_shown_where_the_uri_is_no_text_or_no_yaml(value, capsys) -> None:
+    assert main(["plan", "demo", "--set", f"tracking.uri={value}"]) == 2
+    said = capsys.readouterr().err
+    assert "postgresql://lnt:***@db/x" in said
+    assert "secret" not in said

@@ -40,3 +40,16 @@ def test_a_variable_that_is_not_set(tmp_path, capsys, monkeypatch) -> None:
     monkeypatch.delenv("NOT_THERE", raising=False)
     line = refused(tmp_path, capsys, "--env", "NOT_THERE")
     assert line == "lnt: --env NOT_THERE: no such environment variable is set"
+
+
+def test_a_variable_with_a_password_in_its_uri_does_not_travel(
+    tmp_path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@mlflow:5000")
+    line = refused(tmp_path, capsys, "--env", "MLFLOW_TRACKING_URI")
+    assert line == (
+        "lnt: --env MLFLOW_TRACKING_URI: 'http://me:***@mlflow:5000' contains a password, which "
+        "everyone who can open the Ray dashboard could read; remove it and set "
+        "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or write them to "
+        "~/.mlflow/credentials"
+    )

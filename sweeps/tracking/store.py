@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from lnt_core.errors import AccessError, ConfigError
 from sweeps.passwords import has_password, place_of_password, redacted
+from sweeps.tracking.sqlite_lock import sqlite_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,8 +35,11 @@ def connect(uri: str) -> "MlflowClient":
     try:
         if uri.startswith(DATABASES):
             _ask_once(uri)
-        client = MlflowClient(tracking_uri=uri)
-        client.search_experiments(max_results=1)
+        with sqlite_lock(uri):  # the first client creates the tables
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+    except ConfigError:
+        raise
     except Exception as error:  # noqa: BLE001  whatever a store raises, the user's fix is the same
         if _is_refusal(error):
             raise AccessError(_access_advice(uri)) from None

@@ -10,6 +10,8 @@ LntError
 import difflib
 from collections.abc import Iterable
 
+from lnt_core.paths import shown
+
 
 class LntError(Exception):
     """Base class of errors whose message is meant for the user and shown without a traceback."""
@@ -33,7 +35,7 @@ class TrialError(LntError):
 
 def nearest(got: object, allowed: Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the closest allowed name, or an empty string."""
-    near = difflib.get_close_matches(str(got), list(allowed), n=1)
+    near = difflib.get_close_matches(str(got)[:100], list(allowed), n=1)
     return f"did you mean {near[0]!r}?" if near else ""
 
 
@@ -48,7 +50,7 @@ def bad_field(field: str, got: object, *, allowed: str | Iterable[str], fix: str
         names = list(allowed)
         fix = " ".join(filter(None, (nearest(got, names), fix)))
         allowed = "one of " + ", ".join(map(repr, names))
-    return f"{field} is {got!r}, but must be {allowed}" + (f"; {fix}" if fix else "")
+    return f"{field} is {shown(repr(got))}, but must be {allowed}" + (f"; {fix}" if fix else "")
 
 
 def all_problems(where: str, problems: Iterable[str]) -> ConfigError:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 MAX_SHOWN = 300
-"""Maximum number of characters of a name in a message."""
+"""Maximum number of characters of a path or value in a message."""
 
 
 def is_file(path: str | Path) -> bool:
@@ -38,7 +38,7 @@ def why_not_writable(folder: str | Path) -> str:
     Nothing is created to find out.
     """
     try:
-        path = Path(folder).expanduser().absolute()
+        path = Path(folder).absolute()
         os.fsencode(path)
         if "\0" in str(path):
             return "its name has a NUL character"
@@ -57,7 +57,7 @@ def why_not_writable(folder: str | Path) -> str:
 
 
 def shown(path: str | Path) -> str:
-    """A path as text for a message: printable, and not longer than ``MAX_SHOWN``.
+    """A path or other text for a message: printable, and not longer than ``MAX_SHOWN``.
 
     Example:
         >>> shown("a.png"), len(shown("x" * 5000))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from lnt_core.config import AlignConfig, DataConfig, ModelConfig, ScenesConfig, TuneConfig
+from lnt_core.config.bounds import Seed
 from lnt_core.frozen import Frozen
 from sweeps.passwords import has_password, place_of_password, redacted
 from sweeps.resources import ResourcesConfig
@@ -14,6 +15,10 @@ PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
 """11 values from 2e-3 to 1e-7. The ends and the count are those of Zhao et al., arXiv:2312.11420;
 the values between are our choice."""
 Rate = Annotated[float, Field(gt=0, lt=1)]
+MAX_TRIALS = 10_000
+"""Limit of a sweep's trials, each of which is a run in MLflow and a folder."""
+MAX_VARIANTS = 1000
+"""Limit of strategies with their options times other values: the cost of each is predicted."""
 
 
 class RateRange(Frozen):
@@ -64,11 +69,11 @@ class SearchConfig(Frozen):
     """Other keys to vary, below `train` or `data.tune`, each with its values:
     `{train.weight_decay: [0.0, 0.1], data.tune.kinds: [[conversation], [detail]]}`."""
     algorithm: Literal["grid", "random", "tpe"] = "grid"
-    num_trials: int | None = Field(default=None, ge=1)
+    num_trials: int | None = Field(default=None, ge=1, le=MAX_TRIALS)
     """How many trials to draw. Required for `random` and `tpe`; a grid is run in full."""
     scheduler: Literal["none", "asha"] = "none"
     """`asha` scores trials at rungs and stops the worse ones early (arXiv:1810.05934)."""
-    reduction_factor: int = Field(default=3, ge=2)
+    reduction_factor: int = Field(default=3, ge=2, le=1000)
     """`asha`: of the trials at a rung, one in this many continues."""
     extend_at_edge: bool = False
     """`grid`: while the best rate of a strategy with its options is at an end of those tried, run
@@ -89,10 +94,18 @@ class SearchConfig(Frozen):
     @field_validator("values")
     @classmethod
     def _hashable(cls, values: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
-        def frozen(value: Any) -> Any:
+        def frozen(key: str, value: Any) -> Any:
+            parts = value if isinstance(value, list | tuple) else [value]
+            if any(isinstance(part, list | tuple | dict) for part in parts):
+                raise ValueError(
+                    f"a value of `{key}` is a mapping or nested list, but must be a number, a "
+                    "text, null or a list of these"
+                )
             return tuple(value) if isinstance(value, list) else value
 
-        return {key: tuple(frozen(value) for value in listed) for key, listed in values.items()}
+        return {
+            key: tuple(frozen(key, value) for value in listed) for key, listed in values.items()
+        }
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -130,9 +143,9 @@ class BudgetConfig(Frozen):
 
     trials: int | None = Field(default=None, ge=1)
     """Number of trials to start, including those before a `--resume`."""
-    wall_clock_h: float | None = Field(default=None, gt=0)
+    wall_clock_h: float | None = Field(default=None, gt=0, le=1e6)
     """Hours since the start of `lnt run`; `--resume` starts at zero again."""
-    gpu_hours: float | None = Field(default=None, gt=0)
+    gpu_hours: float | None = Field(default=None, gt=0, le=1e9)
     """GPU-hours of all trials together, including those before a `--resume`."""
 
 
@@ -150,11 +163,19 @@ class TrackingConfig(Frozen):
     PostgreSQL, and for MySQL from an option file: `?read_default_file=/home/me/.my.cnf`."""
     storage: str = "lnt_runs"
     """Folder of checkpoints, captions and weights. On a cluster, every node must see it."""
-    system_metrics_every_s: float = Field(default=10.0, ge=0)
-    """Seconds between samples of the CPU, memory and GPU use of a trial's node; 0: no samples."""
+    system_metrics_every_s: float = Field(default=10.0, ge=0, le=3600)
+    """Seconds between samples of the CPU, memory and GPU use of a trial's node, at least 0.1; 0: no
+    samples."""
     register: Literal["winners", "none"] = "winners"
     """Whether the winners become versions of a model in MLflow's Model Registry. Their weights are
     logged to their runs in either case, and can be exported."""
+
+    @field_validator("system_metrics_every_s")
+    @classmethod
+    def _not_all_the_time(cls, seconds: float) -> float:
+        if 0 < seconds < 0.1:
+            raise ValueError(f"{seconds:g} is neither 0 nor at least 0.1")
+        return seconds
 
     @field_validator("uri")
     @classmethod
@@ -183,7 +204,7 @@ class SweepConfig(Frozen):
     resources: ResourcesConfig = ResourcesConfig()
     budget: BudgetConfig = BudgetConfig()
     tracking: TrackingConfig = TrackingConfig()
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
     @model_validator(mode="after")
     def _data_given(self) -> Self:

@@ -8,36 +8,39 @@ from lnt_core.errors import bad_field
 from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES
 
+MAX_DEVICES = 100_000
+"""More GPUs, workers or CPUs than any cluster has."""
+
 
 class ResourcesConfig(Frozen):
     """The hardware that each trial uses, and what is known about it."""
 
-    cpus_per_trial: float = Field(default=1, gt=0)
+    cpus_per_trial: float = Field(default=1, gt=0, le=MAX_DEVICES)
     """CPUs of each worker of a trial."""
-    gpus_per_trial: float = Field(default=0, ge=0)
+    gpus_per_trial: float = Field(default=0, ge=0, le=MAX_DEVICES)
     """GPUs of each worker of a trial. With a fraction, several trials share one GPU."""
     workers_per_trial: int | dict[str, int] = 1
     """Worker processes that train one trial together with `train.deepspeed`, each with its own
     `cpus_per_trial` and `gpus_per_trial`, on one node or several. A number applies to every
     strategy; a mapping such as `{full: 4}` only to the strategies it names, and the others train in
     one process without DeepSpeed."""
-    max_concurrent_trials: int | None = Field(default=None, ge=1)
+    max_concurrent_trials: int | None = Field(default=None, ge=1, le=MAX_DEVICES)
     """Limit of trials that run at the same time. Default: as many as the resources allow."""
-    feature_cache_gib: float = Field(default=4.0, ge=0)
+    feature_cache_gib: float = Field(default=4.0, ge=0, le=1e6)
     """Memory limit of each worker's cache of image features."""
-    wait_for_nodes_s: float = Field(default=0.0, ge=0)
+    wait_for_nodes_s: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
     """Seconds that `lnt run --address` waits for an autoscaling cluster to start the nodes of the
     first trial."""
-    num_gpus: int | None = Field(default=None, ge=1)
+    num_gpus: int | None = Field(default=None, ge=1, le=MAX_DEVICES)
     """GPUs of the cluster. If given, `lnt plan` compares the time of running trials side by side on
     one GPU each with that of running them one after another on all GPUs. `lnt run` ignores it and
     uses the GPUs that Ray has."""
     scaling_efficiency: float = Field(default=0.9, gt=0, le=1)
     """Assumed speed of N GPUs on one trial, as a fraction of N times the speed of one GPU."""
-    gpu_memory_gib: float | None = Field(default=None, gt=0)
+    gpu_memory_gib: float | None = Field(default=None, gt=0, le=1e6)
     """Memory of one GPU. If given, `lnt plan` lists the trials that do not fit, and
     `train.micro_batch_size: auto` stays within it."""
-    gpu_peak_tflops: float | None = Field(default=None, gt=0)
+    gpu_peak_tflops: float | None = Field(default=None, gt=0, le=1e9)
     """Dense peak of one GPU at `train.precision`, from its data sheet: 156 in TF32 and 312 in bf16
     for an A100. If given, `lnt plan` predicts GPU-hours."""
     mfu: float = Field(default=0.4, gt=0, le=1)
@@ -50,11 +53,12 @@ class ResourcesConfig(Frozen):
         for name, count in named.items():
             if name and name not in STRATEGIES:
                 raise ValueError(bad_field("the strategy", name, allowed=STRATEGIES))
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            is_count = isinstance(count, int) and not isinstance(count, bool)
+            if not is_count or not 1 <= count <= MAX_DEVICES:
                 what = f"{name}: {count!r}" if name else repr(count)
                 raise ValueError(
-                    f"{what} is neither a whole number of at least 1 nor a mapping of strategies "
-                    "to such numbers"
+                    f"{what} is neither a whole number from 1 to {MAX_DEVICES:,} nor a mapping of "
+                    "strategies to such numbers"
                 )
         return value
 

@@ -12,16 +12,76 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lnt_core.errors import ConfigError, nearest
+from lnt_core.paths import shown
 
 MERGE = "tag:yaml.org,2002:merge"
-
-
+TEXT = "tag:yaml.org,2002:str"
 MEMBERS = {"bool", "paper", "list", "range", "number", "auto"}
 """Types and tags of union members: part of pydantic's error locations, but not of any file."""
+MAX_BYTES = 2**20
+"""Maximum size of a YAML file. The presets have less than 1 KiB; thousands of values fit."""
+MAX_DEPTH = 30
+"""Maximum depth of nesting. A sweep file needs 5 levels, a DeepSpeed config in it a few more."""
+MAX_NODES = 200_000
+"""Maximum number of keys and values, once the references (`*name`) are replaced by what they name;
+more than a file of ``MAX_BYTES`` has without references, but for one of single characters."""
+MAX_PROBLEMS = 100
+"""Maximum number of problems of one file that are listed; the rest are only counted."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the floats of YAML 1.2 (``1e-4``) and dates as text; duplicate keys are errors."""
+    """YAML with the floats of YAML 1.2 (``1e-4``) and dates as text; keys are text, and unique."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The root of the document, of limited size once references are replaced."""
+        node = super().get_single_node()
+        if node is not None:
+            _check_size(node)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a node; what cannot be converted is an error at its place."""
+        try:
+            value = super().construct_object(node, deep)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            kind = node.tag.rpartition(":")[2]
+            raise _problem_at(node, f"a value that cannot be read as {kind} ({error})") from None
+        if isinstance(value, str) and not _is_storable(value):
+            raise _problem_at(node, "text with a NUL or half of a surrogate pair")
+        return value
+
+
+def _check_size(root: yaml.Node) -> None:
+    """Raise an error for a document that is too deep, too large, or contains itself.
+
+    Nodes that several references name are counted once and multiplied, so that a file of a few
+    lines that stands for billions of values is refused in no time.
+    """
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, depth: int) -> int:
+        if depth > MAX_DEPTH:
+            raise _problem_at(node, f"nesting deeper than {MAX_DEPTH} levels")
+        if id(node) not in sizes:
+            below = [
+                size(child, depth + 1)
+                for entry in (node.value if isinstance(node, yaml.CollectionNode) else ())
+                for child in (entry if isinstance(entry, tuple) else (entry,))
+            ]
+            sizes[id(node)] = 1 + sum(below)
+        if sizes[id(node)] > MAX_NODES:
+            raise _problem_at(node, f"more than {MAX_NODES} keys and values")
+        return sizes[id(node)]
+
+    size(root, 1)
+
+
+def _problem_at(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(None, None, f"found {problem}", node.start_mark)
+
+
+def _is_storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 _Loader.add_implicit_resolver(
@@ -32,12 +92,20 @@ _Loader.add_implicit_resolver(
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    keys = [loader.construct_object(key) for key, _ in node.value if key.tag != MERGE]
-    twice = sorted({str(key) for key in keys if keys.count(key) > 1})
-    if twice:
-        raise yaml.constructor.ConstructorError(
-            None, None, f"key {twice[0]!r} is given twice", node.start_mark
-        )
+    if not isinstance(node, yaml.MappingNode):
+        raise _problem_at(node, "something else than a mapping")
+    known: set[str] = set()
+    for key, _ in node.value:
+        if key.tag == MERGE:
+            continue
+        if key.tag != TEXT:
+            given = key.value if isinstance(key, yaml.ScalarNode) else key.id
+            raise _problem_at(key, f"the key {given}, which is not text: put it in quotes")
+        if key.value in known:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {key.value!r} is given twice", node.start_mark
+            )
+        known.add(key.value)
     return loader.construct_mapping(node, deep=True)
 
 
@@ -46,34 +114,55 @@ def _as_text(loader: _Loader, node: yaml.ScalarNode) -> str:
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-
-
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+for unused in ("binary", "omap", "pairs", "set"):
+    del _Loader.yaml_constructors[f"tag:yaml.org,2002:{unused}"]
 
 
 def load_yaml(source: Path | str) -> Any:
     """Parse a YAML file, which must be a mapping, or a string of YAML.
 
     Raises:
-        ConfigError: The YAML is invalid, or the file is not a mapping.
+        ConfigError: The file cannot be read or is too large, the YAML is invalid, or the file is
+            not a mapping.
     """
+    text = _read(source) if isinstance(source, Path) else source
     try:
-        text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
         content = yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{source} is not valid YAML: {error}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{shown(source)} is not valid YAML: {error}") from None
+    except RecursionError:  # while the text is parsed, before its size is checked
+        raise ConfigError(
+            f"{shown(source)} is not valid YAML: found nesting deeper than {MAX_DEPTH} levels"
+        ) from None
     if isinstance(source, Path) and not isinstance(content, dict):
         raise ConfigError(f"{source} must be a mapping of keys to values")
     return content
 
 
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{path} has more than {MAX_BYTES:,} bytes, the limit of a YAML file")
+        return content.decode("utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from None
+
+
 def validation_problems(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """One line per error: the key's path, its value, what is allowed, the nearest valid name."""
-    return [_problem(dict(item), model) for item in error.errors()]
+    found = error.errors(include_url=False)
+    more = len(found) - MAX_PROBLEMS
+    problems = [_problem(dict(item), model) for item in found[:MAX_PROBLEMS]]
+    return problems + ([f"and {more} more"] if more > 0 else [])
 
 
 def _problem(item: dict[str, Any], model: type[BaseModel]) -> str:
-    path = _path(item["loc"], model)
+    path = shown(_path(item["loc"], model))
     kind, got = item["type"], item["input"]
     if kind == "extra_forbidden":
         known = _keys_at(item["loc"][:-1], model)
@@ -94,8 +183,8 @@ def _problem(item: dict[str, Any], model: type[BaseModel]) -> str:
         )
         hint = nearest(got if isinstance(got, str) else item["ctx"].get("tag"), allowed)
         message = "must be one of " + ", ".join(map(repr, allowed))
-    shown = item["ctx"].get("tag", got) if kind == "union_tag_invalid" else got
-    return f"{path} is {_short(shown)}, but {message}" + (f"; {hint}" if hint else "")
+    given = item["ctx"].get("tag", got) if kind == "union_tag_invalid" else got
+    return f"{path} is {_short(given)}, but {message}" + (f"; {hint}" if hint else "")
 
 
 def _short(value: object) -> str:

@@ -2,8 +2,9 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from lnt_core.config.bounds import Seed
 from lnt_core.frozen import Frozen
 
 CAPTION_PROMPT = "Provide a one-sentence caption for the provided image."
@@ -47,13 +48,20 @@ class SelectConfig(Frozen):
     """Use only the first `num_images` images of a split. Scores on different images are not
     comparable."""
     prompt: str = CAPTION_PROMPT
-    """Question about each image."""
+    """Question about each image, without `<image>`: the image comes before it."""
     text_examples: int = Field(default=0, ge=0, le=16)
     """Text-only question-answer examples before the question; the paper uses 3."""
-    max_new_tokens: int = Field(default=64, ge=1)
+    max_new_tokens: int = Field(default=64, ge=1, le=4096)
     """Maximum length of a caption, in tokens."""
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=64, ge=1, le=65_536)
     """Images that are captioned at a time."""
+
+    @field_validator("prompt")
+    @classmethod
+    def _without_image(cls, prompt: str) -> str:
+        if "<image>" in prompt:
+            raise ValueError("`<image>` is put before the question: leave it out")
+        return prompt
 
     @model_validator(mode="before")
     @classmethod
@@ -65,15 +73,18 @@ class SelectConfig(Frozen):
 
 
 class ScenesConfig(Frozen):
-    """Synthetic images with captions, drawn on this machine and stored in Karpathy's layout."""
+    """Synthetic images with captions, drawn on this machine and stored in Karpathy's layout.
 
-    num_train: int = Field(default=3000, ge=2)
+    At most 100,000 images of a split, since the names of their files have five digits.
+    """
+
+    num_train: int = Field(default=3000, ge=2, le=100_000)
     """Images of the train split."""
-    num_val: int = Field(default=200, ge=2)
+    num_val: int = Field(default=200, ge=2, le=100_000)
     """Images of the validation split."""
-    num_test: int = Field(default=200, ge=2)
+    num_test: int = Field(default=200, ge=2, le=100_000)
     """Images of the test split."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of the drawings."""
 
 

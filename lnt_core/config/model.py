@@ -2,12 +2,17 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from lnt_core.config.bounds import MAX_TOKENS
 from lnt_core.config.data import DatasetConfig
 from lnt_core.frozen import Frozen
 
 Conversation = Literal["vicuna_v1", "plain", "chat_template"]
+
+
+MAX_LAYERS, MAX_SIZE = 1000, 10_000_000
+"""Bounds of an architecture without files: layers are built one by one, if without weights."""
 
 
 class ShapesConfig(Frozen):
@@ -17,12 +22,21 @@ class ShapesConfig(Frozen):
     """Config values of the language model, `model_type` included."""
     vision: dict[str, Any]
     """Config values of the vision tower, `model_type` included."""
-    num_samples: int = Field(default=80_000, ge=1)
+    num_samples: int = Field(default=80_000, ge=1, le=10**9)
     """Samples in the tune data; the default is the size of LLaVA-Instruct-80K."""
-    tokens_per_sample: int = Field(default=512, ge=1)
+    tokens_per_sample: int = Field(default=512, ge=1, le=MAX_TOKENS)
     """Mean tokens of a sample, image tokens included."""
-    longest_sample: int = Field(default=1024, ge=1)
+    longest_sample: int = Field(default=1024, ge=1, le=MAX_TOKENS)
     """Tokens of the longest sample, for which memory is planned."""
+
+    @field_validator("language", "vision")
+    @classmethod
+    def _buildable(cls, shape: dict[str, Any]) -> dict[str, Any]:
+        for key, value in shape.items():
+            limit = MAX_LAYERS if "layers" in key else MAX_SIZE
+            if isinstance(value, int | float) and not -limit <= value <= limit:
+                raise ValueError(f"`{key}` is {value:g}, but must be at most {limit:,}")
+        return shape
 
 
 class TinyConfig(Frozen):

@@ -1,10 +1,12 @@
 """Training configs of both stages: steps, batches, schedule, precision, DeepSpeed."""
 
+import itertools
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from lnt_core.config.bounds import MAX_BATCH, MAX_TOKENS, Seed
 from lnt_core.distributed.zero_config import checked
 from lnt_core.frozen import Frozen
 
@@ -23,7 +25,7 @@ def _auto(value: Any) -> Any:
 
 
 MicroBatchSize = Annotated[
-    Annotated[int, Field(ge=1), Tag("number")]
+    Annotated[int, Field(ge=1, le=MAX_BATCH), Tag("number")]
     | Annotated[Literal["auto"], BeforeValidator(_auto), Tag("auto")],
     Discriminator(_number_or_auto),
 ]
@@ -32,11 +34,11 @@ MicroBatchSize = Annotated[
 class TrainConfig(Frozen):
     """AdamW with linear warm-up and cosine decay to zero, as in the paper."""
 
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=10_000)
     """Passes over the stage's data. Default: 1, unless `max_steps` is given."""
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1, le=10_000_000)
     """Optimizer steps, instead of `epochs`."""
-    batch_size: int = Field(default=128, ge=1)
+    batch_size: int = Field(default=128, ge=1, le=MAX_BATCH)
     """Samples per optimizer step, over all micro-batches and workers."""
     micro_batch_size: MicroBatchSize = 16
     """Samples per forward and backward pass. With `auto` (stage 2 only) each trial uses the largest
@@ -54,8 +56,8 @@ class TrainConfig(Frozen):
     precision: Precision = "fp32"
     """`fp32`; `tf32`, which is float32 with TF32 matrix products (NVIDIA GPUs only); or `bf16`, in
     which frozen weights and computation are bfloat16 and trained parameters float32."""
-    max_length: int = Field(default=2048, ge=8)
-    """Conversations are truncated to this many tokens."""
+    max_length: int = Field(default=2048, ge=8, le=MAX_TOKENS)
+    """Conversations are truncated to this many tokens, which must be more than an image has."""
     checkpoint_every_steps: int = Field(default=50, ge=1)
     """Optimizer steps between checkpoints."""
 
@@ -96,11 +98,24 @@ class TrainConfig(Frozen):
 class TuneConfig(TrainConfig):
     """Training config of stage 2."""
 
-    evaluate_at_steps: tuple[int, ...] = ()
-    """Steps before the last at which the held-out score is computed as well, for early stopping."""
+    evaluate_at_steps: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    """Steps before the last, in ascending order, at which the held-out score is computed as well,
+    for early stopping."""
     deepspeed: str | dict[str, Any] | None = None
     """`zero1`, `zero2`, `zero3`, or a DeepSpeed config with a ZeRO stage and, optionally, CPU
     offload. The trial can then be trained by several workers."""
+
+    @model_validator(mode="after")
+    def _ascending_before_the_last(self) -> Self:
+        steps = self.evaluate_at_steps
+        if any(step >= after for step, after in itertools.pairwise(steps)):
+            raise ValueError(f"`evaluate_at_steps` is {list(steps)}, but must be ascending")
+        if steps and self.max_steps is not None and steps[-1] >= self.max_steps:
+            raise ValueError(
+                f"`evaluate_at_steps` has step {steps[-1]}, but must be below `max_steps` "
+                f"({self.max_steps}), where the trial is scored in any case"
+            )
+        return self
 
     @field_validator("deepspeed", mode="before")
     @classmethod
@@ -116,7 +131,7 @@ class AlignConfig(TrainConfig):
 
     learning_rate: float = Field(default=2e-3, gt=0, lt=1)
     """Peak learning rate of stage 1."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Seed of stage 1, separate so that trials with different seeds share one stage 1."""
 
     @field_validator("micro_batch_size")

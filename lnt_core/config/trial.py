@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from lnt_core.config.bounds import Seed
 from lnt_core.config.data import DataConfig
 from lnt_core.config.model import ModelConfig
 from lnt_core.config.train import AlignConfig, TuneConfig
@@ -31,8 +32,8 @@ class TrialConfig(Frozen):
     align: AlignConfig | None = None
     """Stage 1. Default: none (the connector of a checkpoint is already aligned)."""
     train: TuneConfig = TuneConfig()
-    seed: int = Field(default=0, ge=0)
-    train_seed: int | None = Field(default=None, ge=0)
+    seed: Seed = 0
+    train_seed: Seed | None = None
     """Seed of the training only: sample order, parameters that the strategy adds, dropout.
     Default: `seed`. Data subsets and text examples are always drawn with `seed`."""
     started_from: StartedFrom | None = None

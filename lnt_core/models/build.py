@@ -66,7 +66,19 @@ def build_on_meta(config: ModelConfig) -> "PreTrainedModel":
     """The same architecture on the meta device, without weights, for counting.
 
     Composed models are built from ``config.shapes`` if given, else from the configs of their files.
+
+    Raises:
+        ConfigError: transformers cannot build it.
     """
+    try:
+        return _built_on_meta(config)
+    except Exception as error:  # transformers raises anything for configs that are not consistent
+        raise ConfigError(
+            f"model: transformers cannot build it: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _built_on_meta(config: ModelConfig) -> "PreTrainedModel":
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     if config.checkpoint is not None:
@@ -149,7 +161,7 @@ def _compose(
     model.generation_config = causal.generation_config
     tokenizer = AutoTokenizer.from_pretrained(language)
     drop_first = hasattr(tower.embeddings, "class_embedding")
-    conversations = _conversations(config, tokenizer, model, _patches(tower.config))
+    conversations = _conversations(config, tokenizer, model, image_tokens(tower.config))
     return VisionLanguageModel(
         model=model,
         roles=find_roles(model),
@@ -186,7 +198,11 @@ def _from_checkpoint(
     processor = AutoProcessor.from_pretrained(checkpoint)
     drop_first = model.config.vision_feature_select_strategy == "default"
     conversations = _conversations(
-        config, processor.tokenizer, model, _patches(model.config.vision_config), template=processor
+        config,
+        processor.tokenizer,
+        model,
+        image_tokens(model.config.vision_config),
+        template=processor,
     )
     return VisionLanguageModel(
         model=model,
@@ -198,8 +214,19 @@ def _from_checkpoint(
     )
 
 
-def _patches(vision: "PretrainedConfig") -> int:
-    return int(vision.image_size // vision.patch_size) ** 2
+def image_tokens(vision: "PretrainedConfig") -> int:
+    """The number of tokens of one image.
+
+    Raises:
+        ConfigError: The config of the vision tower does not say.
+    """
+    try:
+        return int(vision.image_size // vision.patch_size) ** 2
+    except (AttributeError, TypeError, ZeroDivisionError):
+        raise ConfigError(
+            f"model: the config of the vision tower, {type(vision).__name__}, must have a whole "
+            "number as `image_size` and as `patch_size`"
+        ) from None
 
 
 def _conversations(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from lnt_core.strategies.base import Strategy, StrategyConfig, register
+from lnt_core.strategies.base import MAX_WIDTH, Strategy, StrategyConfig, register
 from lnt_core.strategies.peft_model import Targets, target_names, wrap
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class AdaLoraConfig(StrategyConfig):
     """Options of AdaLoRA, which reduces the mean rank from ``init_rank`` to ``target_rank``."""
 
     name: Literal["adalora"] = "adalora"
-    init_rank: int = Field(default=12, ge=2)
+    init_rank: int = Field(default=12, ge=2, le=MAX_WIDTH)
     """Rank of each update at the start."""
     target_rank: int = Field(default=8, ge=1)
     """Mean rank of the updates at the end."""

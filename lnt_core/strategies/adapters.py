@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from lnt_core.strategies.base import Strategy, StrategyConfig, register
+from lnt_core.strategies.base import MAX_WIDTH, Strategy, StrategyConfig, register
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class AdapterConfig(StrategyConfig):
     """Options of serial and parallel adapters."""
 
-    width: int = Field(default=64, ge=1)
+    width: int = Field(default=64, ge=1, le=MAX_WIDTH)
     """Channels of the bottleneck."""
     scale: float = Field(default=1.0, gt=0)
     """Factor of the adapter's output; He et al. use 4 with parallel adapters."""

@@ -22,6 +22,10 @@ class StrategyConfig(Frozen):
     name: str
 
 
+MAX_WIDTH = 16_384
+"""Bound of ranks and widths: the hidden size of the largest open LLaMA (405B)."""
+MAX_VIRTUAL_TOKENS = 4096
+"""Bound of trained tokens before the input: the whole context of LLaMA-2."""
 STAND_IN = re.compile(r"\.(modules_to_save|ln_tuning_layers)\.default")
 """Matches what PEFT inserts into the name of a parameter's trained copy."""
 Options = TypeVar("Options", bound=StrategyConfig)

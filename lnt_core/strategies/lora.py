@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from lnt_core.strategies.base import Strategy, StrategyConfig, register
+from lnt_core.strategies.base import MAX_WIDTH, Strategy, StrategyConfig, register
 from lnt_core.strategies.peft_model import Targets, target_names, wrap
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ class LoraConfig(StrategyConfig):
     """Options of LoRA. The parameter counts in the paper are those of rank 64."""
 
     name: Literal["lora"] = "lora"
-    rank: int = Field(default=32, ge=1)
+    rank: int = Field(default=32, ge=1, le=MAX_WIDTH)
+    """Rank of each update; more than the width of a layer adds nothing."""
     alpha: float = Field(default=64.0, gt=0)
     """The update is scaled by alpha / rank."""
     dropout: float = Field(default=0.0, ge=0, lt=1)

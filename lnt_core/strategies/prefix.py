@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from lnt_core.strategies.base import Strategy, StrategyConfig, register
+from lnt_core.strategies.base import (
+    MAX_VIRTUAL_TOKENS,
+    MAX_WIDTH,
+    Strategy,
+    StrategyConfig,
+    register,
+)
 from lnt_core.strategies.peft_model import wrap
 
 if TYPE_CHECKING:
@@ -18,11 +24,11 @@ class PrefixConfig(StrategyConfig):
     """Options of prefix tuning."""
 
     name: Literal["prefix"] = "prefix"
-    num_tokens: int = Field(default=20, ge=1)
+    num_tokens: int = Field(default=20, ge=1, le=MAX_VIRTUAL_TOKENS)
     """Number of virtual tokens before the input, in every layer."""
     reparameterise: bool = True
     """Train the prefix through an MLP, which is dropped when the weights are saved."""
-    hidden_size: int | None = Field(default=512, ge=1)
+    hidden_size: int | None = Field(default=512, ge=1, le=MAX_WIDTH)
     """Width of that MLP; None without `reparameterise`."""
 
     @model_validator(mode="before")

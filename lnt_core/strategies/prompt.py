@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from lnt_core.strategies.base import Strategy, StrategyConfig, register
+from lnt_core.strategies.base import MAX_VIRTUAL_TOKENS, Strategy, StrategyConfig, register
 from lnt_core.strategies.peft_model import wrap
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ class PromptConfig(StrategyConfig):
     """Options of prompt tuning. Its papers use rates near 0.3, far above the default grid."""
 
     name: Literal["prompt"] = "prompt"
-    num_tokens: int = Field(default=20, ge=1)
+    num_tokens: int = Field(default=20, ge=1, le=MAX_VIRTUAL_TOKENS)
     """Number of virtual tokens before the input."""
     init: Literal["random", "vocabulary"] = "random"
     """Initial values: random, or the embeddings of tokens drawn at random (`vocabulary`)."""

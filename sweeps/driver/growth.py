@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from lnt_core.config.bounds import MAX_SEED
 from lnt_core.trial import WEIGHTS
 from sweeps.config import MAX_EXTENSIONS
 from sweeps.plan.trials import SweepTrial
@@ -73,7 +74,7 @@ class Growth:
                 by_strategy[point.trial.strategy].append(point.trial)
         first = self._context.sweep.seed
         return [
-            _changed(known[trial.trial_id], "seed", train_seed=seed)
+            _changed(known[trial.trial_id], "seed", train_seed=seed % (MAX_SEED + 1))
             for of_strategy in by_strategy.values()
             for trial in of_strategy[:NUM_REPEATED]
             for seed in range(first + 1, first + self._num_seeds)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from pydantic import ValidationError
 from lnt_core.config import DataConfig, ModelConfig, TrialConfig
 from lnt_core.data.check import data_problems
 from lnt_core.errors import all_problems, bad_field
+from lnt_core.paths import is_file, shown, why_not_writable
 from lnt_core.strategies import STRATEGIES, StrategyConfig
-from sweeps.config import SweepConfig
+from sweeps.config import MAX_TRIALS, MAX_VARIANTS, SweepConfig
 from sweeps.plan.labels import label, options_text
 from sweeps.plan.space import (
     ANY_STRATEGY,
     MAKE_STEPS,
+    num_combinations,
     option_combinations,
     points,
     strategies,
@@ -45,6 +48,7 @@ def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
     """
     problems = point_problems(sweep)
     if files:
+        problems += _storage_problems(sweep.tracking.storage)
         problems += _model_problems(sweep.model)
         for data in _datas(sweep):
             problems += data_problems(sweep.model, data)
@@ -67,8 +71,14 @@ def strategy_problems(content: Any) -> list[str]:
             continue  # reported by the validation of SweepConfig
         field = f"search.strategy[{index}]"
         name = given.get("name")
-        if name not in STRATEGIES:
+        if not isinstance(name, str) or name not in STRATEGIES:
             problems.append(bad_field(field, name, allowed=STRATEGIES))
+            continue
+        if num_combinations(given) > MAX_VARIANTS:
+            problems.append(
+                f"{field} has {_many(num_combinations(given))} combinations of options, but must "
+                f"have at most {MAX_VARIANTS:,}"
+            )
             continue
         problems += [
             f"{field}.{option} is an empty list: give at least one value"
@@ -86,7 +96,7 @@ def strategy_problems(content: Any) -> list[str]:
 
 def point_problems(sweep: SweepConfig) -> list[str]:
     """Problems of the search space: values, duplicate points, or more random draws than points."""
-    if problems := value_problems(sweep):
+    if problems := size_problems(sweep) or value_problems(sweep):
         return problems
     if problems := trial_problems(sweep):
         return problems
@@ -109,6 +119,28 @@ def point_problems(sweep: SweepConfig) -> list[str]:
         fix = "the search space has no more points; lower it, or use `algorithm: grid`"
         return [bad_field("search.num_trials", wanted, allowed=f"at most {most}", fix=fix)]
     return []
+
+
+def size_problems(sweep: SweepConfig) -> list[str]:
+    """Whether the search space is too large to be listed; it is not listed to find out."""
+    search = sweep.search
+    variants = sum(num_combinations(given) for given in search.strategy)
+    variants *= math.prod(len(values) for values in search.values.values())
+    if variants > MAX_VARIANTS:
+        return [
+            f"search has {_many(variants)} combinations of strategies, their options and "
+            f"`values`, but must have at most {MAX_VARIANTS:,}"
+        ]
+    if search.algorithm == "grid" and variants * len(search.rates) > MAX_TRIALS:
+        return [
+            f"search has {_many(variants * len(search.rates))} trials, but must have at most "
+            f"{MAX_TRIALS:,}"
+        ]
+    return []
+
+
+def _many(count: int) -> str:
+    return f"{count:,}" if count <= 10**9 else "more than 10^9"
 
 
 def value_problems(sweep: SweepConfig) -> list[str]:
@@ -172,6 +204,13 @@ def _datas(sweep: SweepConfig) -> list[DataConfig]:
     return list(dict.fromkeys(found))
 
 
+def _storage_problems(storage: str) -> list[str]:
+    reason = why_not_writable(storage)
+    if not reason:
+        return []
+    return [f"tracking.storage: nothing can be written to {shown(storage)}: {reason}"]
+
+
 def _model_problems(model: ModelConfig) -> list[str]:
     names = {
         "model.language_model": model.language_model,
@@ -179,8 +218,8 @@ def _model_problems(model: ModelConfig) -> list[str]:
         "model.checkpoint": model.checkpoint,
     }
     return [
-        f"{field}: {name} is neither a folder with a config.json nor in the local Hugging Face "
-        f"cache; download it with `hf download {name}`"
+        f"{field}: {shown(name)} is neither a folder with a config.json nor in the local Hugging "
+        f"Face cache; download it with `hf download {shown(name)}`"
         for field, name in names.items()
         if name is not None and not _is_here(name)
     ]
@@ -190,7 +229,7 @@ def _is_here(name: str) -> bool:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    if (Path(name) / "config.json").is_file():
+    if is_file(Path(name, "config.json")):
         return True
     try:
         return isinstance(try_to_load_from_cache(name, "config.json"), str)

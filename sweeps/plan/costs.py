@@ -12,13 +12,15 @@ from lnt_core.accounting.micro_batch import MicroBatch, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import TrainConfig
+from lnt_core.data.samples import load_samples
 from lnt_core.distributed.zero_config import stage_of
-from lnt_core.errors import ConfigError
-from lnt_core.models.build import build_on_meta
+from lnt_core.errors import ConfigError, bad_field
+from lnt_core.models.build import build_on_meta, image_tokens
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from sweeps.config import SweepConfig
+from sweeps.plan.space import value_combinations, with_values
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,21 +73,59 @@ class Costs:
     """
 
     def __init__(self, sweep: SweepConfig, *, files: bool) -> None:
-        self._files = files
+        self._sweep, self._files = sweep, files
         self._skeleton = build_on_meta(sweep.model).requires_grad_(False)
         self._roles = find_roles(self._skeleton)
-        vision = self._skeleton.config.vision_config
-        self._image_tokens = int(vision.image_size // vision.patch_size) ** 2
+        self._vision = self._skeleton.config.vision_config
+        self._image_tokens = image_tokens(self._vision)
 
     def problems(self, strategies: list[StrategyConfig]) -> list[str]:
-        """A message for each strategy that tunes a part which the model does not have."""
-        found = []
+        """Messages about values and strategies that do not go with the parts of the model."""
+        found = self.value_problems()
         for strategy in strategies:
             try:
                 self._apply(copy.deepcopy(self._skeleton), strategy)
             except ConfigError as error:
                 found.append(f"search.strategy: {strategy.name}: {error}")
         return found
+
+    def value_problems(self) -> list[str]:
+        """Messages about a vision layer that is not there, and lengths without room for text."""
+        return self._layer_problems() + self._length_problems()
+
+    def _layer_problems(self) -> list[str]:
+        layer, count = self._sweep.model.vision_feature_layer, self._vision.num_hidden_layers
+        if self._sweep.model.checkpoint is not None or -count - 1 <= layer <= count:
+            return []
+        allowed = f"from {-count - 1} to {count}: the vision tower has {count} layers"
+        return [bad_field("model.vision_feature_layer", layer, allowed=allowed)]
+
+    def _length_problems(self) -> list[str]:
+        sweep, least = self._sweep, self._image_tokens + 1
+        given = [
+            ("train", with_values(sweep, values).train.max_length)
+            for values in value_combinations(sweep)
+        ]
+        given += [("align", sweep.trial_align.max_length)] if sweep.trial_align else []
+        return list(
+            dict.fromkeys(
+                bad_field(
+                    f"{stage}.max_length",
+                    max_length,
+                    allowed=f"at least {least}: an image has {self._image_tokens} tokens",
+                )
+                for stage, max_length in given
+                if max_length < least and self._has_images(stage)
+            )
+        )
+
+    def _has_images(self, stage: str) -> bool:
+        """Whether the data of a stage has images; assumed without files."""
+        data = self._sweep.trial_data
+        files = (data.align if stage == "align" else None) or data.tune
+        if files is None or not self._files:
+            return True
+        return any(sample.image is not None for sample in load_samples(files, seed=0))
 
     def lengths(self, sweep: SweepConfig) -> Lengths:
         """Estimated lengths of the conversations in the tune data."""

@@ -6,9 +6,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from lnt_core.errors import ConfigError, all_problems, bad_field
+from lnt_core.paths import is_file, is_folder
 from sweeps.config import SweepConfig
 from sweeps.plan.checks import strategy_problems
-from sweeps.validation import load_yaml, validation_problems
+from sweeps.validation import MAX_DEPTH, load_yaml, validation_problems
 
 PRESETS = Path(__file__).parents[1] / "presets"
 PATHS = ("annotations", "images")
@@ -45,7 +46,7 @@ def load_sweep(source: str, overrides: tuple[str, ...] = ()) -> SweepConfig:
 
 def sweep_path(source: str) -> Path:
     """The path of a sweep file, given by path or by the name of a preset."""
-    if Path(source).is_file():
+    if is_file(source):
         return Path(source)
     presets = preset_names()
     if source in presets:
@@ -83,6 +84,8 @@ def _override(content: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(bad_field("--set", override, allowed="key.path=value"))
     *parents, last = key.split(".")
+    if len(parents) >= MAX_DEPTH:
+        raise ConfigError(bad_field("--set", override, allowed=f"at most {MAX_DEPTH} keys deep"))
     for parent in parents:
         below = content.setdefault(parent, {})
         if not isinstance(below, dict):
@@ -133,7 +136,7 @@ def _anchor_values(key: Any, values: Any, base: Path) -> Any:
 def _anchor_model(model: dict[str, Any], base: Path) -> dict[str, Any]:
     model = {**model}
     for key in ("language_model", "vision_tower", "checkpoint"):
-        if isinstance(model.get(key), str) and (base / model[key]).is_dir():
+        if isinstance(model.get(key), str) and is_folder(base / model[key]):
             model[key] = str(base / model[key])  # anything else is a Hub name
     if isinstance(model.get("tiny"), dict):
         tiny = _anchor(model["tiny"], ("text",), base)
@@ -145,6 +148,14 @@ def _anchor(values: Any, keys: tuple[str, ...], base: Path) -> Any:
     if not isinstance(values, dict):
         return values
     return {
-        k: str(base / Path(v).expanduser()) if k in keys and isinstance(v, str) else v
+        k: str(base / _expanded(v)) if k in keys and isinstance(v, str) else v
         for k, v in values.items()
     }
+
+
+def _expanded(path: str) -> Path:
+    """The path with `~` replaced; left as it is if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lnt_core.errors import all_problems
 from lnt_core.identity import trial_id
 from lnt_core.strategies import StrategyConfig
 from sweeps.config import SweepConfig
@@ -42,7 +43,8 @@ def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
             `model.shapes` gives them.
 
     Raises:
-        ConfigError: The architecture is unknown, or lacks a part that a strategy tunes.
+        ConfigError: The architecture is unknown, lacks a part that a strategy tunes, or does not
+            go with other values.
     """
     costs = strategy_costs(sweep, files=files)
     if sweep.search.algorithm == "tpe":
@@ -69,6 +71,8 @@ def strategy_costs(
     from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
 
     predictor = Costs(sweep, files=files)
+    if problems := predictor.value_problems():
+        raise all_problems(sweep.name, problems)
     found = {}
     for values in value_combinations(sweep):
         varied = with_values(sweep, values)

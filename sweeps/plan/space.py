@@ -97,6 +97,11 @@ def option_combinations(given: dict[str, Any]) -> list[dict[str, Any]]:
     return [dict(zip(given, values, strict=True)) for values in itertools.product(*choices)]
 
 
+def num_combinations(given: dict[str, Any]) -> int:
+    """The number of :func:`option_combinations`, without making them."""
+    return math.prod(len(_choices(given, option)) for option in given)
+
+
 def _choices(given: dict[str, Any], option: str) -> list[Any]:
     value = given[option]
     strategy = STRATEGIES.get(str(given.get("name")))

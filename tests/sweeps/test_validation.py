@@ -99,6 +99,85 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
             "'scenes'; did you mean 'flickr8k'?"
         ],
     ),
+    "numbers that are far too large": (
+        FULL + "seed: 4294967296\nalign: {seed: 4294967296}\n"
+        "train: {epochs: 1e308, batch_size: 2000000, max_length: 9999999}\n"
+        "resources: {num_gpus: 1000000000, feature_cache_gib: 1e308}\n"
+        "tracking: {system_metrics_every_s: 1e-9}\nbudget: {wall_clock_h: 1e308}",
+        [
+            "align.seed is 4294967296, but should be less than or equal to 4294967295",
+            "train.epochs is 1e+308, but should be less than or equal to 10000",
+            "train.batch_size is 2000000, but should be less than or equal to 1048576",
+            "train.max_length is 9999999, but should be less than or equal to 1048576",
+            "resources.feature_cache_gib is 1e+308, but should be less than or equal to 1000000",
+            "resources.num_gpus is 1000000000, but should be less than or equal to 100000",
+            "budget.wall_clock_h is 1e+308, but should be less than or equal to 1000000",
+            "tracking.system_metrics_every_s: 1e-09 is neither 0 nor at least 0.1",
+            "seed is 4294967296, but should be less than or equal to 4294967295",
+        ],
+    ),
+    "a billion draws": (
+        HEAD + "search: {strategy: [full], algorithm: random, num_trials: 1000000000, "
+        "learning_rate: {low: 1e-5, high: 1e-2}}",
+        ["search.num_trials is 1000000000, but should be less than or equal to 10000"],
+    ),
+    "options that are far too large": (
+        HEAD + "search: {strategy: [{name: lora, rank: 100000000}, {name: adapter_serial, "
+        "width: 100000000}, {name: prefix, num_tokens: 100000}, {name: prompt, num_tokens: 1e9}]}",
+        [
+            "search.strategy[0].rank is 100000000, but should be less than or equal to 16384",
+            "search.strategy[1].width is 100000000, but should be less than or equal to 16384",
+            "search.strategy[2].num_tokens is 100000, but should be less than or equal to 4096",
+            "search.strategy[3].num_tokens is 1000000000.0, but should be less than or equal to "
+            "4096",
+        ],
+    ),
+    "a list of names": (
+        HEAD + "search: {strategy: [{name: [lora, full]}]}",
+        [
+            "search.strategy[0] is ['lora', 'full'], but must be one of 'adalora', "
+            "'adapter_serial', 'adapter_parallel', 'attn_mlp', 'attn_qv', 'connector', 'full', "
+            "'layernorm', 'layernorm_simple', 'lora', 'prefix', 'prompt'"
+        ],
+    ),
+    "options without end": (
+        HEAD + f"search: {{strategy: [{{name: lora, rank: {list(range(1, 101))}, "
+        f"alpha: {list(range(1, 101))}}}]}}",
+        ["search.strategy[0] has 10,000 combinations of options, but must have at most 1,000"],
+    ),
+    "values of no plain kind": (
+        FULL.replace("full]", "full], values: {train.deepspeed: [{a: 1}]}"),
+        [
+            "search.values: a value of `train.deepspeed` is a mapping or nested list, but must be "
+            "a number, a text, null or a list of these"
+        ],
+    ),
+    "steps of scoring out of order": (
+        FULL + "train: {evaluate_at_steps: [9, 4]}",
+        ["train: `evaluate_at_steps` is [9, 4], but must be ascending"],
+    ),
+    "a step of scoring before the first": (
+        FULL + "train: {evaluate_at_steps: [-1, 9]}",
+        ["train.evaluate_at_steps[0] is -1, but should be greater than or equal to 1"],
+    ),
+    "a step of scoring after the last": (
+        FULL + "train: {evaluate_at_steps: [4, 9], max_steps: 9}",
+        [
+            "train: `evaluate_at_steps` has step 9, but must be below `max_steps` (9), where the "
+            "trial is scored in any case"
+        ],
+    ),
+    "a prompt with the image in it": (
+        FULL + "data: {tune: {annotations: a, images: b}, "
+        "select: {task: coco, annotations: a, images: b, prompt: '<image> What?'}}",
+        ["data.select.prompt: `<image>` is put before the question: leave it out"],
+    ),
+    "an architecture without end": (
+        "name: s\ndata: {scenes: {}}\nsearch: {strategy: [full]}\n"
+        "model: {language_model: x, vision_tower: y, shapes: "
+        "{language: {num_hidden_layers: 1000000000}, vision: {}}}",
+        ["model.shapes.language: `num_hidden_layers` is 1e+09, but must be at most 1,000"],
+    ),
     "four slips in four blocks": (
         HEAD + "search: {strategy: [full], learning_rate: [-1, 2]}\ntrian: {}\nseed: -1\n"
         "resources: {gpus_per_trial: 1.5}",
@@ -175,6 +254,75 @@ def test_an_override_of_an_unknown_key_is_refused_like_the_files(tmp_path) -> No
     assert refusal(tmp_path / "s.yaml", "trian.epochs=1") == (
         "DIR/s.yaml: 1 problem\n  trian is not a known key; did you mean 'train'?"
     )
+
+
+TOO_DEEP = "found nesting deeper than 30 levels"
+BOMB = "a0: &a0 [x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 10)
+)
+MERGES = "a0: &a0 {x: 1}\n" + "".join(
+    f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}\n" for i in range(1, 10)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: " + "[" * 3000, TOO_DEEP),
+        ("a: " + "[" * 31 + "]" * 31, TOO_DEEP),
+        ("a: " + "{a: " * 3000, TOO_DEEP),
+        ("- " * 3000 + "x", TOO_DEEP),
+        ("a: &a [*a]", TOO_DEEP),
+        (BOMB, "found more than 200000 keys and values"),
+        (MERGES, "found more than 200000 keys and values"),
+        ("1: x", "found the key 1, which is not text: put it in quotes"),
+        ("on: x", "found the key on, which is not text: put it in quotes"),
+        ("? [a]\n: x", "found the key sequence, which is not text: put it in quotes"),
+        ('a: "\\ud800"', "found text with a NUL or half of a surrogate pair"),
+        ('a: "\\0"', "found text with a NUL or half of a surrogate pair"),
+        ('"\\0": a', "found text with a NUL or half of a surrogate pair"),
+        ("a: !!int ''", "found a value that cannot be read as int"),
+        ("a: !!bool x", "found a value that cannot be read as bool"),
+        ("a: " + "9" * 5000, "found a value that cannot be read as int"),
+        ("a: !!map [x]", "found something else than a mapping"),
+        ("a: !!binary eA==", "could not determine a constructor for the tag"),
+        ("a:\tb: c", "found character '\\t'"),
+        ("a: \x00", "special characters are not allowed"),
+    ],
+)
+def test_a_hostile_file_is_one_problem(text, told, tmp_path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    message = refusal(path)
+    assert message.startswith("DIR/s.yaml is not valid YAML: ")
+    assert told in message
+
+
+def test_a_large_file_is_not_read(tmp_path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("# " + "x" * 2**20)
+    assert refusal(path) == "DIR/s.yaml has more than 1,048,576 bytes, the limit of a YAML file"
+
+
+def test_of_very_many_problems_the_first_are_told(tmp_path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(FULL + "".join(f"key{number}: 1\n" for number in range(20_000)))
+    lines = refusal(path).splitlines()
+    assert len(lines) == 102
+    assert lines[-1] == "  and 19900 more"
+
+
+@pytest.mark.parametrize("source", ["x" * 5000, "\0", "\ud800", "/root/x/y", "/dev/null", "/"])
+def test_a_name_of_no_file_is_refused(source) -> None:
+    with pytest.raises(ConfigError, match=r"SWEEP is .*must be one of 'a file'") as refused:
+        load_sweep(source)
+    assert len(str(refused.value)) < 1000
+
+
+def test_an_override_deep_below_is_refused(tmp_path) -> None:
+    (tmp_path / "s.yaml").write_text(FULL)
+    message = refusal(tmp_path / "s.yaml", ".".join(["a"] * 5000) + "=1")
+    assert message.endswith("must be at most 30 keys deep")
 
 
 @given(st.floats(min_value=1e-12, max_value=0.999, allow_nan=False))

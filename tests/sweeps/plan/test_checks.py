@@ -46,8 +46,8 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         [
             "train.deepspeed: 'zero4' is neither one of zero1, zero2, zero3 nor a DeepSpeed config"
             "; did you mean 'zero3'?",
-            "resources.workers_per_trial: 0 is neither a whole number of at least 1 nor a mapping "
-            "of strategies to such numbers",
+            "resources.workers_per_trial: 0 is neither a whole number from 1 to 100,000 nor a "
+            "mapping of strategies to such numbers",
             f"search.strategy[0] is 'ful', but must be one of {STRATEGIES}; did you mean 'full'?",
         ],
     ),
@@ -223,6 +223,42 @@ CASES: dict[str, tuple[dict, list[str]]] = {
         [
             "model.checkpoint: nobody/nothing is neither a folder with a config.json nor in the "
             "local Hugging Face cache; download it with `hf download nobody/nothing`"
+        ],
+    ),
+    "a layer that the vision tower does not have": (
+        {"model": {"tiny": True, "vision_feature_layer": -99}},
+        [
+            "model.vision_feature_layer is -99, but must be from -4 to 3: the vision tower has 3 "
+            "layers"
+        ],
+    ),
+    "lengths without room for text": (
+        {"train.max_length": 36, "align": {"max_length": 8}},
+        [
+            "train.max_length is 36, but must be at least 37: an image has 36 tokens",
+            "align.max_length is 8, but must be at least 37: an image has 36 tokens",
+        ],
+    ),
+    "a storage where no folder can be": (
+        {"tracking": {"storage": "/dev/null/runs"}},
+        ["tracking.storage: nothing can be written to /dev/null/runs: /dev/null is not a folder"],
+    ),
+    "a storage with a name that is too long": (
+        {"tracking": {"storage": "x" * 290}},
+        [
+            f"tracking.storage: nothing can be written to {'x' * 290}: a part of its name has "
+            "more than 255 bytes"
+        ],
+    ),
+    "more trials than can be listed": (
+        {"search.learning_rate": [1e-9 * n for n in range(1, 10_002)]},
+        ["search has 10,001 trials, but must have at most 10,000"],
+    ),
+    "more variants than can be listed": (
+        {"search.values": {"train.weight_decay": [n / 1e4 for n in range(1001)]}},
+        [
+            "search has 1,001 combinations of strategies, their options and `values`, but must "
+            "have at most 1,000"
         ],
     ),
     "many at once": (

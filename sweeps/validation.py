@@ -1,4 +1,4 @@
-"""Strict YAML parsing, and readable messages for pydantic's validation errors."""
+"""Strict YAML parsing, checks of what commands are given, and messages for pydantic's errors."""
 
 import datetime
 import re
@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from lnt_core.errors import ConfigError, nearest
-from lnt_core.paths import shown
+from lnt_core.paths import shown, why_not_writable
 
 MERGE = "tag:yaml.org,2002:merge"
 TEXT = "tag:yaml.org,2002:str"
@@ -151,6 +151,35 @@ def _read(path: Path) -> str:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
+
+
+def check_output(folder: Path) -> None:
+    """Check that files can be written in the folder of `-o`, before the work whose result they are.
+
+    Raises:
+        ConfigError: They cannot; the message says why.
+    """
+    if reason := why_not_writable(folder):
+        raise _no_output(folder, reason)
+
+
+def create_output(folder: Path) -> None:
+    """Create the folder of `-o`, if it does not exist.
+
+    Raises:
+        ConfigError: It cannot be created; the message says why.
+    """
+    check_output(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _no_output(folder, str(error.strerror)) from error
+
+
+def _no_output(folder: Path, reason: str) -> ConfigError:
+    return ConfigError(
+        f"-o is {shown(folder)!r}, where nothing can be written: {reason}; choose another place"
+    )
 
 
 def validation_problems(error: ValidationError, model: type[BaseModel]) -> list[str]:

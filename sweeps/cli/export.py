@@ -79,10 +79,12 @@ def _train(args: argparse.Namespace) -> int:
     from lnt_core.errors import all_problems
     from sweeps.export.best import load_best
     from sweeps.export.retrain import train_best
+    from sweeps.validation import create_output
 
     best = load_best(args.best)
     if problems := data_problems(best.trial.model, best.trial.data):
         raise all_problems(str(args.best), problems)
+    create_output(args.out)
     result = train_best(best, args.out, read_settings().cache)
     if result.status != TrialStatus.FINISHED:
         print(f"lnt: the trial {result.status} at step {result.steps}", file=sys.stderr)

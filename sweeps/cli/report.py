@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from lnt_core.errors import ConfigError
+from lnt_core.paths import is_folder, shown
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.results.captions import captions_in_store
@@ -10,6 +12,7 @@ from sweeps.results.read import read_sweep
 from sweeps.results.report.content import gather
 from sweeps.results.report.write import write_report
 from sweeps.tracking.store import connect
+from sweeps.validation import check_output, create_output
 
 FORMATS = {"html": ".html", "md": ".md", "latex": ".tex"}
 """File suffix of each format."""
@@ -33,15 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _report(args: argparse.Namespace) -> int:
     form = args.format or _form_of(args.out)
+    out = args.out or (Path(f"{args.name}.html") if form == "html" else None)
+    if out is not None:
+        check_output(out.parent)
+        if is_folder(out):
+            raise ConfigError(f"-o is {shown(out)!r}, which is a folder; give the name of a file")
     client = connect(tracking_uri(args))
     content = gather(client, read_sweep(client, args.name), captions_in_store(client))
     text = write_report(content, form)
-    out = args.out or (Path(f"{args.name}.html") if form == "html" else None)
     if out is None:
         print(text, end="")
         return EXIT_DONE
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text, encoding="utf-8")
+    create_output(out.parent)
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{shown(out)} cannot be written: {error.strerror}") from error
     print(out)
     return EXIT_DONE
 

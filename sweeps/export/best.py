@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError
 from lnt_core.config import TrialConfig
 from lnt_core.errors import ConfigError, all_problems
 from lnt_core.frozen import Frozen
+from lnt_core.paths import is_file, shown
 from sweeps.resources import ResourcesConfig
 from sweeps.results import tags as tag
 from sweeps.results.selection import Sweep, Trial
@@ -89,8 +90,8 @@ def load_best(path: Path) -> BestConfig:
     Raises:
         ConfigError: The file is missing, invalid, or of another format.
     """
-    if not path.is_file():
-        raise ConfigError(f"there is no file {path}; `lnt export NAME -o DIR` writes one")
+    if not is_file(path):
+        raise ConfigError(f"there is no file {shown(path)}; `lnt export NAME -o DIR` writes one")
     content = load_yaml(path)
     check_format(content.get("format"), str(path))
     try:

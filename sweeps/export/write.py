@@ -17,7 +17,7 @@ from sweeps.resources import ResourcesConfig
 from sweeps.results.read import read_sweep
 from sweeps.results.selection import Sweep, Trial
 from sweeps.storage.execution import RAN, TRIAL
-from sweeps.validation import load_yaml
+from sweeps.validation import check_output, create_output, load_yaml
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,8 +52,7 @@ def export(
     Raises:
         LntError: There is no such winner, ``out`` is not empty, or the weights cannot be merged.
     """
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"-o is {str(out)!r}, which is a file; choose a folder")
+    check_output(out)
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"-o is {str(out)!r}, which is not empty; choose another folder")
     sweep = read_sweep(client, name)
@@ -65,9 +64,9 @@ def export(
             f"the weights of {trial.strategy} are not in MLflow, where they are stored when a "
             f"sweep ends; this sweep is {sweep.status}: finish it with `lnt run SWEEP --resume`"
         )
-    out = out.absolute()
+    out = out.resolve()
     draft = out.with_name(f".{out.name}.{os.getpid()}")
-    draft.mkdir(parents=True)
+    create_output(draft)
     try:
         _write(client, sweep, trial, draft, merged_with)
         os.replace(draft, out)

@@ -1,9 +1,19 @@
-"""Atomic writing of checkpoints."""
+"""Checkpoints: written atomically, and resumed with the rate and decay of the config."""
 
 import pytest
 import torch
+from torch import nn
 
-from lnt_core.training.checkpoints import save_atomically
+from lnt_core.config import TrainConfig
+from lnt_core.strategies import get_strategy
+from lnt_core.training.checkpoints import (
+    TrainingState,
+    load_checkpoint,
+    save_atomically,
+    save_checkpoint,
+)
+from lnt_core.training.engine import schedule
+from lnt_core.training.optimizer import adamw
 
 
 def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch) -> None:
@@ -20,3 +30,37 @@ def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch) -> Non
     monkeypatch.undo()
     assert torch.load(path) == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def training(rate: float, weight_decay: float, *, num_done: int) -> TrainingState:
+    """A training of ten steps with two parameters, after ``num_done`` of them."""
+    model, config = nn.Linear(1, 1), TrainConfig(max_steps=10, weight_decay=weight_decay)
+    optimizer = adamw(list(model.parameters()), config, on_gpu=False, learning_rate=rate)
+    state = TrainingState(
+        model, get_strategy("full"), optimizer, schedule(optimizer, config, total=10)
+    )
+    for _ in range(num_done):
+        advance(state)
+    return state
+
+
+def advance(state: TrainingState) -> None:
+    state.optimizer.zero_grad()
+    state.model(torch.ones(1, 1)).sum().backward()
+    state.optimizer.step()
+    state.schedule.step()
+
+
+def rate_and_decay(state: TrainingState) -> tuple[float, float, float]:
+    (group,) = state.optimizer.param_groups
+    return group["lr"], state.schedule.get_last_lr()[0], group["weight_decay"]
+
+
+def test_from_another_trials_checkpoint_rate_and_decay_are_those_of_the_config(tmp_path) -> None:
+    path = tmp_path / "c.pt"
+    save_checkpoint(path, training(1e-3, 0.0, num_done=4), step=4, monitor={"first": [1.0]})
+    started = training(2e-3, 0.1, num_done=0)
+    assert load_checkpoint(path, started) == (4, {"first": [1.0]})
+    for num_done in (4, 5, 6):
+        assert rate_and_decay(started) == rate_and_decay(training(2e-3, 0.1, num_done=num_done))
+        advance(started)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from lnt_core.config import TrainConfig
 from lnt_core.data.samples import load_samples
@@ -13,6 +14,7 @@ from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.training.batches import collate, sample_order
+from lnt_core.training.checkpoints import step_of
 from lnt_core.training.loop import Hooks, LossMonitor, train
 
 STEPS, BATCH, MICRO, RATE = 20, 4, 2, 3e-3
@@ -30,11 +32,11 @@ class StoppedError(Exception):
     """Raised from `report`, where a kill would strike."""
 
 
-def tunable(base, name: str = "layernorm"):
+def tunable(base, name: str = "layernorm", **options):
     """A model and the strategy applied to it."""
     strategy = get_strategy(name)
     torch.manual_seed(0)
-    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config(**options))
     own_trainable(model)
     return model, strategy
 
@@ -43,26 +45,37 @@ def encoded(base, scenes):
     return [base.conversations.encode(sample) for sample in load_samples(scenes.tune, seed=0)]
 
 
-def run(base, scenes, config=CONFIG, *, name="layernorm", checkpoint=None, stop_at=None, rate=RATE):
-    """Train; returns the losses and how it ended."""
+def run(
+    base,
+    scenes,
+    config=CONFIG,
+    *,
+    name="layernorm",
+    checkpoint=None,
+    stop_at=None,
+    stop_with=StoppedError,
+    midway=None,
+    **options,
+):
+    """Train; returns the losses and how it ended. ``midway`` gets the model after every step."""
     losses: list[float] = []
 
     def report(step: int, metrics: dict[str, float]) -> None:
         if step == stop_at:
-            raise StoppedError
+            raise stop_with
         losses.append(metrics["train/loss"])
 
-    model, strategy = tunable(base, name)
+    model, strategy = tunable(base, name, **options)
     trained = train(
         model,
         encoded(base, scenes),
         config,
         strategy=strategy,
-        learning_rate=rate,
+        learning_rate=RATE,
         seed=0,
         store=FeatureStore(base, max_bytes=2**20),
         pad_id=0,
-        hooks=Hooks(report),
+        hooks=Hooks(report, after_step=None if midway is None else lambda step: midway(model)),
         checkpoint=checkpoint,
     )
     return losses, trained
@@ -152,11 +165,42 @@ def test_gradient_checkpointing_does_not_change_the_loss(base, scenes) -> None:
 def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(
     stop_at, name, base, scenes, tmp_path
 ) -> None:
-    whole, _ = run(base, scenes, name=name)
+    whole, undisturbed = run(base, scenes, name=name)
     with pytest.raises(StoppedError):
         run(base, scenes, name=name, checkpoint=tmp_path / "c.pt", stop_at=stop_at)
-    rest, _ = run(base, scenes, name=name, checkpoint=tmp_path / "c.pt")
+    rest, resumed = run(base, scenes, name=name, checkpoint=tmp_path / "c.pt")
     assert rest == whole[max(stop_at - 1, 0) :]
+    assert resumed.final_loss == undisturbed.final_loss
+
+
+def test_dropout_after_a_resume_is_that_of_the_uninterrupted_run(base, scenes, tmp_path) -> None:
+    lora = {"name": "lora", "dropout": 0.5}
+    whole, _ = run(base, scenes, **lora)
+    with pytest.raises(StoppedError):
+        run(base, scenes, **lora, checkpoint=tmp_path / "c.pt", stop_at=7)
+    rest, _ = run(base, scenes, **lora, checkpoint=tmp_path / "c.pt")
+    assert rest == whole[6:]
+
+
+@pytest.mark.parametrize("asked", [KeyboardInterrupt, SystemExit])
+def test_asked_to_stop_it_saves_the_step_just_done_and_at_the_end_the_last(
+    asked, base, scenes, tmp_path
+) -> None:
+    path, rare = tmp_path / "c.pt", CONFIG.model_copy(update={"checkpoint_every_steps": 100})
+    whole, _ = run(base, scenes, rare)
+    with pytest.raises(asked):
+        run(base, scenes, rare, checkpoint=path, stop_at=3, stop_with=asked)
+    assert step_of(path) == 3
+    rest, _ = run(base, scenes, rare, checkpoint=path)
+    assert rest == whole[3:]
+    assert step_of(path) == STEPS
+
+
+def test_an_evaluation_midway_does_not_turn_dropout_off(base, scenes) -> None:
+    lora = {"name": "lora", "dropout": 0.5}
+    usual, _ = run(base, scenes, **lora)
+    evaluated, _ = run(base, scenes, **lora, midway=nn.Module.eval)
+    assert evaluated == usual
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(base, scenes) -> None:

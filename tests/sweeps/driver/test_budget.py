@@ -43,14 +43,14 @@ def test_trials_before_a_resume_count() -> None:
 
 
 def test_a_trial_must_end_within_the_time_if_it_is_as_long_as_the_longest() -> None:
-    asked, clock = budget(wall_clock_h=5)
+    asked, clock = budget(wall_clock_h=4)
     assert asked.refusal("a", "full") == ""
     clock.pass_h(2)
     assert asked.ended("a") == 2 * HOUR_S
     assert asked.refusal("b", "full") == ""
-    clock.pass_h(2)
+    clock.pass_h(1)
     asked.ended("b")
-    said = "the trial would end after 6 h, but budget.wall_clock_h is 5"
+    said = "the trial would end after 5 h, but budget.wall_clock_h is 4"
     assert asked.refusal("c", "full") == said
     assert asked.refusal("d", "lora") == said  # nothing is known of it: as long as the longest
 
@@ -78,6 +78,18 @@ def test_what_runs_is_counted_to_its_expected_end() -> None:
     )
     clock.pass_h(4)  # they take longer than thought
     assert asked.refusal("g", "full").startswith("the total would be 36 GPU-hours")
+
+
+def test_each_trial_counts_with_the_gpus_of_its_own_strategy() -> None:
+    clock = Clock()
+    asked = Budget(BudgetConfig(gpu_hours=10), {"full": 4, "lora": 1}, clock)
+    assert [asked.refusal("a", "full"), asked.refusal("b", "lora")] == ["", ""]
+    clock.pass_h(1)
+    asked.ended("a")  # 4 GPU-hours; `b` has run for 1
+    assert asked.refusal("c", "full") == ""  # 4 + 1 + 4 = 9
+    assert asked.refusal("d", "full").startswith("the total would be 13 GPU-hours")
+    assert asked.refusal("e", "lora") == ""  # 4 + 1 + 4 + 1 = 10
+    assert asked.refusal("f", "lora").startswith("the total would be 11 GPU-hours")
 
 
 def test_gpu_hours_without_a_gpu_are_refused() -> None:

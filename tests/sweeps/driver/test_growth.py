@@ -1,12 +1,16 @@
 """Which trials a sweep gains: rates beyond an edge, further seeds."""
 
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
+from lnt_core.config import StartedFrom
 from sweeps.config import MAX_EXTENSIONS, SearchConfig
 from sweeps.driver.growth import Growth, beyond_edges, next_rate
+from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, winners
-from sweeps.storage.trials import all_trials, read_trial
+from sweeps.storage.trials import add_trial, all_trials, read_trial
 from tests.sweeps.driver.executions import at_rate, context_of, finish
 
 GRID = (2e-3, 1e-3, 1e-4)
@@ -75,6 +79,11 @@ def test_a_rate_without_a_score_settles_the_edge(status) -> None:
 def test_a_rate_that_the_budget_left_out_settles_nothing() -> None:
     trials = [*grid(3, 2, 1), trial(4e-3, status="left_out")]
     assert winners(trials)[0].at_edge == "highest"
+
+
+def test_a_repeat_with_another_seed_does_not_move_the_edge() -> None:
+    repeat = replace(trial(1e-3, 9), seed=1, is_repeat=True)
+    assert found([*grid(3, 2, 1), repeat]) == [("full", 4e-3)]
 
 
 def test_it_ends_at_the_limit() -> None:
@@ -166,6 +175,19 @@ def test_the_two_best_points_of_each_strategy_get_the_further_seeds(tmp_path) ->
         for rate in (1e-4, 1e-3)
         for seed in (6, 7)
     ]
+
+
+def test_a_clone_that_started_from_a_checkpoint_gets_no_further_seeds(tmp_path) -> None:
+    context = context_of(tmp_path)
+    planned = list(all_trials(context.execution).values())
+    for ended in planned:
+        finish(context, ended, 1.0)
+    started = {"started_from": StartedFrom(trial=planned[0].id, step=4), "learning_rate": 5e-4}
+    clone = SweepTrial(planned[0].config.model_copy(update=started), added_by="clone")
+    add_trial(context.execution, clone)
+    finish(context, clone, 9.0)
+    added = [read_trial(context.execution, name) for name in growing(context, 2)[0]()]
+    assert sorted(t.config.learning_rate for t in added) == [1e-4, 1e-3]
 
 
 def test_a_point_that_wins_after_its_weights_are_gone_is_trained_once_more(tmp_path) -> None:

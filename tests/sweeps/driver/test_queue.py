@@ -32,11 +32,12 @@ def test_what_is_put_first_comes_next_until_the_end() -> None:
     queue = TrialQueue(["1", "2"], more=list)
     assert run(queue, "a") == "1"
     assert queue.put_first("9")
-    assert [run(queue, "b"), run(queue, "c")] == ["9", "2"]
-    for name in "abc":
+    assert queue.put_first("8")
+    assert [run(queue, name) for name in "bcd"] == ["9", "8", "2"]
+    for name in "abcd":
         queue.on_trial_complete(name)
-    assert run(queue, "d") == Searcher.FINISHED
-    assert not queue.put_first("8")
+    assert run(queue, "e") == Searcher.FINISHED
+    assert not queue.put_first("7")
 
 
 def test_more_is_asked_for_only_when_all_has_ended() -> None:

@@ -47,3 +47,22 @@ def test_scores_are_pycocoevalcaps() -> None:
     scores = CiderScorer(REFERENCES).scores(captions)
     assert scores == pytest.approx([100 * score for score in each])
     assert sum(scores) / 2 == pytest.approx(100 * mean)
+
+
+@pytest.mark.golden
+def test_every_reference_counts_and_scores_come_in_the_order_of_the_captions() -> None:
+    from pycocoevalcap.cider.cider import Cider
+
+    animals = ["dog", "cat", "bird", "fish", "cow", "horse", "sheep", "duck", "goat", "pig", "fox"]
+    told = ["a {} runs on the grass", "one {} in green grass", "the {} is outside"]
+    references = [
+        [text.format(animal) for text in told[: 1 + i % 3]] for i, animal in enumerate(animals)
+    ]
+    captions = [
+        " ".join(f"the {animal} runs on green grass".split()[: 2 + i % 5])
+        for i, animal in enumerate(animals)
+    ]
+    _, each = Cider().compute_score(  # of texts that are tokens already
+        dict(enumerate(references)), {i: [caption] for i, caption in enumerate(captions)}
+    )
+    assert CiderScorer(references).scores(captions) == pytest.approx([100 * s for s in each])

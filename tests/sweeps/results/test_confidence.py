@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweeps.results.confidence import paired_difference
+from sweeps.results.confidence import mean_interval, paired_difference
 
 
 def scores(values) -> dict[str, float]:
@@ -42,6 +42,12 @@ def test_for_many_images_it_is_the_interval_of_students_t() -> None:
     found = paired_difference(ours, theirs)
     width = expected[1] - expected[0]
     assert (found.low, found.high) == pytest.approx(expected, abs=0.03 * width)
+
+
+def test_a_mean_is_known_within_students_interval_of_95_percent() -> None:
+    found = mean_interval([1.0, 2.0, 3.0])
+    reach = 4.302653 / 3**0.5  # t for 2 degrees of freedom, times the standard error
+    assert (found.low, found.high) == pytest.approx((2 - reach, 2 + reach))
 
 
 def test_the_order_of_the_pair_only_turns_the_sign() -> None:

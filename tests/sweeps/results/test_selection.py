@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.results.selection import winners
+from sweeps.config import SweepConfig
+from sweeps.plan.trials import trials
+from sweeps.results.selection import Trial, winners
+from sweeps.storage.execution import Result, TrialStatus
 from tests.sweeps.results.trials import GRID, LUCKY, seeds, trial
 
 
@@ -86,3 +89,12 @@ def test_a_failed_repeat_counts_for_nothing() -> None:
 
 def test_a_repeat_alone_never_wins() -> None:
     assert winners(seeds(1e-3, 5.0, 6.0)[1:]) == []
+
+
+def test_the_report_split_does_not_select() -> None:
+    search = {"strategy": ["full"], "learning_rate": [1e-3]}
+    sweep = SweepConfig.model_validate({"name": "s", "model": {"tiny": True}, "search": search})
+    (planned,) = trials(sweep)
+    scores = {"select/cider": 1.0, "report/cider": 9.0}
+    found = Trial.from_result(planned, Result(TrialStatus.FINISHED, 4, scores))
+    assert (found.score, found.report_score) == (1.0, 9.0)

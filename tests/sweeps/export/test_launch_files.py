@@ -94,6 +94,20 @@ def test_the_trainer_finds_nothing_in_deepspeeds_file_to_disagree_with(config, t
     found.trainer_config_finalize(arguments, None, 40)  # raises on a mismatch
 
 
+@pytest.mark.parametrize(
+    ("num_workers", "processes", "accumulated"),
+    [(1, 1, 3), (3, 3, 1), (2, 1, 3)],  # 12 is no multiple of 2 x 4
+)
+def test_the_files_are_for_as_many_processes_as_divide_the_batch(
+    num_workers, processes, accumulated, config, tmp_path
+) -> None:
+    write_launch_files(config, tmp_path, on_gpu=True, num_workers=num_workers)
+    for name in (DEEPSPEED, ARGUMENTS):
+        content = json.loads((tmp_path / name).read_text())
+        assert content["gradient_accumulation_steps"] == accumulated
+    assert yaml.safe_load((tmp_path / ACCELERATE).read_text())["num_processes"] == processes
+
+
 @pytest.mark.parametrize(("on_gpu", "kind"), [(False, "NO"), (True, "DEEPSPEED")])
 def test_accelerate_takes_its_file(on_gpu, kind, config, tmp_path, monkeypatch) -> None:
     from accelerate.commands.config.config_args import load_config_from_file

@@ -9,7 +9,14 @@ import pytest
 from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
 from sweeps.plan.load import load_sweep
-from sweeps.storage.execution import Execution, Result, latest_execution, new_execution, write_json
+from sweeps.storage.execution import (
+    KILLS,
+    Execution,
+    Result,
+    latest_execution,
+    new_execution,
+    write_json,
+)
 
 
 @pytest.fixture
@@ -127,3 +134,13 @@ def test_json_is_written_whole_or_not_at_all_and_leaves_nothing_beside_it(tmp_pa
         write_json(path, {"a": object()})
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_trial_whose_result_is_forgotten_begins_with_no_kill_counted(sweep) -> None:
+    execution = new_execution(sweep)
+    execution.write_result("a", Result("failed"))
+    kills = execution.trial("a") / KILLS
+    kills.write_text("2")
+    execution.forget_result("a")
+    assert execution.result("a") is None
+    assert not kills.exists()

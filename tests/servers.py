@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -21,6 +22,7 @@ HANG_S = 600
 PASSWORD = "a password of 12 letters"
 USER = {"MLFLOW_TRACKING_USERNAME": "admin", "MLFLOW_TRACKING_PASSWORD": PASSWORD}
 SECRETS = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "x" * 32, "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD}
+DATABASE_PASSWORD = "of-the-database/1"
 SERVER = Path(__file__).parents[1] / "cluster" / "mlflow"
 
 
@@ -35,14 +37,21 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_for(url: str, log: Path, *, headers: dict[str, str] | None = None) -> None:
-    """Until it answers at all."""
+def wait_for(
+    url: str,
+    log: Path,
+    *,
+    headers: dict[str, str] | None = None,
+    process: subprocess.Popen | None = None,
+) -> None:
+    """Until it answers at all; a server's own process, if given, must not end meanwhile."""
     until = time.monotonic() + HANG_S
     while True:
         try:
             urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=2)
             return
         except OSError:
+            assert process is None or process.poll() is None, log.read_text()[-3000:]
             assert time.monotonic() < until, log.read_text()[-3000:]
             time.sleep(0.3)
 
@@ -53,14 +62,14 @@ class MlflowServer:
     def __init__(self, folder: Path, database: str) -> None:
         (self._port,) = free_ports(1)
         self.url = f"http://127.0.0.1:{self._port}"
-        self._folder, self._database = folder, database
+        self.folder, self._database = folder, database
         self._process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        log = self._folder / "server.log"
+        log = self.folder / "server.log"
         settings = SECRETS | {
             "DATABASE": self._database,
-            "ARTIFACTS": str(self._folder / "artifacts"),
+            "ARTIFACTS": str(self.folder / "artifacts"),
             "HOST": "127.0.0.1",
             "PORT": str(self._port),
             "WORKERS": "1",
@@ -75,7 +84,7 @@ class MlflowServer:
                 stderr=file,
                 start_new_session=True,
             )
-        wait_for(f"{self.url}/health", log)
+        wait_for(f"{self.url}/health", log, process=self._process)
 
     def kill(self) -> None:
         """kill -9, with all its workers."""
@@ -97,7 +106,10 @@ def mlflow_server(folder: Path, *, postgres: str = "") -> Iterator[MlflowServer]
 
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
-    """A PostgreSQL with the databases `mlflow` and `access`; gives its address without them."""
+    """A PostgreSQL with the databases `mlflow` and `access`; gives its address without them.
+
+    The address contains the password of its user, `DATABASE_PASSWORD`.
+    """
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not programs:
         pytest.skip("PostgreSQL is not installed (.ci/run installs it)")
@@ -111,16 +123,22 @@ def postgres() -> Iterator[str]:
 
     def run(program: str, *argv: str) -> None:
         command = [str(programs[-1] / program), *argv]
-        done = subprocess.run(command, cwd="/", user=user, capture_output=True, text=True)
+        environment = os.environ | {"PGPASSWORD": DATABASE_PASSWORD}
+        done = subprocess.run(
+            command, cwd="/", env=environment, user=user, capture_output=True, text=True
+        )
         assert done.returncode == 0, done.stdout + done.stderr
 
-    run("initdb", "-D", str(data), "--username=lnt", "--auth=trust", "--no-sync")
+    password = folder / "password"
+    password.write_text(DATABASE_PASSWORD)
+    access = ("--username=lnt", "--auth=scram-sha-256", f"--pwfile={password}")
+    run("initdb", "-D", str(data), *access, "--no-sync")
     options = f"-c listen_addresses=127.0.0.1 -c port={port} -k {folder}"
     run("pg_ctl", "-D", str(data), "-o", options, "-l", str(log), "-w", "start")
     try:
         for name in ("mlflow", "access"):
             run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "lnt", name)
-        yield f"postgresql://lnt@127.0.0.1:{port}"
+        yield f"postgresql://lnt:{quote(DATABASE_PASSWORD, safe='')}@127.0.0.1:{port}"
     finally:
         run("pg_ctl", "-D", str(data), "-m", "immediate", "stop")
         shutil.rmtree(folder)

@@ -2,7 +2,8 @@
 # Starts the MLflow server with password authentication, on PostgreSQL. Run it in the folder of
 # basic_auth.ini, with these environment variables:
 #
-# DATABASE   postgresql://USER:PASSWORD@HOST:5432, a server with the databases `mlflow` and `access`
+# DATABASE   postgresql://USER:PASSWORD@HOST:5432, a server with the databases `mlflow` and `access`;
+#            in the password, %40 stands for @, %2F for / and so on
 # ARTIFACTS  a folder, or s3://BUCKET (requires boto3)
 # MLFLOW_AUTH_ADMIN_PASSWORD       admin's initial password, at least 12 characters
 # MLFLOW_FLASK_SERVER_SECRET_KEY   signs forms: any long random text, the same at every start
@@ -11,7 +12,10 @@ set -euo pipefail
 
 : "${DATABASE:?}" "${ARTIFACTS:?}" "${MLFLOW_AUTH_ADMIN_PASSWORD:?}" "${MLFLOW_FLASK_SERVER_SECRET_KEY:?}"
 settings=$(mktemp)
-sed "s|^database_uri = .*|database_uri = ${DATABASE}/access|" basic_auth.ini > "$settings"
+{
+    grep -v '^database_uri = ' basic_auth.ini
+    echo "database_uri = ${DATABASE//%/%%}/access" # a single % means something else in this format
+} > "$settings"
 export MLFLOW_AUTH_CONFIG_PATH=$settings
 export MLFLOW_BACKEND_STORE_URI=${DATABASE}/mlflow # as an argument, everyone here could read it
 

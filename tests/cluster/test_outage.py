@@ -1,14 +1,18 @@
 """The tracking server goes away midway, or answers nonsense: nothing is lost, nothing waits."""
 
 import os
+import tempfile
 import time
+from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
 from tests.cluster.sweeps import CHANGES, NUM_TRIALS, assert_tracked
 from tests.e2e.conftest import Sweep
+from tests.left_behind import files_with, tables_with, written_forms
 from tests.proxy import faulty_proxy
-from tests.servers import HANG_S, USER
+from tests.servers import DATABASE_PASSWORD, HANG_S, PASSWORD, USER
 
 pytestmark = pytest.mark.cluster
 AWAY_S = float(os.environ.get("LNT_OUTAGE_S", "20"))
@@ -23,10 +27,11 @@ def sweep_to(tmp_path, cache, micro):
         where = {"uri": url, "storage": "lnt_runs"}
         content = micro | CHANGES | {"name": name, "tracking": where}
         sweep = Sweep(tmp_path / name, cache, **content)
-        sweep.environment |= USER
+        sweep.environment |= USER | {"RAY_TMPDIR": ray}
         return sweep
 
-    return make
+    with tempfile.TemporaryDirectory(prefix="ray-") as ray:  # a socket's name must be short
+        yield make
 
 
 def num_ended(sweep: Sweep) -> int:
@@ -50,6 +55,39 @@ def test_a_server_killed_for_a_while(tracking, database, sweep_to) -> None:
     tracking.start()
     assert driver.wait(timeout=HANG_S) == 0, (sweep.folder / "driver.log").read_text()
     assert_whole(sweep, "away", database)
+    assert_no_password_left(sweep, "away", tracking, database)
+
+
+def assert_no_password_left(sweep, name: str, tracking, database: str) -> None:
+    """Neither of the tracking server nor of its database, in whatever files and tables there are.
+
+    Afterwards the sweep is read by a URI that contains the password.
+    """
+    sweep.environment["MLFLOW_TRACKING_URI"] = tracking.url.replace(
+        "//", f"//{quote(USER['MLFLOW_TRACKING_USERNAME'])}:{quote(PASSWORD)}@"
+    )
+    for variable in USER:
+        del sweep.environment[variable]
+    said = [
+        sweep.lnt("best", name),
+        sweep.lnt("report", name, "-o", "report.html"),
+        sweep.lnt("export", name, "-o", "out"),
+        sweep.lnt("watch", name),
+    ]
+    (sweep.folder / "said").write_text("".join(said))
+    ray = Path(sweep.environment["RAY_TMPDIR"])
+    folders = [sweep.folder, Path(sweep.environment["LNT_CACHE"]), ray, tracking.folder]
+    assert list(ray.glob("ray/session_*/logs/*"))
+    sought = {name.encode()}  # what is there is found
+    assert files_with(sought, [sweep.folder])
+    assert tables_with(sought, f"{database}/mlflow")
+    for secret, user in ((PASSWORD, "admin"), (DATABASE_PASSWORD, "lnt")):
+        forms = written_forms(secret, user)
+        assert files_with(forms, folders) == []
+        assert [tables_with(forms, f"{database}/{kind}") for kind in ("mlflow", "access")] == [
+            [],
+            [],
+        ]
 
 
 def test_a_server_that_answers_500_and_then_nothing_at_all(tracking, database, sweep_to) -> None:

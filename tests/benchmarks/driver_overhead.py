@@ -36,8 +36,9 @@ def main() -> None:
         for side in SIDES:
             found.append(_sweep(side, num_trials))
             print(json.dumps(found[-1]), flush=True)
-    ours, theirs = (_per_trial(found, side) for side in SIDES)
-    print(json.dumps({"ms_per_trial": {SIDES[0]: ours, SIDES[1]: theirs}}))
+    if len(args.trials) > 1:
+        ours, theirs = (_per_trial(found, side) for side in SIDES)
+        print(json.dumps({"ms_per_trial": {SIDES[0]: ours, SIDES[1]: theirs}}))
     if args.figure:
         draw(found, args.figure)
 
@@ -116,9 +117,7 @@ def ours(folder: Path, num_trials: int) -> float:
         mock.patch.object(run, "Tracker", Watched),
         (folder / "console").open("w") as console,
     ):
-        outcome = run.run_sweep(
-            sweep, Settings(folder, None, None, None), Console(file=console)
-        )
+        outcome = run.run_sweep(sweep, Settings(folder, None, None, None), Console(file=console))
     assert len(outcome.sweep.trials) == num_trials
     return trackers[0].busy_s
 

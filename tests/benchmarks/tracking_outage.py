@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,7 +22,6 @@ from tests.proxy import Faulty, faulty_proxy
 from tests.servers import USER, mlflow_server
 
 STAGE = {"batch_size": 8, "micro_batch_size": 8, "gradient_checkpointing": False}
-RATES = [1e-3 / 2**i for i in range(6)]
 MODES = ("pass", "500", "hang")
 
 
@@ -29,33 +29,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "lnt")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--trials", type=int, default=6, help="at least 2: the first is left out")
+    parser.add_argument("--modes", nargs="+", choices=MODES[1:], default=MODES[1:])
+    parser.add_argument(
+        "--with", dest="changes", type=json.loads, default={}, help="keys of the sweep, as JSON"
+    )
     args = parser.parse_args()
-    taken: dict[str, list[float]] = {mode: [] for mode in MODES}
+    modes = (MODES[0], *args.modes)
+    taken: dict[str, list[float]] = {mode: [] for mode in modes}
     with tempfile.TemporaryDirectory() as folder, mlflow_server(Path(folder)) as server:
         for round_ in range(args.rounds):
-            for mode in MODES:
+            for mode in modes:
                 with faulty_proxy(server.url) as proxy:
                     name = f"{mode}-{round_}"
-                    taken[mode] += _sweep(Path(folder) / name, name, proxy, mode, args.cache)
+                    sweep = _content(name, args.trials) | args.changes
+                    taken[mode] += _run(sweep, Path(folder) / name, proxy, mode, args.cache)
     medians = {mode: statistics.median(seconds) for mode, seconds in taken.items()}
     print(json.dumps({f"{mode}_s_per_trial": round(s, 3) for mode, s in medians.items()}))
-    for mode in MODES[1:]:
+    for mode in modes[1:]:
         print(json.dumps({f"{mode}_to_pass": round(medians[mode] / medians["pass"], 3)}))
 
 
-def _sweep(folder: Path, name: str, proxy: Faulty, mode: str, cache: Path) -> list[float]:
-    """Run it, with the server failing from the first trial's first step on; seconds a trial."""
-    folder.mkdir()
-    sweep = {
+def _content(name: str, num_trials: int) -> dict[str, Any]:
+    return {
         "name": name,
         "model": {"tiny": True},
         "data": {"scenes": {"num_train": 120, "num_val": 16, "num_test": 16}},
         "align": {"max_steps": 10, **STAGE},
-        "search": {"strategy": ["layernorm"], "learning_rate": RATES},
+        "search": {"strategy": ["layernorm"], "learning_rate": _rates(num_trials)},
         "train": {"max_steps": 150, **STAGE},
         "resources": {"max_concurrent_trials": 1},
-        "tracking": {"uri": proxy.url, "storage": str(folder / "runs")},
     }
+
+
+def _rates(num_trials: int) -> list[float]:
+    return [1e-3 / 2**i for i in range(num_trials)]
+
+
+def _run(sweep: dict[str, Any], folder: Path, proxy: Faulty, mode: str, cache: Path) -> list[float]:
+    """Run it, with the server failing from the first trial's first step on; seconds a trial."""
+    folder.mkdir()
+    sweep["tracking"] = {"uri": proxy.url, "storage": str(folder / "runs")}
+    num_trials = len(sweep["search"]["learning_rate"])
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep))
     lnt = str(Path(sys.executable).parent / "lnt")
     environment = os.environ | USER | {"LNT_CACHE": str(cache)}
@@ -67,7 +82,7 @@ def _sweep(folder: Path, name: str, proxy: Faulty, mode: str, cache: Path) -> li
         assert driver.poll() is None, (folder / "log").read_text()
         time.sleep(0.05)
     proxy.mode = mode
-    while len(found := list(folder.glob("runs/*/*/trials/*/result.json"))) < len(RATES):
+    while len(found := list(folder.glob("runs/*/*/trials/*/result.json"))) < num_trials:
         assert driver.poll() is None, (folder / "log").read_text()
         time.sleep(0.05)
     proxy.mode = "pass"

@@ -11,27 +11,39 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 TRAIN = {"max_steps": 20, "batch_size": 16, "micro_batch_size": 16, "gradient_checkpointing": False}
-RATES = (1e-3, 3e-4, 1e-4, 3e-5)
-ALIGN = TRAIN | {"learning_rate": 5e-3}
+SAME = {
+    "model": {"tiny": True},
+    "data": {"scenes": {}},
+    "align": TRAIN | {"learning_rate": 5e-3},
+    "train": TRAIN,
+}
+"""What a trial alone and a trial of the sweep have in common."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "lnt")
+    parser.add_argument("--trials", type=int, default=4)
+    parser.add_argument(
+        "--with", dest="changes", type=json.loads, default={}, help="keys of both sides, as JSON"
+    )
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        _trial_alone(Path(folder), args.cache, 1e-5)  # fills the cache for both
-        alone_s = _timed(
-            lambda: [_trial_alone(Path(folder), args.cache, rate) for rate in RATES]
-        ) / len(RATES)
+    same = SAME | args.changes
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _trial_alone(folder, args.cache, same, 1e-5)  # fills the cache for both
+        rates = _rates(args.trials)
+        alone_s = _timed(lambda: [_trial_alone(folder, args.cache, same, rate) for rate in rates])
         few_s, many_s = (
-            _timed(lambda n=n: _sweep(Path(folder), args.cache, n)) for n in (1, 1 + len(RATES))
+            _timed(lambda n=n: _sweep(folder, args.cache, same, n)) for n in (1, 1 + args.trials)
         )
-    warm_s = (many_s - few_s) / len(RATES)
+    alone_s /= args.trials
+    warm_s = (many_s - few_s) / args.trials
     figures = {
         "process_per_trial_s": round(alone_s, 2),
         "warm_worker_s": round(warm_s, 2),
@@ -47,15 +59,12 @@ def _timed(work) -> float:
     return time.perf_counter() - started
 
 
-def _trial_alone(folder: Path, cache: Path, rate: float) -> None:
-    config = {
-        "model": {"tiny": True},
-        "data": {"scenes": {}},
-        "strategy": {"name": "layernorm"},
-        "learning_rate": rate,
-        "align": ALIGN,
-        "train": TRAIN,
-    }
+def _rates(num_trials: int) -> list[float]:
+    return [1e-3 / 2**i for i in range(num_trials)]
+
+
+def _trial_alone(folder: Path, cache: Path, same: dict[str, Any], rate: float) -> None:
+    config = same | {"strategy": {"name": "layernorm"}, "learning_rate": rate}
     path = folder / f"trial-{rate}.yaml"
     path.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "lnt_core.trial", str(path), "--cache", str(cache)]
@@ -63,15 +72,11 @@ def _trial_alone(folder: Path, cache: Path, rate: float) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-def _sweep(folder: Path, cache: Path, num_trials: int) -> None:
+def _sweep(folder: Path, cache: Path, same: dict[str, Any], num_trials: int) -> None:
     """One worker, so that both sides run one trial at a time."""
-    rates = [1e-3 / 2**i for i in range(num_trials)]
-    sweep = {
+    sweep = same | {
         "name": f"bench-{num_trials}",
-        "model": {"tiny": True},
-        "align": ALIGN,
-        "search": {"strategy": ["layernorm"], "learning_rate": rates},
-        "train": TRAIN,
+        "search": {"strategy": ["layernorm"], "learning_rate": _rates(num_trials)},
         "resources": {"max_concurrent_trials": 1, "cpus_per_trial": 2},
     }
     path = folder / f"sweep-{num_trials}.yaml"

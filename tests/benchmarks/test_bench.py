@@ -1,0 +1,41 @@
+"""What `make bench` runs, each in its shortest form: it runs and prints its figures, which here say
+nothing, because the trials are too few and too small."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MAKEFILE = Path(__file__).parents[2] / "Makefile"
+SHORTEST = {
+    "warm_workers": ["--trials", "1"],
+    "driver_overhead": ["--trials", "2"],
+    "tracking_outage": ["--trials", "2", "--rounds", "1", "--modes", "500"],
+}
+FIGURES = {
+    "warm_workers": {"process_per_trial_s", "warm_worker_s", "ratio", "sweep_start_s"},
+    "driver_overhead": {"side", "trials", "wall_s", "driver_cpu_s", "driver_peak_mib"},
+    "tracking_outage": {"pass_s_per_trial", "500_s_per_trial", "500_to_pass"},
+}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", SHORTEST)
+def test_it_runs_and_prints_its_figures(name, micro, cache) -> None:
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}", *SHORTEST[name]]
+    if name != "driver_overhead":  # whose trials do nothing
+        train = micro["train"] | {"max_steps": 4}
+        same = {key: micro[key] for key in ("model", "data", "align")} | {"train": train}
+        command += ["--cache", str(cache), "--with", json.dumps(same)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert FIGURES[name] <= set().union(*found)
+
+
+def test_it_is_all_that_make_bench_runs() -> None:
+    recipe = MAKEFILE.read_text().partition("\nbench:")[2].partition("\n\n")[0]
+    assert set(re.findall(r"tests\.benchmarks\.(\w+)", recipe)) == set(SHORTEST) == set(FIGURES)

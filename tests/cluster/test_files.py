@@ -2,10 +2,12 @@
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from string import Template
 
 import jsonschema
 import kubernetes_validate
@@ -14,11 +16,15 @@ import yaml
 from compose_spec import PyCompose
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from lnt_core import __version__
+
 CLUSTER = Path(__file__).parents[2] / "cluster"
 BIN = Path(sys.executable).parent
 RAY = version("ray")
 LAUNCHERS = sorted((CLUSTER / "launcher").glob("*.yaml"))
 MANIFESTS = sorted((CLUSTER / "kubernetes").glob("*.yaml"))
+EXACT = re.compile(r"[\w/]+:\d+\.\d+(\.\d+)?-[\w-]+(@sha256:[0-9a-f]{64})?")
+"""An image with its whole version: PostgreSQL's has two numbers. A digest may follow."""
 SHELL = ("slurm/sweep.sbatch", "mlflow/serve.sh")
 
 
@@ -118,6 +124,40 @@ def test_the_images_have_the_pinned_versions() -> None:
     assert f"ARG RAY_VERSION={RAY}" in (CLUSTER / "Dockerfile").read_text()
     mlflow = ".".join(version("mlflow").split(".")[:2])
     assert f"mlflow=={mlflow}.*" in (CLUSTER / "mlflow" / "Dockerfile").read_text()
+
+
+def images() -> dict[str, set[str]]:
+    """Every image that a file in cluster/ starts from or runs, with the files that name it."""
+    found: dict[str, set[str]] = {}
+    for path in sorted(CLUSTER.rglob("*")):
+        if path.name == "Dockerfile":
+            text = path.read_text()
+            arguments = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))
+            named = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+            named = [Template(image).substitute(arguments) for image in named]
+        elif path.suffix == ".yaml":
+            named = re.findall(r"^\s*(?:- )?image:\s*(\S+)", path.read_text(), re.MULTILINE)
+        else:
+            continue
+        for image in named:
+            found.setdefault(image, set()).add(path.relative_to(CLUSTER.parent).as_posix())
+    return found
+
+
+def test_every_image_has_an_exact_version_and_the_command_that_pins_it() -> None:
+    readme = (CLUSTER / "README.md").read_text()
+    own = f"lnt:{__version__}"
+    found = images()
+    assert len(found) == 4
+    assert len(found.pop(own)) == len(LAUNCHERS) - 1 + len(MANIFESTS)  # onprem has no container
+    for name in ("README.md", "Dockerfile"):
+        assert f"docker build -f cluster/Dockerfile -t {own} ." in (CLUSTER / name).read_text()
+    for image, files in found.items():
+        assert EXACT.fullmatch(image), image
+        tag = image.partition("@")[0]
+        command = f"docker buildx imagetools inspect {tag} --format '{{{{.Manifest.Digest}}}}'"
+        (line,) = [line for line in readme.splitlines() if line.startswith(command)]
+        assert {line.rpartition("# ")[2]} == files
 
 
 @pytest.mark.parametrize("name", SHELL)

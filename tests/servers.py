@@ -65,6 +65,12 @@ class MlflowServer:
         self.folder, self._database = folder, database
         self._process: subprocess.Popen | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that starts the others."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         log = self.folder / "server.log"
         settings = SECRETS | {

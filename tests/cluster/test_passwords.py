@@ -3,10 +3,12 @@
 import os
 import subprocess
 
+import psutil
 import pytest
 
 from tests.cluster.raylets import LNT
-from tests.servers import DATABASE_PASSWORD, free_ports
+from tests.left_behind import files_with, written_forms
+from tests.servers import DATABASE_PASSWORD, HANG_S, free_ports, wait_for
 
 pytestmark = pytest.mark.cluster
 
@@ -65,3 +67,33 @@ def test_a_database_that_is_away_is_told_without_the_password() -> None:
         f"lnt: tracking.uri is {shown!r}, where no MLflow tracking store "
     )
     assert DATABASE_PASSWORD not in done.stderr
+
+
+def test_no_process_of_a_server_has_it_among_its_arguments(database, tracking, tmp_path) -> None:
+    """Everyone on a machine can read those."""
+    (port,) = free_ports(1)
+    log = tmp_path / "log"
+    environment = os.environ | {"MLFLOW_TRACKING_URI": f"{database}/mlflow"}
+    with log.open("wb") as file:
+        ui = subprocess.Popen(
+            [LNT, "ui", "--port", str(port)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=file,
+            stderr=file,
+        )
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", log, process=ui)
+        arguments = [
+            " ".join(process.cmdline())
+            for server in (ui.pid, tracking.pid)
+            for process in [psutil.Process(server), *psutil.Process(server).children(True)]
+        ]
+    finally:
+        ui.terminate()
+        ui.wait(timeout=HANG_S)
+    assert len(arguments) > 2
+    forms = written_forms(DATABASE_PASSWORD, "lnt")
+    assert not [line for line in arguments if any(form.decode() in line for form in forms)]
+    assert files_with(forms, [tmp_path]) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]  # no other store was made

@@ -201,8 +201,10 @@ class Costs:
         return MetaTrial(tuned, method, self._roles, sweep.train, self._image_tokens, on_gpu)
 
     def _apply(self, model: "nn.Module", strategy: StrategyConfig) -> tuple["nn.Module", Strategy]:  # type: ignore[type-arg]
+        import torch
+
         method = get_strategy(strategy.name)
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.device("meta"):  # nothing is allocated
             warnings.simplefilter("ignore")
             return method.apply(model, self._roles, strategy), method
 

@@ -159,3 +159,16 @@ def test_a_norm_that_is_not_there_is_refused_before_the_start(parts, scenes) -> 
     )
     with pytest.raises(ConfigError, match=r"strategy.target_modules is 'ln', but must be one of"):
         check_sweep(sweep)
+
+
+def test_what_a_strategy_adds_is_not_allocated() -> None:
+    wide = "{name: lora, rank: 16384}, {name: adapter_serial, width: 16384}"
+    tokens = (
+        "{name: prefix, num_tokens: 4096, hidden_size: 16384}, {name: prompt, num_tokens: 4096}"
+    )
+    given = (f"search.strategy=[{wide}, {tokens}]", "train.gradient_checkpointing=false")
+    sweep = load_sweep("paper-7b", given)
+    costs = Costs(sweep, files=False)
+    for strategy in strategies(sweep):
+        tuned = costs._tuned(sweep, strategy).model
+        assert all(parameter.is_meta for parameter in tuned.parameters()), strategy.name

@@ -139,13 +139,18 @@ def _plural(kind: str) -> str:
 def _limits(metadata: Sequence[Any]) -> str:
     """``>= 1``, ``> 0 and < 1``, or a pattern."""
     found = [
-        f"{sign} {getattr(constraint, key):g}"
+        f"{sign} {_number(getattr(constraint, key))}"
         for constraint in metadata
         for key, sign in SIGNS.items()
         if getattr(constraint, key, None) is not None
     ]
     patterns = [m.pattern for m in metadata if getattr(m, "pattern", None)]
     return " and ".join(found) or "".join(f"that matches `{pattern}`" for pattern in patterns)
+
+
+def _number(value: float) -> str:
+    """A number as people write it: 1,048,576 rather than 1.04858e+06."""
+    return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"
 
 
 def _link(paths: Sequence[str]) -> str:

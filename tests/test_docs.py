@@ -41,7 +41,8 @@ def test_a_field_is_described_by_its_type_default_and_docstring(generate) -> Non
     assert "| `fp32`, `tf32` or `bf16` | `fp32` |" in by_key["`precision`"]
     assert "| number >= 0 and < 1 | `0.03` |" in by_key["`warmup_ratio`"]
     assert "| whole number >= 1 and <= 1,048,576 or `auto` | `16` |" in by_key["`micro_batch_size`"]
-    assert "| number > 0 and <= 10,000 |  | Passes over" in by_key["`epochs`"]  # a base class has it
+    # a base class has it:
+    assert "| number > 0 and <= 10,000 |  | Passes over" in by_key["`epochs`"]
 
 
 @pytest.mark.parametrize(

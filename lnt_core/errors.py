@@ -4,11 +4,13 @@ LntError
 ├── ConfigError   the sweep or trial file, or a file it names, is invalid (exit 2, nothing started)
 ├── AccessError   a service requires a token or password, or rejects the one given (exit 4)
 ├── DataError     data that passed the checks turned out to be unusable
+├── DamagedError  a file that this package wrote is not as it was written
 └── TrialError    this trial cannot continue; the sweep does
 """
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 from lnt_core.paths import shown
 
@@ -27,6 +29,23 @@ class AccessError(LntError):
 
 class DataError(LntError):
     """A file passed the checks but cannot be used."""
+
+
+class DamagedError(LntError):
+    """A file of an execution or the cache is not as it was written.
+
+    Args:
+        path: The file.
+        why: What is wrong with it.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(path, why)
+        self.path = path
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.path} is damaged ({self.why})"
 
 
 class TrialError(LntError):

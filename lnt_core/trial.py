@@ -7,7 +7,7 @@ From a shell: ``python -m lnt_core.trial trial.yaml --out DIR``. With `train.dee
 
 import json
 import logging
-import shutil
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,14 +17,18 @@ from torch import nn
 
 from lnt_core import metrics as metric
 from lnt_core.accounting.measured import MemoryMeter
-from lnt_core.accounting.micro_batch import settle
+from lnt_core.accounting.micro_batch import kept_choice, settle
 from lnt_core.accounting.trial_costs import Prediction, TrialSteps, cost_metrics, predict_trial
-from lnt_core.analysis.gradients import GradientVariance
+from lnt_core.analysis.gradients import GradientVariance, measured_steps
 from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
 from lnt_core.distributed.ranks import is_first, join, leave, own_device, rank, torchrun
-from lnt_core.distributed.sharded import is_sharded, shards
+from lnt_core.distributed.sharded import is_sharded
 from lnt_core.errors import TrialError
+from lnt_core.files import write_text
+from lnt_core.outcome import WEIGHTS as WEIGHTS  # part of this module's interface
+from lnt_core.outcome import TrialResult as TrialResult
+from lnt_core.outcome import forget_result, left_in, write_result
 from lnt_core.seeding import seed_everything
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.base import Strategy
@@ -32,22 +36,11 @@ from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.strategies.weights import save_connector, save_weights
 from lnt_core.training.engines import engine_for
 from lnt_core.training.loop import Hooks, Report, Trained, report_nothing, train
+from lnt_core.training.recovery import forget_checkpoints, is_kept, settle_checkpoint
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
 GRADIENTS = "gradients.json"
-WEIGHTS = "weights"
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """How a trial ended, and what it scored."""
-
-    status: str
-    """``finished`` or ``diverged``; only a finished trial has scores."""
-    steps: int
-    metrics: dict[str, float]
-    """``select/cider`` and everything else measured at the end, by the names in MLflow."""
 
 
 def run_trial(
@@ -57,8 +50,9 @@ def run_trial(
     report: Report,
     worker: Worker,
     memory_gib: float | None = None,
+    reported: float = math.inf,
 ) -> TrialResult:
-    """Run one trial from its config, or resume it from the checkpoint in ``out``.
+    """Run one trial from its config, or resume it from the last whole checkpoint in ``out``.
 
     With several workers, each of them calls this; rank 0 reports and writes.
 
@@ -69,12 +63,14 @@ def run_trial(
         worker: Keeps the base model and data between trials.
         memory_gib: Total memory, in GiB, that this process may use on its GPU or host; limits the
             micro-batch size that is found for `auto`. Default: what is free.
+        reported: Up to which step the caller still has what was reported before: no checkpoint of
+            a later step is resumed from. That of rank 0 counts.
 
     Raises:
         LntError: The trial cannot be run; the message says why.
     """
     engine_for(config.train)  # raises before anything is prepared
-    _check_origin(config, out)
+    _settle_checkpoint(config, out, reported)
     report = report if is_first() else report_nothing
     started = time.perf_counter()
     ready = _get_ready(config, out, report=report, worker=worker, memory_gib=memory_gib)
@@ -94,9 +90,13 @@ def run_trial(
     report(trained.steps, metrics)
     if not trained.diverged:
         _save(ready, out / WEIGHTS)
+    status = "diverged" if trained.diverged else "finished"
+    result = TrialResult(status, trained.steps, metrics, left_in(out) if is_first() else {})
     if is_first():
-        _forget_checkpoint(out)
-    return TrialResult("diverged" if trained.diverged else "finished", trained.steps, metrics)
+        write_result(result, config, out)
+        forget_checkpoints(out / CHECKPOINT)
+        (out / GRADIENTS).unlink(missing_ok=True)
+    return result
 
 
 @dataclass(frozen=True)
@@ -173,26 +173,33 @@ def _save(ready: _Ready, folder: Path) -> None:
         save_connector(ready.prepared.base, folder)
 
 
-def has_checkpoint(out: Path) -> bool:
-    """Whether ``out`` has a checkpoint that its trial can resume from."""
-    return (out / CHECKPOINT).exists() or shards(out / CHECKPOINT).exists()
+def _settle_checkpoint(config: TrialConfig, out: Path, reported: float) -> None:
+    """Leave the checkpoint that the trial resumes from, with all that belongs to it.
 
+    Beside it are the gradients of the first steps, the micro-batch size that was found, and what
+    the caller was told. Where one of them is lost, an earlier checkpoint is taken.
 
-def _forget_checkpoint(out: Path) -> None:
-    """Delete the checkpoint of a trial that has ended."""
-    for path in (out / CHECKPOINT, out / GRADIENTS):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(shards(out / CHECKPOINT), ignore_errors=True)
-
-
-def _check_origin(config: TrialConfig, out: Path) -> None:
-    """Require the checkpoint that a trial with `started_from` continues from."""
+    Raises:
+        TrialError: The trial continues from another one's checkpoint, and that is gone.
+    """
+    whole = min(reported, measured_steps(out / GRADIENTS))
+    if config.train.micro_batch_size == "auto" and kept_choice(config, out) is None:
+        whole = 0
     origin = config.started_from
-    if origin is not None and not (out / CHECKPOINT).exists():
+    at_most = whole if origin is None else max(whole, origin.step)
+    step = settle_checkpoint(out / CHECKPOINT, at_most=at_most)
+    if is_first():
+        forget_result(out)
+    if origin is not None and step is None:
         raise TrialError(
             f"this trial continues from step {origin.step} of trial {origin.trial}, but {out} has "
             "no copy of that checkpoint; remove `started_from` to begin at the base model"
         )
+
+
+def has_checkpoint(out: Path) -> bool:
+    """Whether ``out`` has a checkpoint that its trial may resume from."""
+    return is_kept(out / CHECKPOINT)
 
 
 def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:
@@ -206,9 +213,7 @@ def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> 
             if not is_first():
                 continue
             lines = [json.dumps(row, ensure_ascii=False) for row in scored.rows()]
-            path = out / f"captions_{name.partition('/')[0]}.jsonl"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            write_text(out / f"captions_{name.partition('/')[0]}.jsonl", "\n".join(lines) + "\n")
     return scores
 
 

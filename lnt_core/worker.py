@@ -19,7 +19,7 @@ from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import seed_everything
-from lnt_core.training.align import kept_connector, train_connector
+from lnt_core.training.align import is_kept, kept_connector, train_connector
 from lnt_core.training.loop import Report, report_nothing
 
 
@@ -140,7 +140,7 @@ class Worker:
 
 def is_prepared(config: TrialConfig, cache: Path) -> bool:
     """Whether the cache of this node has the connector of stage 1, and so all that it needed."""
-    return config.align is None or _connector_file(config, cache).exists()
+    return config.align is None or is_kept(_connector_file(config, cache))
 
 
 def _connector_file(config: TrialConfig, cache: Path) -> Path:

@@ -1,9 +1,7 @@
 """`micro_batch_size: auto`: finds the largest size whose predicted step fits the memory."""
 
-import json
 import logging
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +13,8 @@ from lnt_core.accounting.predicted import StepCost
 from lnt_core.accounting.trial_costs import TrialSteps
 from lnt_core.config import TrainConfig, TrialConfig
 from lnt_core.distributed.ranks import gather, is_first, num_workers
+from lnt_core.errors import DamagedError
+from lnt_core.files import read_json, set_aside, write_json
 from lnt_core.identity import trial_id
 from lnt_core.training.loop import Report
 
@@ -101,17 +101,21 @@ def settle(
         kept = min(gather(found), key=lambda choice: choice.size)
         if is_first():
             logger.log(logging.INFO if kept.fits else logging.WARNING, "micro_batch_size %s", kept)
-            _keep(kept, config, out)
+            write_json(out / CHOSEN, {"trial": trial_id(config)} | asdict(kept))
     report(0, {metric.MICRO_BATCH_SIZE: kept.size})
     return config.with_micro_batch(kept.size)
 
 
 def kept_choice(config: TrialConfig, out: Path) -> MicroBatch | None:
-    """The size that was found when this trial began; None if there is none."""
+    """The size that was found when this trial began; None if there is none, or a damaged one."""
     path = out / CHOSEN
     if not path.exists():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content = read_json(path)
+    except DamagedError as error:
+        set_aside(path, error.why, "a trial that has not ended starts again")
+        return None
     is_its_own = content.pop("trial") == trial_id(config)  # else left by another trial
     return MicroBatch(**content) if is_its_own else None
 
@@ -129,12 +133,3 @@ def _room_gib(steps: TrialSteps, memory_gib: float | None) -> float:
     base = steps.prepared.base
     standing_gib = held_by(steps.model, base.tower)
     return standing_gib + max(0.0, free_gib(base.device, limit_gib=memory_gib))
-
-
-def _keep(choice: MicroBatch, config: TrialConfig, out: Path) -> None:
-    """Write the size to the trial's folder atomically."""
-    out.mkdir(parents=True, exist_ok=True)
-    draft = out / f".{CHOSEN}"
-    content = {"trial": trial_id(config)} | asdict(choice)
-    draft.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    os.replace(draft, out / CHOSEN)

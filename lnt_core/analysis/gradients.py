@@ -1,7 +1,6 @@
 """Variance of each block's gradients in the first steps of training."""
 
-import json
-import os
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from lnt_core.distributed.ranks import is_first
+from lnt_core.errors import DamagedError
+from lnt_core.files import read_json, set_aside, write_json
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import in_base
 
 FIRST_STEPS = 10
 """Number of steps that are measured."""
+
+
+Measured = dict[str, dict[str, list[float | None]]]
+"""By step and group: the variance of each block's gradients, None for a block without any."""
 
 
 class GradientVariance:
@@ -34,9 +39,7 @@ class GradientVariance:
 
     def __init__(self, model: nn.Module, roles: Roles, file: Path) -> None:
         self._file = file
-        self._seen: dict[str, dict[str, list[float | None]]] = (
-            json.loads(file.read_text()) if file.exists() else {}
-        )
+        self._seen: Measured = _measured(file)
         self._groups = {"all": _by_block(model, roles, norms_only=False)}
         self._groups["norms"] = _by_block(model, roles, norms_only=True)
 
@@ -50,10 +53,7 @@ class GradientVariance:
         }
         if not is_first():
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._file.with_suffix(".draft")
-        draft.write_text(json.dumps(self._seen))
-        os.replace(draft, self._file)
+        write_json(self._file, self._seen)
 
     def by_block(self, group: str) -> list[float | None]:
         """Mean variance over the first steps for each block; None for one without gradients.
@@ -66,6 +66,22 @@ class GradientVariance:
             None if None in values else sum(values) / len(values)
             for values in zip(*steps, strict=True)
         ]
+
+
+def measured_steps(file: Path) -> float:
+    """Up to which step nothing is missing in a file of measurements; infinity if it is complete."""
+    seen, step = _measured(file), 0
+    while str(step + 1) in seen:
+        step += 1
+    return step if step < FIRST_STEPS else math.inf
+
+
+def _measured(file: Path) -> Measured:
+    try:
+        return read_json(file) if file.exists() else {}
+    except DamagedError as error:
+        set_aside(file, error.why, "the first steps are trained again")
+        return {}
 
 
 def _by_block(model: nn.Module, roles: Roles, *, norms_only: bool) -> list[list[nn.Parameter]]:

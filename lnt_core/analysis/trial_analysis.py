@@ -1,6 +1,5 @@
 """Runs both analyses on one trial; returns metrics and writes all numbers to a file."""
 
-import json
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -11,6 +10,7 @@ from lnt_core import metrics as metric
 from lnt_core.analysis.gradients import GradientVariance
 from lnt_core.analysis.similarity import layer_similarity, mean_similarity
 from lnt_core.distributed.ranks import is_first
+from lnt_core.files import write_json
 from lnt_core.worker import Prepared
 
 ANALYSIS = "analysis.json"
@@ -54,6 +54,5 @@ def analyse(
             if known:
                 metrics[name] = fmean(known)
     if is_first():
-        out.mkdir(parents=True, exist_ok=True)
-        (out / ANALYSIS).write_text(json.dumps(content), encoding="utf-8")
+        write_json(out / ANALYSIS, content)
     return metrics

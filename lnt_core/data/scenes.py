@@ -7,14 +7,12 @@ ground: a caption must name attributes and a relation, yet a laptop can train on
 import hashlib
 import json
 import math
-import os
 import random
-import shutil
-import tempfile
 from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from lnt_core.cached import cached_folder
 from lnt_core.config import DataConfig, DatasetConfig, ScenesConfig, SelectConfig
 
 VERSION = 1
@@ -49,9 +47,7 @@ def scenes_data(config: ScenesConfig, cache: Path) -> DataConfig:
         cache: Folder kept between runs, with one subfolder per hash of ``config``.
     """
     key = hashlib.sha256(f"{VERSION} {config.model_dump_json()}".encode()).hexdigest()[:12]
-    folder = cache / f"scenes-{key}"
-    if not folder.is_dir():
-        _write(config, folder)
+    folder = cached_folder(cache / f"scenes-{key}", lambda draft: _write(config, draft))
     files = {"annotations": str(folder / "dataset_scenes.json"), "images": str(folder / "images")}
     return DataConfig(
         tune=DatasetConfig(**files),
@@ -60,10 +56,8 @@ def scenes_data(config: ScenesConfig, cache: Path) -> DataConfig:
 
 
 def _write(config: ScenesConfig, folder: Path) -> None:
-    """Write to a temporary folder and rename it, so that a killed run leaves no partial set."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent))
-    (draft / "images").mkdir()
+    """Write images and annotations to an empty folder."""
+    (folder / "images").mkdir()
     rng = random.Random(config.seed)
     splits = {"train": config.num_train, "val": config.num_val, "test": config.num_test}
     items = []
@@ -71,15 +65,11 @@ def _write(config: ScenesConfig, folder: Path) -> None:
         for number in range(count):
             image, captions = draw_scene(rng)
             name = f"{split}_{number:05d}.png"
-            image.save(draft / "images" / name)
+            image.save(folder / "images" / name)
             sentences = [{"raw": caption, "tokens": caption.split()} for caption in captions]
             items.append({"filename": name, "split": split, "sentences": sentences})
     content = {"dataset": "scenes", "images": items}
-    (draft / "dataset_scenes.json").write_text(json.dumps(content), encoding="utf-8")
-    try:
-        os.replace(draft, folder)
-    except OSError:  # another process has written the same files
-        shutil.rmtree(draft)
+    (folder / "dataset_scenes.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def draw_scene(rng: random.Random) -> tuple[Image.Image, list[str]]:

@@ -6,9 +6,6 @@ and saved as a causal language model and a vision tower, so it loads like any ot
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lnt_core.cached import cached_folder
 from lnt_core.config import CAPTION_PROMPT, ScenesConfig, TinyConfig
 from lnt_core.data.conversation import IGNORE
 from lnt_core.data.images import open_rgb
@@ -59,15 +57,9 @@ SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_t
 
 def tiny_model(config: TinyConfig, cache: Path) -> tuple[str, str]:
     """Folders of the language model (with tokenizer) and the vision tower (with processor)."""
-    folder = cache / f"tiny-{_key(config)}"
-    if not folder.is_dir():
-        cache.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=cache))
-        _train(config, cache, draft)
-        try:
-            os.replace(draft, folder)
-        except OSError:  # another process has written the same files
-            shutil.rmtree(draft)
+    folder = cached_folder(
+        cache / f"tiny-{_key(config)}", lambda draft: _train(config, cache, draft)
+    )
     return str(folder / "language"), str(folder / "vision")
 
 

@@ -9,7 +9,8 @@ from lnt_core.data.samples import load_samples
 from lnt_core.distributed.ranks import gather, is_first, num_workers
 from lnt_core.distributed.sharded import whole
 from lnt_core.distributed.zero_config import Deepspeed, stage_of
-from lnt_core.errors import TrialError
+from lnt_core.errors import DamagedError, TrialError
+from lnt_core.files import check_torch, set_aside
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import cpu_threads
@@ -24,8 +25,20 @@ Weights = dict[str, torch.Tensor]
 
 def kept_connector(saved: Path) -> Weights | None:
     """The connector of stage 1 from the file ``saved``; None if no worker of the trial has it."""
-    own = torch.load(saved, map_location="cpu", weights_only=True) if saved.exists() else None
+    own = torch.load(saved, map_location="cpu", weights_only=True) if is_kept(saved) else None
     return next((found for found in gather(own) if found is not None), None)
+
+
+def is_kept(saved: Path) -> bool:
+    """Whether there is a whole file of stage 1; a damaged one is set aside."""
+    if not saved.exists():
+        return False
+    try:
+        check_torch(saved)
+    except DamagedError as error:
+        set_aside(saved, error.why, "stage 1 is trained again")
+        return False
+    return True
 
 
 def train_connector(

@@ -28,8 +28,19 @@ class TrainingState:
     schedule: LRScheduler
 
 
-def save_atomically(content: Any, path: Path) -> None:
-    """``torch.save`` to a temporary file, which is synced and then renamed to ``path``."""
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the one at ``path`` is kept."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def save_atomically(content: Any, path: Path, *, kept: Path | None = None) -> None:
+    """``torch.save`` to a temporary file, which is synced and then renamed to ``path``.
+
+    Args:
+        content: Tensors and plain values.
+        path: The file to write.
+        kept: Where the file that was at ``path`` stays; None: it is replaced.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
@@ -37,14 +48,27 @@ def save_atomically(content: Any, path: Path) -> None:
             torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
+        if kept is not None and path.exists():
+            _move_or_link(path, kept)
         os.replace(draft, path)
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
 
 
+def _move_or_link(path: Path, kept: Path) -> None:
+    """Give a file a second name, so that it is found under the first until that is replaced."""
+    try:
+        os.link(path, kept)
+    except OSError:  # a file system without hard links
+        os.replace(path, kept)
+
+
 def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any) -> None:
     """Write the state after ``step`` optimizer steps, and those of the random generators.
+
+    The checkpoint before it is kept at ``previous(path)``, the one before that is deleted first: so
+    the disk never holds more than two, and the one being written.
 
     Args:
         path: File to write.
@@ -52,6 +76,8 @@ def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any
         step: Optimizer steps done.
         monitor: The divergence monitor's attributes, as plain values.
     """
+    if path.exists():
+        previous(path).unlink(missing_ok=True)
     save_atomically(
         {
             "step": step,
@@ -64,6 +90,7 @@ def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any
             "monitor": monitor,
         },
         path,
+        kept=previous(path),
     )
 
 

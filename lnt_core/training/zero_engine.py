@@ -5,7 +5,6 @@ accelerate's plugin does not train correctly on CPU.
 """
 
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,10 +23,9 @@ from lnt_core.distributed.zero_config import offloads_optimizer, zero_section
 from lnt_core.errors import TrialError
 from lnt_core.training.checkpoints import save_atomically
 from lnt_core.training.engine import Engine, micro_batches
+from lnt_core.training.recovery import COMPLETE, complete_steps, forget_steps
 from lnt_core.training.zero_strategy import BetweenSteps
 
-COMPLETE = "complete.pt"
-"""File with the step of the last checkpoint that all workers have written."""
 STRATEGY = "strategy.pt"
 """File with the strategy's state, which is the same on all workers."""
 
@@ -126,8 +124,14 @@ class ZeroEngine(Engine):
 
     @override
     def save(self, path: Path, *, step: int, monitor: Any) -> None:
-        """Each worker writes its shard; ``COMPLETE`` in their folder then names the step."""
+        """Each worker writes its shard; then ``COMPLETE`` names all files of the step's folder.
+
+        The checkpoint before it is kept, as by ``save_checkpoint``.
+        """
         folder, tag = shards(path), f"step-{step}"
+        if is_first():
+            forget_steps(folder, keep=1)
+        wait_for_all()
         self._engine.save_checkpoint(
             str(folder), tag=tag, save_latest=False, exclude_frozen_parameters=True
         )
@@ -141,26 +145,30 @@ class ZeroEngine(Engine):
             save_atomically(self.state.strategy.state(self.state.model), folder / tag / STRATEGY)
         wait_for_all()
         if is_first():
-            complete = {"step": step, "workers": num_workers(), "monitor": monitor}
-            save_atomically(complete, folder / COMPLETE)
-            for old in folder.glob("step-*"):
-                if old.name != tag:
-                    shutil.rmtree(old)
+            written = folder / tag
+            complete = {
+                "step": step,
+                "workers": num_workers(),
+                "monitor": monitor,
+                "files": {p.name: p.stat().st_size for p in sorted(written.iterdir())},
+            }
+            save_atomically(complete, written / COMPLETE)
         wait_for_all()
 
     @override
     def load(self, path: Path) -> tuple[int, Any] | None:
         folder = shards(path)
-        if not (folder / COMPLETE).exists():
+        written = complete_steps(folder)
+        if not written:
             return None
-        complete = torch.load(folder / COMPLETE, weights_only=True)
+        tag = written[0].name
+        complete = torch.load(written[0] / COMPLETE, weights_only=True)
         if complete["workers"] != num_workers():
             raise TrialError(
                 f"the number of workers is {num_workers()}, but must be {complete['workers']} as "
                 f"in the checkpoint in {folder}; set resources.workers_per_trial to that number, "
                 "or remove the checkpoint"
             )
-        tag = f"step-{complete['step']}"
         self._engine.load_checkpoint(str(folder), tag=tag, load_module_strict=False)
         own = torch.load(folder / tag / f"worker-{rank()}.pt", weights_only=True)
         made, optimizer = self.state.schedule, self.state.optimizer

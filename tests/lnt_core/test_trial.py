@@ -1,12 +1,19 @@
 """A trial from its config to its scores."""
 
+import contextlib
+import random
+import shutil
 import subprocess
 import sys
 
-from lnt_core.config import AlignConfig
+import pytest
+
+from lnt_core.config import AlignConfig, StartedFrom, TrialConfig
+from lnt_core.errors import TrialError
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
-from tests.conftest import TRAIN
+from tests.conftest import TRAIN, model_config
+from tests.damage import WAYS
 
 
 def silent(step, metrics):
@@ -28,6 +35,7 @@ def test_a_trial_is_trained_scored_and_saved(trial_config, tmp_path) -> None:
         "analysis.json",
         "captions_report.jsonl",
         "captions_select.jsonl",
+        "ended.json",
         "weights",
     ]
 
@@ -49,6 +57,79 @@ def test_a_warm_worker_gives_what_a_fresh_one_gives(trial_config, tmp_path) -> N
     for number, config in enumerate(configs):
         fresh = Worker(tmp_path / "cache")
         assert losses(config, warm, f"w{number}") == losses(config, fresh, f"f{number}")
+
+
+TWELVE = TRAIN | {"max_steps": 12, "checkpoint_every_steps": 4}
+"""More steps than gradients are measured in."""
+
+
+@pytest.fixture(scope="module")
+def cut(parts, scenes, tmp_path_factory):
+    """A trial cut at step 9 with checkpoints of steps 4 and 8; and how it ends uncut."""
+    own = {"strategy": {"name": "layernorm"}, "learning_rate": 1e-3, "train": TWELVE}
+    config = TrialConfig.model_validate({"model": model_config(parts), "data": scenes} | own)
+    folder = tmp_path_factory.mktemp("cut")
+    worker = Worker(folder / "cache")
+
+    def run(out, until=99, **options):
+        heard = {}
+
+        def report(step, metrics):
+            if "train/loss" in metrics and step == until:
+                raise RuntimeError("cut")
+            heard[step] = {k: v for k, v in metrics.items() if k.startswith(STABLE)}
+
+        with contextlib.suppress(RuntimeError):
+            run_trial(config, out=out, report=report, worker=worker, **options)
+        return heard
+
+    whole = run(folder / "whole")
+    run(folder / "cut", until=9)
+    return folder / "cut", run, whole
+
+
+STABLE = ("train/loss", "select/", "analysis/")
+"""Metrics that do not depend on the time."""
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    ("damaged", "begins"),
+    [
+        (["checkpoint.pt"], 5),
+        (["checkpoint.pt", "checkpoint.previous.pt"], 1),
+        (["checkpoint.previous.pt"], 9),
+        (["gradients.json"], 1),
+    ],
+)
+def test_with_damaged_files_it_ends_as_the_undisturbed_one(
+    damaged, begins, way, cut, tmp_path
+) -> None:
+    before, run, whole = cut
+    shutil.copytree(before, tmp_path / "out")
+    for name in damaged:
+        WAYS[way](tmp_path / "out" / name, random.Random(2))
+    heard = run(tmp_path / "out")
+    assert heard == {step: metrics for step, metrics in whole.items() if step >= begins}
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert not any(name.startswith("checkpoint") for name in left)
+
+
+def test_what_the_caller_has_lost_is_reported_again(cut, tmp_path) -> None:
+    before, run, whole = cut
+    shutil.copytree(before, tmp_path / "out")
+    heard = run(tmp_path / "out", reported=7)
+    assert heard == {step: metrics for step, metrics in whole.items() if step >= 5}
+
+
+def test_a_trial_that_starts_from_a_lost_checkpoint_says_so(cut, trial_config, tmp_path) -> None:
+    before, _, _ = cut
+    shutil.copytree(before, tmp_path / "out")
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        WAYS["flip"](tmp_path / "out" / name, random.Random(2))
+    config = trial_config(train=TWELVE, started_from=StartedFrom(trial="abc", step=8))
+    with pytest.raises(TrialError, match="this trial continues from step 8 of trial abc, but"):
+        run_trial(config, out=tmp_path / "out", report=silent, worker=Worker(tmp_path / "cache"))
 
 
 def test_stage_1_is_trained_once_and_changes_the_base(trial_config, tmp_path) -> None:

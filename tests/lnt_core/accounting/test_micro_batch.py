@@ -1,6 +1,7 @@
 """`micro_batch_size: auto`: which number a limit gives, and that a trial keeps its own."""
 
 import json
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from lnt_core.config import TrainConfig
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
 from tests.conftest import TRAIN
+from tests.damage import WAYS, set_aside
 
 AUTO = TRAIN | {"micro_batch_size": "auto", "checkpoint_every_steps": 1}
 REL = 1e-5
@@ -120,6 +122,16 @@ def test_resumed_it_keeps_its_number_and_goes_on_bit_for_bit(
     assert "may run out" in caplog.text
     assert begun | losses(config, "cut", memory_gib=1000.0) == whole
     assert kept(tmp_path / "cut") == 1
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_with_its_number_damaged_it_starts_again(way, trial_config, losses, tmp_path) -> None:
+    """From the start: with another number the losses would be rounded in another way."""
+    config = trial_config(train=AUTO)
+    losses(config, "cut", until=2, memory_gib=1e-6)
+    WAYS[way](tmp_path / "cut" / CHOSEN, random.Random(1))
+    assert losses(config, "cut") == losses(config, "whole")
+    assert set_aside(tmp_path / "cut") == [f"{CHOSEN}.damaged-1"]
 
 
 def test_another_trial_in_the_same_folder_finds_its_own(trial_config, losses, tmp_path) -> None:

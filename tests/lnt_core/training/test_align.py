@@ -1,6 +1,7 @@
 """Stage 1: the connector alone."""
 
 import math
+import random
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from lnt_core.errors import TrialError
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.training.align import kept_connector, train_connector
+from lnt_core.training.checkpoints import save_atomically
 from tests.conftest import TRAIN, model_config
+from tests.damage import WAYS, set_aside
 
 CONFIG = AlignConfig.model_validate(TRAIN | {"learning_rate": 1e-2})
 
@@ -32,6 +35,16 @@ def test_it_trains_a_connector_and_leaves_the_base_as_it_is(fresh, scenes, tmp_p
     assert not any(torch.equal(trained[name], own[name]) for name in own)
     kept = kept_connector(saved)
     assert all(torch.equal(kept[name], trained[name]) for name in own)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_connector_is_set_aside_and_trained_again(way, tmp_path, caplog) -> None:
+    saved = tmp_path / "align.pt"
+    save_atomically({"weight": torch.ones(9999)}, saved)
+    WAYS[way](saved, random.Random(7))
+    assert kept_connector(saved) is None
+    assert set_aside(tmp_path) == ["align.pt.damaged-1"]
+    assert caplog.messages[0].endswith("and now align.pt.damaged-1: stage 1 is trained again")
 
 
 def test_one_that_diverges_says_what_to_change(fresh, scenes, tmp_path) -> None:

@@ -42,10 +42,7 @@ def align_id(config: TrialConfig) -> str:
 
 
 def data_sha256(data: DataConfig) -> str:
-    """Hash of the annotations, of the names and sizes of the images, of every stage.
-
-    How images are opened is part of it.
-    """
+    """Hash of the annotations and images (name, size, how they are opened) of every stage."""
     stages = {"align": data.align, "tune": data.tune, "select": data.select, "scenes": data.scenes}
     hashes = {k: stage_sha256(v) for k, v in stages.items() if v is not None}
     return _sha256(hashes | _opened(data))

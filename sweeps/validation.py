@@ -19,12 +19,11 @@ TEXT = "tag:yaml.org,2002:str"
 MEMBERS = {"bool", "paper", "list", "range", "number", "auto"}
 """Types and tags of union members: part of pydantic's error locations, but not of any file."""
 MAX_BYTES = 2**20
-"""Maximum size of a YAML file. The presets have less than 1 KiB; thousands of values fit."""
+"""Maximum size of a YAML file. The presets have less than 2 KiB; thousands of values fit."""
 MAX_DEPTH = 30
 """Maximum depth of nesting. A sweep file needs 5 levels, a DeepSpeed config in it a few more."""
 MAX_NODES = 200_000
-"""Maximum number of keys and values, once the references (`*name`) are replaced by what they name;
-more than a file of ``MAX_BYTES`` has without references, but for one of single characters."""
+"""Maximum number of keys and values, references (`*name`) replaced by what they name."""
 MAX_PROBLEMS = 100
 """Maximum number of problems of one file that are listed; the rest are only counted."""
 

@@ -82,7 +82,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
         method = UPRIGHT.get(orientation)
-    except Exception:  # noqa: BLE001  as above; torchvision and OpenCV ignore such EXIF data, too
+    except Exception:  # noqa: BLE001  as above; torchvision ignores such EXIF data, too
         return image
     return image if method is None else image.transpose(method)
 

@@ -92,7 +92,7 @@ def _stop(args: argparse.Namespace) -> int:
     status = run.data.tags[tag.STATUS]
     if status != TrialStatus.RUNNING:
         raise ConfigError(f"the trial {run.info.run_name!r} is {status}, but must be running")
-    return _ask(args, client, parent, Request("stop", run.data.tags[tag.TRIAL_ID]))
+    return _ask(args, client, parent, Request(kind="stop", trial=run.data.tags[tag.TRIAL_ID]))
 
 
 def _clone(args: argparse.Namespace) -> int:
@@ -110,7 +110,12 @@ def _clone(args: argparse.Namespace) -> int:
         )
     if problems:
         raise all_problems(f"a clone of {run.info.run_name}", problems)
-    request = Request("clone", run.data.tags[tag.TRIAL_ID], changes, args.from_checkpoint)
+    request = Request(
+        kind="clone",
+        trial=run.data.tags[tag.TRIAL_ID],
+        changes=changes,
+        from_checkpoint=args.from_checkpoint,
+    )
     return _ask(args, client, parent, request)
 
 

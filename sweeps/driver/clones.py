@@ -11,7 +11,6 @@ from lnt_core.frozen import Frozen
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig
 from sweeps.plan.space import MAKE_STEPS
 from sweeps.plan.trials import SweepTrial
-from sweeps.tracking.requests import Request
 from sweeps.validation import load_yaml, validation_problems
 
 RATE = "learning_rate"
@@ -58,6 +57,11 @@ def tunable_of(params: Mapping[str, str]) -> Tunable:
     return Tunable.model_validate(content)
 
 
+def tunable(config: TrialConfig) -> Tunable:
+    """What a clone of a trial with this config may change."""
+    return Tunable(learning_rate=config.learning_rate, strategy=config.strategy, train=config.train)
+
+
 def change_problems(
     tunable: Tunable, changes: Mapping[str, Any], *, from_checkpoint: bool, scheduler: str
 ) -> list[str]:
@@ -100,18 +104,23 @@ def change_problems(
     return []
 
 
-def clone(original: SweepTrial, started_from: StartedFrom | None, request: Request) -> SweepTrial:
+def clone(
+    original: SweepTrial,
+    started_from: StartedFrom | None,
+    request_id: str,
+    changes: Mapping[str, Any],
+) -> SweepTrial:
     """A clone of a trial, to be added to its sweep.
 
     Args:
         original: The trial to clone.
         started_from: The checkpoint that the clone starts from; None: the base model.
-        request: The request, with the changed values.
+        request_id: Id of the request for the clone.
+        changes: The changed values, by key.
 
     Raises:
         ValidationError: The values are not valid together.
     """
-    changes = request.changes
     content = _with(original.config.model_dump(), changes)
     content |= {"started_from": started_from, "train_seed": None}
     values = {key: value for key, value in original.values if key != FROM}
@@ -120,7 +129,7 @@ def clone(original: SweepTrial, started_from: StartedFrom | None, request: Reque
         values[FROM] = f"{started_from.trial}@{started_from.step}"
     config = TrialConfig.model_validate(content)
     hashable = ((key, tuple(v) if isinstance(v, list) else v) for key, v in values.items())
-    return SweepTrial(config, tuple(hashable), "clone", request.trial, request.id)
+    return SweepTrial(config, tuple(hashable), "clone", original.id, request_id)
 
 
 def _with(content: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,13 @@ from pydantic import ValidationError
 
 from lnt_core.config import StartedFrom, TrialConfig
 from lnt_core.training.checkpoints import step_of
-from lnt_core.trial import CHECKPOINT, GRADIENTS
-from sweeps.driver.clones import clone
+from lnt_core.trial import CHECKPOINT, GRADIENTS, has_checkpoint
+from sweeps.driver.clones import change_problems, clone, tunable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.steps import total_steps
 from sweeps.plan.trials import SweepTrial
 from sweeps.storage.trials import add_trial, all_trials, remove_trial
-from sweeps.tracking.requests import Answer, Request, answer, unanswered
+from sweeps.tracking.requests import Answer, Asked, Request, answer, unanswered
 from sweeps.validation import validation_problems
 from sweeps.worker.context import Context
 
@@ -53,20 +53,29 @@ class Control:
         self._stopper = stopper
         self._announce = announce
         self._polled_s = 0.0
+        self._answered: set[str] = set()
 
     def poll(self, client: "MlflowClient", parent_id: str) -> None:
         """Look for requests, if the last look is ``POLL_S`` ago; safe to repeat after an error."""
         if time.monotonic() - self._polled_s < POLL_S:
             return
-        for request in unanswered(client.get_run(parent_id).data.tags):
-            reply = self._stop(request) if request.kind == "stop" else self._clone(request)
-            if reply is not None:
-                answer(client, parent_id, request, reply)
+        for asked in unanswered(client.get_run(parent_id).data.tags):
+            if asked.id not in self._answered and (reply := self._reply(asked)) is not None:
+                self._answered.add(asked.id)  # even if the answer cannot be written
+                answer(client, parent_id, asked.id, reply)
         self._polled_s = time.monotonic()
 
     def hurry(self) -> None:
         """Make the next `poll` look for requests, whenever the last look was."""
         self._polled_s = 0.0
+
+    def _reply(self, asked: Asked) -> Answer | None:
+        """Carry out what was asked; None as long as there is nothing to tell."""
+        if asked.request is None:
+            return Answer(False, "not a request")
+        if asked.request.kind == "stop":
+            return self._stop(asked.request)
+        return self._clone(asked.id, asked.request)
 
     def _stop(self, request: Request) -> Answer | None:
         """Stop a trial; None until it has ended."""
@@ -80,30 +89,46 @@ class Control:
             return Answer(True, f"stopped at step {result.steps}")
         return Answer(False, f"the trial ended before it could be stopped: {result.status}")
 
-    def _clone(self, request: Request) -> Answer:
+    def _clone(self, request_id: str, request: Request) -> Answer:
         execution = self._context.execution
         known = all_trials(execution)
         for trial in known.values():
-            if trial.request == request.id:  # added by a driver that was killed before it answered
+            if trial.request == request_id:  # added by a driver that was killed before it answered
                 return Answer(True, f"the clone is trial {trial.id}")
         original = known.get(request.trial)
         if original is None:
             return Answer(False, f"this sweep has no trial {request.trial}")
-        draft = execution.path / f".{request.id}.pt"
+        if problems := self._problems(original, request):
+            return Answer(False, "; ".join(problems))
+        draft = execution.path / f".{request_id}.pt"
         try:
             started_from = (
                 self._take_checkpoint(request, draft) if request.from_checkpoint else None
             )
-            return self._run(request, original, started_from, draft)
+            return self._run(request_id, request, original, started_from, draft)
         except ValidationError as error:
             return Answer(False, "; ".join(validation_problems(error, TrialConfig)))
         except FileNotFoundError:
-            return Answer(
-                False,
-                f"trial {request.trial} has no checkpoint: it wrote none yet, or has finished",
-            )
+            return Answer(False, self._no_checkpoint(original))
         finally:
             draft.unlink(missing_ok=True)
+
+    def _problems(self, original: SweepTrial, request: Request) -> list[str]:
+        """Why the requested values cannot be: anyone may write a request, not `lnt trial` alone."""
+        return change_problems(
+            tunable(original.config),
+            request.changes,
+            from_checkpoint=request.from_checkpoint,
+            scheduler=self._context.sweep.search.scheduler,
+        )
+
+    def _no_checkpoint(self, original: SweepTrial) -> str:
+        if has_checkpoint(self._context.execution.trial(original.id)):
+            return (
+                f"the checkpoint of trial {original.id} is DeepSpeed's, which no other trial can "
+                "start from; clone it without --from-checkpoint"
+            )
+        return f"trial {original.id} has no checkpoint: it wrote none yet, or has finished"
 
     def _take_checkpoint(self, request: Request, draft: Path) -> StartedFrom:
         """Link the checkpoint to ``draft``: the trial replaces the file and never overwrites it."""
@@ -118,6 +143,7 @@ class Control:
 
     def _run(
         self,
+        request_id: str,
         request: Request,
         original: SweepTrial,
         started_from: StartedFrom | None,
@@ -125,7 +151,7 @@ class Control:
     ) -> Answer:
         """Add the clone to the sweep, with the checkpoint in ``draft`` if it starts from one."""
         execution = self._context.execution
-        trial = clone(original, started_from, request)
+        trial = clone(original, started_from, request_id, request.changes)
         if trial.id in all_trials(execution):
             return Answer(False, f"the sweep already has this trial: {trial.id}")
         if started_from is not None:

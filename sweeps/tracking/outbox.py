@@ -1,12 +1,43 @@
 """A thread that sends orders to a server, in order, and retries while it is unreachable."""
 
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 
+from sweeps.storage.full_disk import is_disk_full
+
 logger = logging.getLogger(__name__)
+AWAY = {
+    "ChunkedEncodingError",
+    "ConnectionError",
+    "HTTPClientError",
+    "OperationalError",
+    "RetryError",
+    "Timeout",
+    "TimeoutError",
+    "TransportError",
+}
+"""Errors of a server or database that does not answer, by the names of their classes: of Python,
+requests, SQLAlchemy and the clients of object stores, which need not be installed."""
+GONE = ("no such table", "readonly database")
+"""What SQLite also reports as an operational error: its file was deleted or may not be written."""
+AWAY_CODES = {
+    "ABORTED",
+    "CANCELLED",
+    "DEADLINE_EXCEEDED",
+    "REQUEST_LIMIT_EXCEEDED",
+    "RESOURCE_EXHAUSTED",
+    "TEMPORARILY_UNAVAILABLE",
+}
+"""MLflow's codes of errors that pass."""
+HTTP_AWAY = (429, 500, 502, 503, 504)
+SERVER_ERROR = "INTERNAL_ERROR"
+SERVER_ERROR_S = 600.0
+"""How long an order is repeated that makes the server fail: its database may be restarting, but
+the order may also be what it fails on."""
 POLL_S = 0.5
 MAX_DELAY_S = 30.0
 """Longest delay between two attempts while the server is unreachable."""
@@ -17,8 +48,9 @@ JOIN_S = 10.0
 class Outbox:
     """A queue of orders (functions that call the server), carried out by one thread.
 
-    Any thread may add orders, without blocking. If the server fails midway, an order is repeated
-    from its start, so it must be harmless to carry out a part of it twice.
+    Any thread may add orders, without blocking. While the server is away, an order is repeated from
+    its start, so it must be harmless to carry out a part of it twice. An order that fails for any
+    other reason would fail again: it is logged and dropped.
 
     Args:
         name: The thread's name.
@@ -29,6 +61,8 @@ class Outbox:
         self._routine = routine
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self.refused: list[str] = []
+        """Why orders were dropped, each reason once."""
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self.busy_s = 0.0
         """CPU seconds used by the thread so far."""
@@ -72,11 +106,40 @@ class Outbox:
             self._stopping.wait(POLL_S)
 
     def _insist(self, action: Callable[[], None]) -> None:
-        delay_s = 1.0
+        delay_s, began_s = 1.0, time.monotonic()
         while True:
             try:
                 return action()
             except Exception as error:  # noqa: BLE001  a failing server may raise anything
+                if time.monotonic() - began_s >= _patience_s(error):
+                    return self._drop(error)
                 logger.warning("MLflow: %s; retrying in %.0f s", str(error)[:200], delay_s)
                 time.sleep(delay_s)
                 delay_s = min(delay_s * 2, MAX_DELAY_S)
+
+    def _drop(self, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"[:200]
+        if reason not in self.refused:
+            logger.error("MLflow: %s; this is left out", reason, exc_info=error)
+            self.refused.append(reason)
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error says that the server cannot be reached or is busy, or the disk is full."""
+    return _patience_s(error) == math.inf
+
+
+def _patience_s(error: BaseException) -> float:
+    """Seconds for which an order that fails with this error is repeated."""
+    if any(text in str(error) for text in GONE):
+        return 0.0
+    code = getattr(error, "error_code", "")
+    if code in AWAY_CODES or is_disk_full(error):
+        return math.inf
+    cause: BaseException | None = error
+    while cause is not None:
+        status = getattr(getattr(cause, "response", None), "status_code", 0)
+        if AWAY & {kind.__name__ for kind in type(cause).__mro__} or status in HTTP_AWAY:
+            return math.inf
+        cause = cause.__cause__ or cause.__context__
+    return SERVER_ERROR_S if code == SERVER_ERROR else 0.0

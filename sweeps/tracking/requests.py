@@ -1,12 +1,19 @@
-"""Requests to a running sweep: tags of its parent run, which the driver answers with tags."""
+"""Requests to a running sweep: tags of its parent run, which the driver answers with tags.
+
+Whoever may set tags may write anything there. What does not parse is answered as no request.
+"""
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pydantic import Field, ValidationError
+
+from lnt_core.frozen import Frozen
 from sweeps.results import tags as tag
 
 if TYPE_CHECKING:
@@ -18,20 +25,33 @@ ASKED = tag.numbered(tag.REQUEST, "")
 ANSWERED = tag.numbered(tag.ANSWER, "")
 """Prefix of the tag of an answer, followed by the request's id."""
 POLL_S = 1.0
+ID_CHARACTERS = 12
+"""Hexadecimal digits of a request's id."""
+
+MAX_CHARACTERS = 5000
+"""Longest text of a request; MLflow's limit for the value of a tag."""
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Frozen):
     """A request to stop a trial, or to run a copy of it with other values."""
 
     kind: Literal["stop", "clone"]
-    trial: str
+    trial: str = Field(max_length=64)
     """The trial's id."""
-    changes: dict[str, Any] = field(default_factory=dict)
+    changes: dict[str, Any] = Field(default_factory=dict, max_length=64)
     """New values for the clone, ``{"learning_rate": 3e-4, "train.epochs": 2, "rank": 16}``."""
     from_checkpoint: bool = False
     """Whether the clone starts from the trial's latest checkpoint."""
-    id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was found in a tag for requests."""
+
+    id: str
+    """The rest of the tag's name."""
+    request: Request | None
+    """None if the tag holds no request."""
 
 
 @dataclass(frozen=True)
@@ -58,28 +78,41 @@ def ask(
     Returns:
         The answer; None if there was none in time, in which case the request is withdrawn.
     """
-    client.set_tag(parent_id, ASKED + request.id, json.dumps(asdict(request)))
+    request_id = uuid.uuid4().hex[:ID_CHARACTERS]
+    client.set_tag(parent_id, ASKED + request_id, request.model_dump_json())
     until_s = time.monotonic() + timeout_s
     while time.monotonic() < until_s:
         run = client.get_run(parent_id)
-        if told := run.data.tags.get(ANSWERED + request.id):
+        if told := run.data.tags.get(ANSWERED + request_id):
             return Answer(**json.loads(told))
         if run.info.status != "RUNNING":
-            answer(client, parent_id, request, Answer(False, "the sweep has ended"))
+            answer(client, parent_id, request_id, Answer(False, "the sweep has ended"))
             return Answer(False, "the sweep ended before its driver saw the request")
         time.sleep(POLL_S)
-    answer(client, parent_id, request, Answer(False, "withdrawn"))
+    answer(client, parent_id, request_id, Answer(False, "withdrawn"))
     return None
 
 
-def unanswered(tags: Mapping[str, str]) -> list[Request]:
-    """The requests in a parent run's tags that have no answer yet."""
-    asked = [key.removeprefix(ASKED) for key in sorted(tags) if key.startswith(ASKED)]
+def unanswered(tags: Mapping[str, str]) -> list[Asked]:
+    """What a parent run's tags ask that has no answer yet."""
+    names = [key.removeprefix(ASKED) for key in sorted(tags) if key.startswith(ASKED)]
     return [
-        Request(**json.loads(tags[ASKED + name])) for name in asked if ANSWERED + name not in tags
+        Asked(name, _parsed(name, tags[ASKED + name]))
+        for name in names
+        if ANSWERED + name not in tags
     ]
 
 
-def answer(client: "MlflowClient", parent_id: str, request: Request, told: Answer) -> None:
+def answer(client: "MlflowClient", parent_id: str, request_id: str, told: Answer) -> None:
     """Write the answer to a request as a tag of the parent run."""
-    client.set_tag(parent_id, ANSWERED + request.id, json.dumps(asdict(told)))
+    client.set_tag(parent_id, ANSWERED + request_id, json.dumps(asdict(told)))
+
+
+def _parsed(name: str, text: str) -> Request | None:
+    """The request in a tag; None if it is none."""
+    if not re.fullmatch(f"[0-9a-f]{{{ID_CHARACTERS}}}", name) or len(text) > MAX_CHARACTERS:
+        return None
+    try:
+        return Request.model_validate_json(text, strict=True)
+    except ValidationError:
+        return None

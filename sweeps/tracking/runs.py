@@ -19,6 +19,7 @@ from sweeps.storage.events import EVENTS, Event, newer, read_events
 from sweeps.storage.execution import TRACKED, Execution, Result, TrialStatus, read_json, write_json
 from sweeps.tracking.dashboard import NOTE
 from sweeps.tracking.datasets import dataset_inputs
+from sweeps.tracking.outbox import is_away
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,8 +85,16 @@ class TrialRuns:
 
     def send_events(self) -> None:
         """Send the events that the open trials have written since the last call."""
+        refused: Exception | None = None
         for trial_id, state in sorted(self._open.items()):
-            self._send_events_of(trial_id, state)
+            try:
+                self._send_events_of(trial_id, state)
+            except Exception as error:
+                if is_away(error):
+                    raise
+                refused = error  # the run of one trial may be deleted; the others go on
+        if refused is not None:
+            raise refused
 
     def open(self, trial: TrialRun) -> Tracked:
         """Create the trial's run, or set it to running again."""
@@ -223,7 +232,7 @@ def _draw_layers(trial: TrialRun, folder: Path) -> None:
     if (folder / ANALYSIS).exists():
         try:
             draw_layers(read_json(folder / ANALYSIS), trial.name, folder / "layers.png")
-        except Exception:  # the outbox would retry for ever
+        except Exception:  # the run must be closed all the same
             logger.exception("cannot draw the layers of %s", trial.name)
 
 

@@ -1,8 +1,8 @@
 """Logs an execution to MLflow: one parent run, and one nested run per trial.
 
-A thread of the driver reads the trials' event files, sends them, and retries without limit, so an
-unreachable tracking server delays metrics but loses none. After a kill, the driver that resumes the
-sweep continues the same runs.
+A thread of the driver reads the trials' event files and sends them. While the tracking server
+cannot be reached, it retries without limit, so that metrics are delayed but not lost. After a kill,
+the driver that resumes the sweep continues the same runs.
 """
 
 import time
@@ -110,7 +110,7 @@ class Tracker:
         self._outbox.put(lambda: self._client.log_artifact(self.parent_id, str(path), folder))
 
     def later(self, order: Callable[[], None]) -> None:
-        """Add any order to those that the thread carries out; it is retried until it succeeds."""
+        """Add any order to those that the thread carries out, again while the server is away."""
         self._outbox.put(order)
 
     def parent_tags(self, tags: dict[str, str]) -> None:
@@ -139,14 +139,21 @@ class Tracker:
         self._outbox.close(waiting=waiting, patience_s=patience_s)
 
     @property
+    def refused(self) -> list[str]:
+        """Why something was not logged, although the server could be reached; each reason once."""
+        return self._outbox.refused
+
+    @property
     def busy_s(self) -> float:
         """CPU seconds spent on MLflow so far."""
         return self._outbox.busy_s
 
     def _routine(self) -> None:
-        self._runs.send_events()
-        if self._control is not None:
-            self._control(self._client, self.parent_id)
+        try:
+            self._runs.send_events()
+        finally:
+            if self._control is not None:
+                self._control(self._client, self.parent_id)
 
     def _parent(
         self, tags: dict[str, str], params: dict[str, str], datasets: list["DatasetInput"]

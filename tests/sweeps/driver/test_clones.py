@@ -6,7 +6,6 @@ from lnt_core.config import StartedFrom
 from sweeps.config import SweepConfig
 from sweeps.driver.clones import change_problems, clone, parse_changes, tunable_of
 from sweeps.plan.trials import trials
-from sweeps.tracking.requests import Request
 from sweeps.tracking.runs import flat
 
 
@@ -37,7 +36,7 @@ def problems(original, *given, from_checkpoint=False, scheduler="none") -> list[
 
 def cloned(original, *given, started_from=None):
     changes, _ = parse_changes(given)
-    return clone(original, started_from, Request("clone", original.id, changes))
+    return clone(original, started_from, "0123456789ab", changes)
 
 
 def test_what_mlflow_has_of_a_trial_is_enough_to_check_against(original) -> None:

@@ -2,11 +2,15 @@
 
 import json
 import time
+import uuid
 from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from lnt_core.distributed.sharded import shards
 from sweeps.driver.callback import SweepStopper
 from sweeps.driver.control import POLL_S, Control
 from sweeps.driver.queue import TrialQueue
@@ -38,21 +42,37 @@ class Driver:
         self.stopper = SweepStopper()
         self.announced: list[int] = []
         self.client = Tags()
+        self.start_again()
+
+    def start_again(self) -> None:
         self.control = Control(self.context, self.queue, self.stopper, self.announced.append)
 
-    def ask(self, request: Request) -> dict | None:
+    def ask(self, request: Request, request_id: str = "") -> dict | None:
         """Write a request, let the driver look, and give its answer."""
-        self.client.set_tag("parent", ASKED + request.id, json.dumps(vars(request)))
-        return self.look(request)
+        request_id = request_id or uuid.uuid4().hex[:12]
+        return self.write(request_id, request.model_dump_json())
 
-    def look(self, request: Request) -> dict | None:
+    def write(self, request_id: str, text: str) -> dict | None:
+        """Write any text as a request, let the driver look, and give its answer."""
+        self.client.set_tag("parent", ASKED + request_id, text)
+        return self.look(request_id)
+
+    def look(self, request_id: str) -> dict | None:
         self.control.hurry()
         self.control.poll(self.client, "parent")
-        told = self.client.tags.get(ANSWERED + request.id)
+        told = self.client.tags.get(ANSWERED + request_id)
         return None if told is None else json.loads(told)
 
+    def stop(self, trial_id: str, request_id: str = "") -> dict | None:
+        return self.ask(Request(kind="stop", trial=trial_id), request_id)
+
     def clone(self, trial_id: str, from_checkpoint=False, **changes) -> dict | None:
-        return self.ask(Request("clone", trial_id, changes, from_checkpoint))
+        return self.ask(
+            Request(kind="clone", trial=trial_id, changes=changes, from_checkpoint=from_checkpoint)
+        )
+
+
+ID = "0123456789ab"
 
 
 @pytest.fixture
@@ -62,18 +82,17 @@ def driver(tmp_path) -> Driver:
 
 def test_a_stop_is_answered_when_the_trial_has_ended(driver) -> None:
     trial = at_rate(driver.context, 1e-3)
-    request = Request("stop", trial.id)
-    assert driver.ask(request) is None
+    assert driver.stop(trial.id, ID) is None
     assert driver.stopper.asked == {trial.id}
     stopped = Result(TrialStatus.STOPPED, 7, stopped_by="user")
     driver.context.execution.write_result(trial.id, stopped)
-    assert driver.look(request) == {"ok": True, "text": "stopped at step 7"}
+    assert driver.look(ID) == {"ok": True, "text": "stopped at step 7"}
 
 
 def test_a_stop_of_a_trial_that_ended_by_itself_is_refused(driver) -> None:
     trial = at_rate(driver.context, 1e-3)
     finish(driver.context, trial, 1.0)
-    told = driver.ask(Request("stop", trial.id))
+    told = driver.stop(trial.id)
     assert told["ok"] is False
     assert "finished" in told["text"]
     assert driver.stopper.asked == set()
@@ -81,7 +100,7 @@ def test_a_stop_of_a_trial_that_ended_by_itself_is_refused(driver) -> None:
 
 @pytest.mark.parametrize("name", ["0123456789ab", "base"])
 def test_a_stop_of_what_is_no_trial_is_refused(driver, name) -> None:
-    told = driver.ask(Request("stop", name))
+    told = driver.stop(name)
     assert told == {"ok": False, "text": f"this sweep has no trial {name}"}
     assert driver.stopper.asked == set()
 
@@ -107,10 +126,12 @@ def test_the_same_clone_again_is_refused(driver) -> None:
 
 
 def test_a_request_that_an_earlier_driver_carried_out_is_answered_not_repeated(driver) -> None:
-    request = Request("clone", at_rate(driver.context, 1e-3).id, {"learning_rate": 3e-4})
-    driver.ask(request)
-    del driver.client.tags[ANSWERED + request.id]  # killed before it answered
-    told = driver.look(request)
+    original = at_rate(driver.context, 1e-3).id
+    request = Request(kind="clone", trial=original, changes={"learning_rate": 3e-4})
+    driver.ask(request, ID)
+    del driver.client.tags[ANSWERED + ID]  # killed before it answered
+    driver.start_again()
+    told = driver.look(ID)
     assert told == {"ok": True, "text": f"the clone is trial {at_rate(driver.context, 3e-4).id}"}
     assert driver.announced == [1]
 
@@ -141,6 +162,85 @@ def test_a_clone_at_the_end_of_the_sweep_is_refused_and_taken_back(driver) -> No
     assert len(all_trials(driver.context.execution)) == 2
 
 
+HOSTILE = [
+    ("note", "please stop lora"),
+    (ID, "please stop lora"),
+    (ID, ""),
+    (ID, "[" * 3000),
+    (ID, '"stop"'),
+    (ID, '{"kind": "delete", "trial": "x"}'),
+    (ID, '{"kind": "stop"}'),
+    (ID, '{"kind": "stop", "trial": 5}'),
+    (ID, '{"kind": "stop", "trial": "x", "id": "/../../victim"}'),
+    (ID, '{"kind": "clone", "trial": "x", "from_checkpoint": 1}'),
+    (ID, json.dumps({"kind": "stop", "trial": "x" * 4900})),
+    ("../../victim", '{"kind": "stop", "trial": "x"}'),
+    ("/victim", '{"kind": "clone", "trial": "x", "from_checkpoint": true}'),
+    (ID.upper(), '{"kind": "stop", "trial": "x"}'),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), HOSTILE)
+def test_what_is_no_request_is_answered_once_and_touches_nothing(
+    driver, tmp_path, name, text
+) -> None:
+    (tmp_path / "victim.pt").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert driver.write(name, text) == {"ok": False, "text": "not a request"}
+    driver.client.set_tag = None  # a second answer would fail
+    driver.look(name)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (driver.stopper.asked, driver.announced) == (set(), [])
+
+
+@given(
+    name=st.text(max_size=20) | st.just(ID),
+    text=st.text(max_size=200)
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(max_size=20),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["kind", "trial", "changes", "from_checkpoint", "id"]),
+                inner | st.sampled_from(["stop", "clone"]),
+            )
+        ),
+        max_leaves=8,
+    ).map(json.dumps),
+)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_text_in_any_tag_is_answered(driver, tmp_path, name, text) -> None:
+    driver.start_again()
+    driver.client.tags.clear()
+    before = sorted(tmp_path.rglob("*"))
+    told = driver.write(name, text)
+    assert told is not None
+    assert told["ok"] is False
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_answer_that_cannot_be_written_is_not_tried_again(driver) -> None:
+    def refuse(*args) -> None:
+        raise ValueError("the name of the tag is too long")
+
+    real, driver.client.set_tag = driver.client.set_tag, refuse
+    driver.client.tags[ASKED + "note"] = "please stop lora"
+    with pytest.raises(ValueError, match="too long"):
+        driver.look("note")
+    driver.client.set_tag = real
+    assert driver.look("note") is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [({"data.select.max_samples": 5}, "data.select"), ({"seed": 3}, "seed"), ({}, "nothing is")],
+)
+def test_a_request_may_change_what_lnt_trial_may(driver, changes, part) -> None:
+    told = driver.clone(at_rate(driver.context, 1e-3).id, **changes)
+    assert told["ok"] is False
+    assert part in told["text"]
+
+
 class TestFromCheckpoint:
     def checkpoint(self, driver, step: int):
         path = driver.context.execution.trial(at_rate(driver.context, 1e-3).id) / "checkpoint.pt"
@@ -161,6 +261,13 @@ class TestFromCheckpoint:
         told = driver.clone(at_rate(driver.context, 1e-3).id, True, learning_rate=3e-4)
         assert told["ok"] is False
         assert "checkpoint" in told["text"]
+
+    def test_with_the_checkpoint_of_deepspeed_it_is_refused_by_name(self, driver) -> None:
+        original = at_rate(driver.context, 1e-3)
+        shards(driver.context.execution.trial(original.id) / "checkpoint.pt").mkdir(parents=True)
+        told = driver.clone(original.id, True, learning_rate=3e-4)
+        assert told["ok"] is False
+        assert "DeepSpeed" in told["text"]
 
     def test_with_nothing_left_to_train_it_is_refused(self, driver) -> None:
         self.checkpoint(driver, 10)

@@ -1,12 +1,19 @@
 """Orders to a server: in order, each carried out, however often the server is away."""
 
+import contextlib
+import http.server
+import sqlite3
 import threading
 import time
 
 import pytest
+import sqlalchemy.exc
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
 
 from sweeps.tracking import outbox as outbox_module
-from sweeps.tracking.outbox import Outbox
+from sweeps.tracking.outbox import Outbox, is_away
 
 
 @pytest.fixture(autouse=True)
@@ -105,3 +112,96 @@ def test_closing_without_patience_says_once_that_it_waits(monkeypatch) -> None:
 
     box.close(waiting=waiting)
     assert (asked, done) == ([True], [True])
+
+
+def test_an_order_that_would_fail_again_is_dropped_and_told_once(caplog) -> None:
+    done: list[str] = []
+
+    def bad() -> None:
+        raise KeyError("a bug")
+
+    box = outbox(bad)
+    box.put(bad)
+    box.put(lambda: done.append("after"))
+    close(box)
+    assert done == ["after"]
+    assert box.refused == ["KeyError: 'a bug'"]
+    assert len([record for record in caplog.records if record.levelname == "ERROR"]) == 1
+
+
+def raised(call) -> BaseException:
+    with pytest.raises(Exception) as caught:  # noqa: PT011  whatever MLflow raises
+        call()
+    return caught.value
+
+
+class TestWhatMlflowRaises:
+    """The errors of MLflow's own client and stores, made to happen."""
+
+    @pytest.fixture(autouse=True)
+    def _once(self, monkeypatch) -> None:
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def test_a_server_that_does_not_answer_is_away(self) -> None:
+        client = MlflowClient("http://127.0.0.1:9")
+        assert is_away(raised(lambda: client.get_run("0" * 32)))
+
+    @pytest.mark.parametrize(
+        ("status", "away"), [(429, True), (502, True), (503, True), (401, False), (404, False)]
+    )
+    def test_a_server_that_answers_with(self, status, away) -> None:
+        with answering(status) as uri:
+            error = raised(lambda: MlflowClient(uri).get_run("0" * 32))
+        assert is_away(error) is away
+
+    def test_what_a_store_lacks_or_refuses_is_no_reason_to_wait(self, client) -> None:
+        run_id = client.create_run(client.create_experiment("refused")).info.run_id
+        assert not is_away(raised(lambda: client.get_run("0" * 32)))
+        assert not is_away(raised(lambda: client.set_tag(run_id, "a\0b", "x")))
+        client.log_param(run_id, "rank", 8)
+        assert not is_away(raised(lambda: client.log_param(run_id, "rank", 16)))
+
+    def test_a_locked_database_is_away_and_a_deleted_one_is_not(self, tmp_path) -> None:
+        path = tmp_path / "mlflow.db"
+        client = MlflowClient(f"sqlite:///{path}")
+        run = client.create_run(client.create_experiment("x"))
+        error = sqlalchemy.exc.OperationalError("", {}, Exception("database is locked"))
+        assert is_away(MlflowException(str(error), error_code=TEMPORARILY_UNAVAILABLE))
+        with sqlite3.connect(path) as database:
+            database.execute("DROP TABLE tags")
+        assert not is_away(raised(lambda: client.set_tag(run.info.run_id, "a", "b")))
+
+    def test_a_server_that_fails_on_an_order_is_asked_for_a_while(self, monkeypatch) -> None:
+        monkeypatch.setattr(outbox_module, "SERVER_ERROR_S", 0.05)
+        box, calls = outbox(), []
+
+        def fail() -> None:
+            calls.append(1)
+            time.sleep(20)  # 20 ms
+            raise MlflowException("internal error", error_code=INTERNAL_ERROR)
+
+        box.put(fail)
+        close(box)
+        assert 1 < len(calls) < 10
+        assert len(box.refused) == 1
+
+
+@contextlib.contextmanager
+def answering(status: int):
+    """The URI of a server that answers every request with an empty page and this status."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *args) -> None:
+            """Print nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()

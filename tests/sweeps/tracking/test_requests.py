@@ -1,22 +1,23 @@
 """Requests to a running sweep, which are tags of its parent run."""
 
-import json
-
-from sweeps.tracking.requests import ANSWERED, ASKED, Request, ask, unanswered
+from sweeps.tracking.requests import ANSWERED, ASKED, Asked, Request, ask, unanswered
 
 
 def test_requests_without_an_answer_are_found_among_the_tags() -> None:
-    first, second = Request("stop", "abc"), Request("clone", "def", {"rank": 4}, True)
+    first = Request(kind="stop", trial="abc")
+    second = Request(kind="clone", trial="def", changes={"rank": 4}, from_checkpoint=True)
     tags = {
         "lnt.kind": "sweep",
-        ASKED + first.id: json.dumps(vars(first)),
-        ASKED + second.id: json.dumps(vars(second)),
+        ASKED + "0" * 12: first.model_dump_json(),
+        ASKED + "a" * 12: second.model_dump_json(),
+        ASKED + "note": "please stop lora",
     }
-    assert {request.id for request in unanswered(tags)} == {first.id, second.id}
-    assert unanswered(tags | {ANSWERED + first.id: "{}"}) == [second]
+    found = [Asked("0" * 12, first), Asked("a" * 12, second), Asked("note", None)]
+    assert unanswered(tags) == found
+    assert unanswered(tags | {ANSWERED + "0" * 12: "{}"}) == found[1:]
 
 
 def test_a_request_without_an_answer_in_time_is_withdrawn(client) -> None:
     parent_id = client.create_run(client.create_experiment("withdrawn")).info.run_id
-    assert ask(client, parent_id, Request("stop", "abc"), timeout_s=0) is None
+    assert ask(client, parent_id, Request(kind="stop", trial="abc"), timeout_s=0) is None
     assert unanswered(client.get_run(parent_id).data.tags) == []

@@ -1,5 +1,7 @@
 """Exit codes of `lnt`, the same for every command."""
 
+import signal
+
 EXIT_DONE = 0
 EXIT_FAILED = 1
 """Some trials failed, or the disk is full; finished trials are kept."""
@@ -8,4 +10,13 @@ EXIT_REFUSED = 2
 EXIT_NO_ACCESS = 4
 """Ray or MLflow requires a token or password, or rejects the one given."""
 EXIT_INTERRUPTED = 130
-"""Interrupted by Ctrl-C; the sweep can be resumed."""
+"""Interrupted by Ctrl-C (SIGINT); the sweep can be resumed."""
+EXIT_TERMINATED = 143
+"""Interrupted by SIGTERM; the sweep can be resumed."""
+EXIT_HUNG_UP = 129
+"""Interrupted by SIGHUP, when the terminal closed; the sweep can be resumed."""
+EXIT_BY_SIGNAL = {
+    signal.SIGINT: EXIT_INTERRUPTED,
+    signal.SIGTERM: EXIT_TERMINATED,
+    signal.SIGHUP: EXIT_HUNG_UP,
+}

@@ -2,13 +2,15 @@
 
 import argparse
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
 from cluster.errors import AuthenticationError, ClusterError
 from lnt_core import __version__
 from lnt_core.errors import AccessError, LntError
-from sweeps.cli.exit_codes import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_NO_ACCESS, EXIT_REFUSED
+from sweeps import signals
+from sweeps.cli.exit_codes import EXIT_BY_SIGNAL, EXIT_FAILED, EXIT_NO_ACCESS, EXIT_REFUSED
 from sweeps.passwords import redact_output, redacted
 from sweeps.settings import quiet_libraries
 from sweeps.storage.full_disk import DiskFullError
@@ -43,24 +45,45 @@ sets ``command``, a function of the parsed arguments that returns the exit code.
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    if argv is None:  # this process is the command's own
+        signals.watch()
     given = sys.argv[1:] if argv is None else list(argv)
+    try:
+        code = _run(given)
+        signals.closing()
+    except BaseException as error:
+        signals.closing()
+        # After a signal, whatever is raised is its consequence.
+        number = signals.received()
+        if number is None and isinstance(error, KeyboardInterrupt):
+            number = signal.SIGINT
+        if number is None or isinstance(error, SystemExit):
+            raise
+        print(f"lnt: interrupted by {number.name}. {signals.advice()}".rstrip(), file=sys.stderr)
+        return EXIT_BY_SIGNAL[number]
+    return code
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Run one command, and turn errors meant for users into messages."""
     redact_output()
     quiet_libraries()  # before a command imports them
-    args = _parser(given).parse_args(given)
+    args = _parser(argv).parse_args(argv)
     try:
         code: int = args.command(args)
-    except LntError as error:
+    except (LntError, ClusterError) as error:
+        if signals.received() is not None:
+            raise
         print(f"lnt: {redacted(str(error))}", file=sys.stderr)
-        if isinstance(error, DiskFullError):
-            return EXIT_FAILED
-        return EXIT_NO_ACCESS if isinstance(error, AccessError) else EXIT_REFUSED
-    except ClusterError as error:
-        print(f"lnt: {redacted(str(error))}", file=sys.stderr)
-        return EXIT_NO_ACCESS if isinstance(error, AuthenticationError) else EXIT_REFUSED
-    except KeyboardInterrupt:
-        print("lnt: interrupted", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _exit_code(error)
     return code
+
+
+def _exit_code(error: LntError | ClusterError) -> int:
+    if isinstance(error, DiskFullError):
+        return EXIT_FAILED
+    no_access = isinstance(error, AccessError | AuthenticationError)
+    return EXIT_NO_ACCESS if no_access else EXIT_REFUSED
 
 
 def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from sweeps import signals
 from sweeps.cli.arguments import DEFAULT_TRACKING_URI, load, sweep_arguments
 from sweeps.cli.best import print_winners
-from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
+from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED
 from sweeps.config import SweepConfig
+from sweeps.passwords import redacted
 from sweeps.plan.labels import counted
 from sweeps.results import tags as tag
 from sweeps.settings import read_settings
@@ -36,6 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
+    resume = _command(args, resume=True)
+    advice = f"Resume with: {redacted(resume)}"
+    again = f"Nothing was started. Run again with: {redacted(_command(args, resume=False))}"
+    signals.advise(advice if args.resume else again)
     sweep = load(args)  # before Ray is imported, so that a mistake is reported at once
 
     from sweeps.driver.run import run_sweep
@@ -48,11 +54,8 @@ def _run(args: argparse.Namespace) -> int:
         address=args.address,
         resume=args.resume,
         num_seeds=args.seeds,
+        begun=lambda: signals.advise(advice),
     )
-    resume = _resume_command(args)
-    if outcome.interrupted:
-        _say(console, f"Interrupted. Resume with: {resume}")
-        return EXIT_INTERRUPTED
     print_winners(console, outcome.sweep, outcome.compared)
     for line in _remarks(outcome, resume):
         _say(console, line)
@@ -73,12 +76,13 @@ def _say(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _resume_command(args: argparse.Namespace) -> str:
-    """The command that resumes this run, on the same Ray cluster."""
+def _command(args: argparse.Namespace, *, resume: bool) -> str:
+    """The command that runs or resumes this sweep, on the same Ray cluster."""
     given = [part for override in args.overrides for part in ("--set", override)]
     given += ["--address", args.address] if args.address else []
     given += ["--seeds", str(args.seeds)] if args.seeds > 1 else []
-    return shlex.join(["lnt", "run", args.sweep, *given, "--resume"])
+    given += ["--resume"] if resume else []
+    return shlex.join(["lnt", "run", args.sweep, *given])
 
 
 def _remarks(outcome: "Outcome", resume: str) -> list[str]:

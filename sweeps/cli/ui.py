@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from sweeps import signals
 from sweeps.cli.arguments import tracking_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.passwords import redacted
@@ -31,4 +32,5 @@ def _ui(args: argparse.Namespace) -> int:
     command += ["--port", str(args.port), "--workers", "1"]
     # The URI by the environment: everyone on this machine can read arguments. This replaces this
     # process, so that signals reach the server.
+    signals.receive_signals()
     os.execve(sys.executable, command, environment_with(MLFLOW_BACKEND_STORE_URI=uri))

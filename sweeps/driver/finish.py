@@ -38,7 +38,6 @@ class Outcome:
 
     sweep: Sweep
     execution: Execution
-    interrupted: bool
     errors: tuple[str, ...]
     """The error of each failed trial, on one line."""
     notes: tuple[str, ...]
@@ -55,27 +54,20 @@ def finish(
     client: "MlflowClient",
     console: Console,
     *,
-    interrupted: bool,
     left_out: dict[str, str],
 ) -> Outcome:
-    """Close the parent run and return the outcome.
-
-    Unless the sweep was interrupted, figures, winners and report are logged first.
-    """
+    """Log figures, winners and report, close the parent run and return the outcome."""
     execution = context.execution
     failed = [r for r in execution.results().values() if r.status == TrialStatus.FAILED]
     errors = tuple(in_a_line(result.error) for result in failed)
-    status = "KILLED" if interrupted else "FAILED" if errors else "FINISHED"
-    if interrupted:
-        tracker.interrupted()
+    status = "FAILED" if errors else "FINISHED"
     tracker.flush()
     sweep = read_sweep(client, context.sweep.name, tracker.parent_id)
-    if not interrupted:
-        _draw(sweep, execution, tracker)
-        if sweep.winners:
-            _log_best(sweep, context, tracker, client, console)
-        sweep_at_end = replace(sweep, status=status)
-        tracker.later(lambda: _log_report(client, sweep_at_end, execution))
+    _draw(sweep, execution, tracker)
+    if sweep.winners:
+        _log_best(sweep, context, tracker, client, console)
+    sweep_at_end = replace(sweep, status=status)
+    tracker.later(lambda: _log_report(client, sweep_at_end, execution))
     tracker.close(
         status,
         waiting=lambda: console.print("Waiting for the tracking store; Ctrl-C stops waiting."),
@@ -84,7 +76,6 @@ def finish(
     return Outcome(
         sweep,
         execution,
-        interrupted,
         errors,
         notes,
         left_out,

@@ -1,6 +1,9 @@
-"""Patches of Ray Tune 2.60 for two defects: one ends a sweep, one leaves new nodes idle."""
+"""Patches of Ray Tune 2.60: for two defects, and to let `signals` end a sweep."""
 
+import importlib
 from typing import Any
+
+from sweeps import signals
 
 KILLED_FOR_MEMORY = "Ray's memory monitor killed the trial's process"
 RAYS_WORDS = "the node running low on memory"
@@ -16,6 +19,7 @@ def patch_tune() -> None:
         return
     _outlive_the_memory_monitor(RayActorManager)
     _let_joining_nodes_start(TuneController)
+    _end_at_signals()
 
 
 def is_killed_for_memory(error: str) -> bool:
@@ -40,6 +44,15 @@ def _outlive_the_memory_monitor(manager_class: Any) -> None:
 
     task_failed.is_lnt = True  # type: ignore[attr-defined]
     manager_class._actor_task_failed = task_failed
+
+
+def _end_at_signals() -> None:
+    """End Ray Tune's loop at any signal that `signals` knows, in place of SIGINT alone.
+
+    Ray Tune keeps its handler of SIGINT after the loop, where it has no effect any more.
+    """
+    module = importlib.import_module("ray.tune.tune")  # `ray.tune.tune` may be something else
+    module._setup_signal_catching = signals.arrived  # type: ignore[attr-defined]
 
 
 def _let_joining_nodes_start(controller_class: Any) -> None:

@@ -1,11 +1,13 @@
 """Starts Ray or connects to a Ray cluster, and waits until a trial fits."""
 
+import contextlib
 import re
 import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import AccessError, ConfigError
+from sweeps import signals
 from sweeps.driver.ray_patches import patch_tune
 from sweeps.plan.labels import counted
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
@@ -36,15 +38,18 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
     has_port = address is not None and re.fullmatch(r"[^/]+:\d+", address) is not None
     if has_port and not _listens(str(address)):  # Ray itself would try for minutes
         raise ConfigError(f"no Ray cluster listens at {address} (--address)")
+    # Ray's start on this machine is not interrupted halfway; a cluster may not answer for minutes.
+    whole = signals.held() if address is None else contextlib.nullcontext()
     try:
-        ray.init(
-            # with None, Ray would look for an earlier cluster of this machine and wait for it
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            ignore_reinit_error=True,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with whole, signals.children_apart():
+            ray.init(
+                # with None, Ray would look for an earlier cluster of this machine and wait for it
+                address=address or "local",
+                include_dashboard=False if address is None else None,
+                ignore_reinit_error=True,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except ray.exceptions.AuthenticationError:
         raise _no_access(address) from None
     except ConnectionError as error:  # also raised if the token is rejected

@@ -1,10 +1,13 @@
 """Runs a sweep: checks it, prepares the base model, runs the trials, picks the winners."""
 
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from sweeps import signals
 from sweeps.config import SweepConfig
 from sweeps.driver.budget import start_budget
 from sweeps.driver.finish import Outcome, finish
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-DISK_PATIENCE_S = 30.0
-"""Seconds to wait for MLflow when the disk is full, since its store may be on the same disk."""
+PATIENCE_S = 30.0
+"""Seconds to wait for MLflow when a signal ends the sweep, or the disk is full, on which its store
+may be too. A resumed sweep sends the rest."""
 
 
 def run_sweep(
@@ -41,6 +45,7 @@ def run_sweep(
     address: str | None = None,
     resume: bool = False,
     num_seeds: int = 1,
+    begun: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Run a sweep, or resume its latest execution.
 
@@ -51,8 +56,10 @@ def run_sweep(
         address: Address of a running Ray cluster; None starts Ray on this machine.
         resume: Whether to resume the latest execution.
         num_seeds: Seeds with which the best points of each strategy are trained; 1: no repeats.
+        begun: Called as soon as there is an execution, which can be resumed.
 
     Raises:
+        Interrupted: A signal arrived; what is trained is kept, and the MLflow runs are closed.
         ConfigError: The sweep cannot be run; raised before any trial starts.
         AccessError: Ray or MLflow refuses access.
         LntError: The base model cannot be prepared.
@@ -61,34 +68,46 @@ def run_sweep(
     check_sweep(sweep)
     _warn_of_what_does_not_fit(sweep, console)
     sweep = with_rungs(sweep, settings)
-    with ThreadPoolExecutor(1) as pool:  # both take seconds, most of which they wait
-        connecting = pool.submit(connect, sweep.tracking.uri)
-        start_ray(sweep.resources, address)
-        client = connecting.result()
+    connecting = _connecting(sweep.tracking.uri)  # takes seconds, most of which it waits
+    start_ray(sweep.resources, address)
+    client = connecting.result()
     execution = latest_execution(sweep) if resume else new_execution(sweep)
+    begun()
     with execution.locked():
         for trial in trials(sweep):
             add_trial(execution, trial)
         budget = start_budget(sweep.budget, sweep.resources, execution)
         context = Context(sweep, execution, settings.cache.resolve(), budget)
-        tracker = _tracker(context, client)
+        tracker: Tracker | None = None
         try:
-            interrupted, left_out = tune_trials(context, tracker, console, num_seeds=num_seeds)
-        except Exception as error:
-            full = is_disk_full(error)
-            _give_up(tracker, patience_s=DISK_PATIENCE_S if full else None)
+            with signals.held():  # else its run might be left open
+                tracker = _tracker(context, client)
+            left_out = tune_trials(context, tracker, console, num_seeds=num_seeds)
+            return finish(context, tracker, client, console, left_out=left_out)
+        except BaseException as error:
+            stopped, full = signals.received() is not None, is_disk_full(error)
+            if stopped:
+                signals.closing()
+            if tracker is not None:
+                tracker.interrupted()
+                tracker.close("KILLED", patience_s=PATIENCE_S if stopped or full else None)
             if full and not isinstance(error, DiskFullError):
                 raise disk_full(execution.path) from error
             raise
-        except BaseException:
-            _give_up(tracker)
-            raise
-        return finish(context, tracker, client, console, interrupted=interrupted, left_out=left_out)
 
 
-def _give_up(tracker: Tracker, patience_s: float | None = None) -> None:
-    tracker.interrupted()
-    tracker.close("KILLED", patience_s=patience_s)
+def _connecting(uri: str) -> "Future[MlflowClient]":
+    """Connect to the tracking store in a thread, for which an interrupted command need not wait."""
+    connecting: Future[MlflowClient] = Future()
+
+    def work() -> None:
+        try:
+            connecting.set_result(connect(uri))
+        except BaseException as error:  # noqa: BLE001  raised by the one who asks for the result
+            connecting.set_exception(error)
+
+    threading.Thread(target=work, name="connect", daemon=True).start()
+    return connecting
 
 
 def _warn_of_what_does_not_fit(sweep: SweepConfig, console: Console) -> None:

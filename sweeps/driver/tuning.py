@@ -8,6 +8,7 @@ from rich.console import Console
 
 from lnt_core.trial import has_checkpoint
 from lnt_core.worker import is_prepared
+from sweeps import signals
 from sweeps.config import SweepConfig
 from sweeps.driver.base_run import log_base
 from sweeps.driver.control import Control
@@ -39,12 +40,16 @@ MAX_DEATHS = 3
 
 def tune_trials(
     context: Context, tracker: Tracker, console: Console, *, num_seeds: int
-) -> tuple[bool, dict[str, str]]:
+) -> dict[str, str]:
     """Run every trial of the execution that has not ended, with Ray Tune.
 
     Returns:
-        Whether the sweep was interrupted before its end; and why the budget left trials out, by
-        the name of the trial.
+        Why the budget left trials out, by the name of the trial.
+
+    Raises:
+        Interrupted: A signal arrived; the trials have saved what they have trained.
+        LntError: The base cannot be prepared or scored.
+        DiskFullError: The disk is full.
     """
     from sweeps.driver.callback import DriverCallback, trial_run
 
@@ -67,15 +72,15 @@ def tune_trials(
             tracker.ended(trial_run(context, trials[name], tags), result)
         weights.take_in((trials[name], result) for name, result in done.items())
         if queue.anything():
-            _tuner(context, queue, callback).fit()
-            control.hurry()  # the user who stopped the last trial waits for an answer
-            tracker.obey_the_last()
+            with signals.held():  # at a signal, `fit` returns once the trials have saved
+                _tuner(context, queue, callback).fit()
+                control.hurry()  # the user who stopped the last trial waits for an answer
+                tracker.obey_the_last()
         callback.base.check()
         if callback.stopper.disk_is_full:
             raise disk_full(execution.path)
-    if queue.finished:
-        weights.settle()
-    return not queue.finished, callback.left_out
+    weights.settle()
+    return callback.left_out
 
 
 def _num_trials(sweep: SweepConfig, trials: Mapping[str, SweepTrial]) -> int:

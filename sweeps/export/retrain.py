@@ -10,6 +10,7 @@ import yaml
 
 from lnt_core.errors import ConfigError, TrialError
 from lnt_core.trial import TrialResult, run_trial
+from sweeps import signals
 from sweeps.export.best import BestConfig
 from sweeps.plan.labels import counted
 from sweeps.worker.process import worker_for
@@ -67,8 +68,19 @@ def train_with_torchrun(best: BestConfig, out: Path, cache: Path) -> TrialResult
     options += ["--threads", str(max(1, int(resources.cpus_per_trial)))]
     command = [sys.executable, "-m", *run, "-m", "lnt_core.trial", str(config), *options]
     with tempfile.TemporaryFile("w+") as stderr:
-        training = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        lines = _followed(training)
+        training = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            preexec_fn=signals.receive_signals,
+        )
+        try:
+            lines = _followed(training)
+        except BaseException:
+            training.terminate()
+            training.wait()
+            raise
         if training.wait() != 0:
             stderr.seek(0)
             last = stderr.read()[-2000:]

@@ -27,7 +27,7 @@ def test_an_older_execution_that_is_resumed_ends_with_its_own_winners(
     sent.close("FINISHED")
     resumed = track(client, older, in_older)
     context = Context(older, in_older, tmp_path)
-    ended = finish(context, resumed, client, Console(quiet=True), interrupted=False, left_out={})
+    ended = finish(context, resumed, client, Console(quiet=True), left_out={})
     assert [winner.trial.score for winner in ended.sweep.winners] == [1.0]
 
 
@@ -43,7 +43,7 @@ def test_winners_are_registered_only_where_asked_for_and_logged_always(
     tracker = track(client, sweep, execution)
     run = end_trial(sweep, execution, tracker, 1.0)
     context = Context(sweep, execution, tmp_path)
-    ended = finish(context, tracker, client, Console(quiet=True), interrupted=False, left_out={})
+    ended = finish(context, tracker, client, Console(quiet=True), left_out={})
     (winner,) = ended.sweep.winners
     assert winner.trial.trial_id == run.trial_id
     assert len(client.search_model_versions(f"name = '{sweep.name}'")) == num_versions

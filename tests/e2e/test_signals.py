@@ -1,0 +1,87 @@
+"""SIGINT, SIGTERM and SIGHUP at random moments of a sweep: it closes, says how to resume, resumes."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import LNT, ONE_BY_ONE, Sweep
+from tests.servers import HANG_S
+
+pytestmark = pytest.mark.fault
+NUM_TRIALS, NUM_STEPS = 4, 60
+ROUNDS = int(os.environ.get("LNT_SIGNAL_ROUNDS", "1"))
+"""How often each signal is sent at each of `MOMENTS`."""
+MOMENTS: dict[str, tuple[Callable[[Sweep], bool], float]] = {
+    "start": (lambda sweep: True, 8.0),
+    "stage 1": (lambda sweep: bool(list(sweep.folder.glob("lnt_runs/*/*/ray-*"))), 6.0),
+    "scoring": (lambda sweep: bool(list(sweep.folder.glob("lnt_runs/*/*/base"))), 1.0),
+    "training": (lambda sweep: bool(sweep.files("events.jsonl")), 4.0),
+    "end": (lambda sweep: len(sweep.files("result.json")) == NUM_TRIALS, 3.0),
+}
+"""What has begun at a moment, and within how many seconds after that the signal comes."""
+
+
+def session_of(pid: int) -> list[str]:
+    """Processes of the session that this process leads or led."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, fields = stat.read_text().rpartition(")")
+        except OSError:
+            continue  # ended meanwhile
+        state, _, _, session = fields.split()[:4]
+        if int(session) == pid and state != "Z":
+            found.append(name)
+    return found
+
+
+def assert_closed(sweep: Sweep, driver: subprocess.Popen, number: signal.Signals) -> str:
+    """One sentence, no run RUNNING, and no process left after 5 s; returns the sentence."""
+    printed = (sweep.folder / "driver.log").read_text()
+    assert driver.wait(timeout=HANG_S) == 128 + number, printed
+    time.sleep(5)
+    assert session_of(driver.pid) == []
+    printed = (sweep.folder / "driver.log").read_text()
+    (said,) = [line for line in printed.splitlines() if line.startswith("lnt: ")]
+    for noise in ("Traceback", "SIGABRT", "Exception ignored", "*** ", "Error"):
+        assert noise not in printed, printed
+    if (sweep.folder / "mlflow.db").exists():
+        _, runs = sweep.runs()
+        assert "RUNNING" not in {run.info.status for run in runs}
+    return said
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
+)
+def test_at_any_moment_closes_and_can_be_resumed(
+    number, undisturbed, tmp_path, cache, micro, record_property
+) -> None:
+    chance = random.Random(number.name)
+    for repetition in range(ROUNDS):
+        sweep = Sweep(tmp_path / str(repetition), tmp_path / f"cache-{repetition}", **micro)
+        for moment, (has_begun, spread_s) in MOMENTS.items():
+            log = sweep.folder / "driver.log"
+            log.unlink(missing_ok=True)
+            begun = bool(list(sweep.folder.glob("lnt_runs/*/*/execution.json")))
+            driver = sweep.start("run", "sweep.yaml", *(["--resume"] if begun else []))
+            sweep.wait_until(lambda has_begun=has_begun, sweep=sweep: has_begun(sweep))
+            delay_s = chance.uniform(0.3, spread_s)
+            time.sleep(delay_s)
+            record_property(moment, delay_s)
+            driver.send_signal(number)
+            said = assert_closed(sweep, driver, number)
+            begun = bool(list(sweep.folder.glob("lnt_runs/*/*/execution.json")))
+            advice = "Resume with: lnt run sweep.yaml --resume"
+            if not begun:
+                advice = "Nothing was started. Run again with: lnt run sweep.yaml"
+            assert said == f"lnt: interrupted by {number.name}. {advice}", moment
+        sweep.lnt("run", "sweep.yaml", "--resume")
+        sweep.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
+        assert sweep.outcome() == undisturbed.outcome()

@@ -4,7 +4,7 @@ import signal
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
-"""Some trials failed, or the disk is full; finished trials are kept."""
+"""Some trials failed, something was not logged, or the disk is full; finished trials are kept."""
 EXIT_REFUSED = 2
 """The input is invalid, or a server does not answer; nothing was started."""
 EXIT_NO_ACCESS = 4

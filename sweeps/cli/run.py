@@ -61,14 +61,15 @@ def _run(args: argparse.Namespace) -> int:
         _say(console, line)
     for line in _what_next(outcome, sweep):
         _say(console, line)
+    for reason in outcome.not_logged:
+        _say(console, f"Not logged to MLflow: {reason}")
     if outcome.errors:
         _say(
             console,
             f"{counted(len(outcome.errors), 'trial')} failed; first error: {outcome.errors[0]}\n"
             f"The full error is error.txt in the trial's MLflow run. Retry with: {resume}",
         )
-        return EXIT_FAILED
-    return EXIT_DONE
+    return EXIT_FAILED if outcome.errors or outcome.not_logged else EXIT_DONE
 
 
 def _say(console: Console, line: str) -> None:

@@ -1,6 +1,5 @@
 """The end of a sweep: registers the winners, logs figures and report, closes the parent run."""
 
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-logger = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """How a run of a sweep ended."""
@@ -44,6 +40,8 @@ class Outcome:
     """Notes on trials that were run again with a smaller micro-batch size."""
     left_out: dict[str, str]
     """Why the budget did not allow a trial to start, by the name of the trial."""
+    not_logged: tuple[str, ...]
+    """Why something is missing in MLflow although the server answered; each reason once."""
     compared: dict[str, Comparison]
     """By strategy: the winner compared with other trials, image by image."""
 
@@ -79,6 +77,7 @@ def finish(
         errors,
         notes,
         left_out,
+        tuple(tracker.refused),
         compare_winners(sweep, captions_on_disk(execution)),
     )
 
@@ -123,17 +122,9 @@ def _log_best(
 
 def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> None:
     """Write the report, as `lnt report` does, and log it to the parent run."""
-    from mlflow.exceptions import MlflowException
-
     path = execution.path / "report.html"
-    try:
-        content = gather(client, sweep, captions_on_disk(execution))
-        path.write_text(write_report(content, "html"), encoding="utf-8")
-    except MlflowException:
-        raise  # the tracker tries again
-    except Exception:  # the tracker would try again for ever
-        logger.exception("the report of %s could not be written", sweep.name)
-        return
+    content = gather(client, sweep, captions_on_disk(execution))
+    path.write_text(write_report(content, "html"), encoding="utf-8")
     client.log_artifact(sweep.run_id, str(path))
     experiment_id = client.get_run(sweep.run_id).info.experiment_id
     note = parent_note(experiment_id, sweep.run_id, sweep.name, lead=lead(content), report=True)

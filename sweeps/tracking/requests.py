@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from lnt_core.frozen import Frozen
 from sweeps.results import tags as tag
@@ -84,7 +84,7 @@ def ask(
     while time.monotonic() < until_s:
         run = client.get_run(parent_id)
         if told := run.data.tags.get(ANSWERED + request_id):
-            return Answer(**json.loads(told))
+            return _answer_in(told)
         if run.info.status != "RUNNING":
             answer(client, parent_id, request_id, Answer(False, "the sweep has ended"))
             return Answer(False, "the sweep ended before its driver saw the request")
@@ -106,6 +106,14 @@ def unanswered(tags: Mapping[str, str]) -> list[Asked]:
 def answer(client: "MlflowClient", parent_id: str, request_id: str, told: Answer) -> None:
     """Write the answer to a request as a tag of the parent run."""
     client.set_tag(parent_id, ANSWERED + request_id, json.dumps(asdict(told)))
+
+
+def _answer_in(text: str) -> Answer:
+    """The answer in a tag; a refusal if it is none."""
+    try:
+        return TypeAdapter(Answer).validate_json(text, strict=True)
+    except ValidationError:
+        return Answer(False, f"the tag for the answer holds no answer: {text[:200]!r}")
 
 
 def _parsed(name: str, text: str) -> Request | None:

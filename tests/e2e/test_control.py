@@ -3,9 +3,11 @@
 import json
 import math
 import subprocess
+from pathlib import Path
 
 import pytest
 
+from sweeps.tracking.requests import ANSWERED, ASKED
 from tests.e2e.conftest import LNT, ONE_BY_ONE, kill
 from tests.micro import STAGE
 from tests.servers import HANG_S
@@ -17,6 +19,12 @@ WARM_STEPS = 2_000
 FIRST, SECOND = "layernorm lr=1e-4", "layernorm lr=5e-5"
 EQUAL = {"strategy": ["layernorm"], "learning_rate": [1e-9, 1e-10], "extend_at_edge": True}
 """Rates that change no caption: of equal scores the smallest rate wins, which is at the edge."""
+NONSENSE = {
+    "note": "please stop lora",
+    "000000000001": '{"id": "/../victim", "kind": "clone", "trial": "TRIAL"}',
+    "../victim": '{"kind": "clone", "trial": "TRIAL", "from_checkpoint": true}',
+    "000000000002": '{"kind": "delete", "trial": "TRIAL"}',
+}
 EQUAL_RATES = [1e-13, 1e-12, 1e-11, 1e-10, 1e-9]
 
 
@@ -52,6 +60,7 @@ def test_stop_and_clone_while_others_run_and_watch_to_the_end(running) -> None:
         stdout=subprocess.PIPE,
         text=True,
     )
+    victim = _ask_for_nonsense(sweep)
     warm = ("learning_rate=2e-4", f"train.max_steps={WARM_STEPS}", "--from-checkpoint")
     assert ", from step " in sweep.lnt("trial", "clone", "small", FIRST, *warm)
     short = ("train.max_steps=20",)
@@ -73,7 +82,25 @@ def test_stop_and_clone_while_others_run_and_watch_to_the_end(running) -> None:
     cold = tags["layernorm train.max_steps=20 lr=3e-4"]
     assert cold["lnt.cloned_from"] == tags[FIRST]["lnt.trial_id"]
     _check_the_warm_clone(sweep, tags)
+    (parent,) = [run for run in sweep.runs()[1] if run.data.tags["lnt.kind"] == "sweep"]
+    for name in NONSENSE:
+        assert "not a request" in parent.data.tags[ANSWERED + name]
+    assert victim.read_text() == "kept"
     sweep.lnt("trial", "stop", "small", FIRST, expect=2)
+
+
+def _ask_for_nonsense(sweep) -> Path:
+    """Whoever may set tags may write anything; returns a file that a path made of it would hit."""
+    client, runs = sweep.runs()
+    (parent,) = [run for run in runs if run.data.tags["lnt.kind"] == "sweep"]
+    (checkpoint,) = sweep.files("checkpoint.pt")
+    victim = checkpoint.parents[1] / "victim.pt"
+    victim.write_text("kept")
+    for name, text in NONSENSE.items():
+        client.set_tag(
+            parent.info.run_id, ASKED + name, text.replace("TRIAL", checkpoint.parent.name)
+        )
+    return victim
 
 
 def _check_the_warm_clone(sweep, tags) -> None:

@@ -36,11 +36,11 @@ def test_a_finished_sweep_has_nothing_to_resume(undisturbed) -> None:
 
 
 def test_failed_trials_are_told_and_tried_again(micro_with) -> None:
-    """Conversations cut before their answers: nothing can be learnt from them."""
-    sweep, cut = micro_with(), ("--set", "train.max_length=8")
+    """Conversations cut after the 16 tokens of their image: nothing can be learnt from them."""
+    sweep, cut = micro_with(), ("--set", "train.max_length=17")
     told = sweep.lnt("run", "sweep.yaml", *cut, expect=1)
     assert "4 trials failed; first error: " in told
-    assert "lnt run sweep.yaml --set train.max_length=8 --resume" in told
+    assert "lnt run sweep.yaml --set train.max_length=17 --resume" in told
     sweep.lnt("run", "sweep.yaml", *cut, "--resume", expect=1)
     _, runs = sweep.runs()
     assert {run.info.status for run in runs} == {"FAILED"}

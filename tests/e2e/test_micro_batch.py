@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from lnt_core.files import read_json, write_json
 from tests.e2e.conftest import kill
 from tests.micro import STAGE
 
@@ -50,9 +51,9 @@ def test_resumed_after_a_kill_a_trial_goes_on_with_its_number(sweep_with) -> Non
     kill(driver)
     assert not sweep.files("result.json")
     (path,) = sweep.files("micro_batch.json")
-    found = json.loads(path.read_text())
+    found = read_json(path)
     assert found["size"] == 8
-    path.write_text(json.dumps(found | {"size": 2}))  # as if there had been little memory then
+    write_json(path, found | {"size": 2})  # as if there had been little memory then
     sweep.lnt("run", "sweep.yaml", "--resume")
     sweep.assert_tracked_once(num_trials=1, num_steps=150)
     (ran,) = sweep.files("ran.yaml")

@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP at random moments of a sweep: it closes, says how to resume, resumes."""
+"""SIGINT, SIGTERM and SIGHUP at random moments of a sweep: it closes, says how, and resumes."""
 
 import os
 import random
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import LNT, ONE_BY_ONE, Sweep
+from tests.e2e.conftest import Sweep
 from tests.servers import HANG_S
 
 pytestmark = pytest.mark.fault

@@ -108,7 +108,7 @@ def test_a_killed_worker_of_a_mixed_sweep_costs_nothing_but_time(
     }
     mixed = Sweep(tmp_path / "mixed", cache, **(micro | changes))
     driver = mixed.start("run", "sweep.yaml")
-    mixed.wait_until(lambda: bool(mixed.files("checkpoint/complete.pt")))
+    mixed.wait_until(lambda: bool(mixed.files("checkpoint/step-*/complete.pt")))
     workers = workers_of(driver)
     assert len(workers) == 2
     os.kill(workers[1].pid, signal.SIGKILL)

@@ -8,6 +8,7 @@ from sweeps.plan.trials import trials
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import Execution, Result
 from sweeps.storage.trials import add_trial
+from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.runs import TrialRun, flat
 from sweeps.tracking.store import experiment_id
 from sweeps.tracking.tracker import Tracker
@@ -32,7 +33,7 @@ def track(client, sweep: SweepConfig, execution: Execution) -> Tracker:
         client,
         experiment_id(client, sweep.name),
         execution,
-        tags={"lnt.sweep": sweep.name},
+        tags=provenance_tags(sweep),
         params=flat(sweep.model_dump(mode="json", exclude={"name"}, exclude_none=True)),
         datasets=[],
     )

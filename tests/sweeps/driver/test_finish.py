@@ -49,3 +49,23 @@ def test_winners_are_registered_only_where_asked_for_and_logged_always(
     assert len(client.search_model_versions(f"name = '{sweep.name}'")) == num_versions
     logged = [file.path for file in client.list_artifacts(winner.trial.run_id, "weights")]
     assert "weights/delta.safetensors" in logged
+
+
+def test_what_mlflow_refuses_is_told_once_and_the_sweep_ends(
+    client, store_uri, parts, scenes, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tracking = {"uri": store_uri, "storage": str(tmp_path), "register": "none"}
+    data = {"model": model_config(parts), "data": scenes, "tracking": tracking}
+    sweep = tiny_sweep(tmp_path, store_uri, **data)
+    execution = new_execution(sweep)
+    tracker = track(client, sweep, execution)
+    end_trial(sweep, execution, tracker, 1.0)
+    for _ in range(2):
+        tracker.parent_metrics({"no name?": 1.0})
+    ended = finish(
+        Context(sweep, execution, tmp_path), tracker, client, Console(quiet=True), left_out={}
+    )
+    (reason,) = ended.not_logged
+    assert "no name?" in reason
+    assert client.get_run(ended.sweep.run_id).info.status == "FINISHED"

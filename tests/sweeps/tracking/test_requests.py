@@ -1,5 +1,9 @@
 """Requests to a running sweep, which are tags of its parent run."""
 
+import threading
+
+import pytest
+
 from sweeps.tracking.requests import ANSWERED, ASKED, Asked, Request, ask, unanswered
 
 
@@ -21,3 +25,21 @@ def test_a_request_without_an_answer_in_time_is_withdrawn(client) -> None:
     parent_id = client.create_run(client.create_experiment("withdrawn")).info.run_id
     assert ask(client, parent_id, Request(kind="stop", trial="abc"), timeout_s=0) is None
     assert unanswered(client.get_run(parent_id).data.tags) == []
+
+
+@pytest.mark.parametrize("junk", ["done", "[]", '{"ok": 1, "text": "done"}', "{}"])
+def test_an_answer_that_is_none_is_told_as_it_stands(client, junk) -> None:
+    parent_id = client.create_run(client.create_experiment(f"junk {junk}")).info.run_id
+
+    def write_junk() -> None:
+        while not (asked := unanswered(client.get_run(parent_id).data.tags)):
+            pass
+        client.set_tag(parent_id, ANSWERED + asked[0].id, junk)
+
+    somebody = threading.Thread(target=write_junk)
+    somebody.start()
+    told = ask(client, parent_id, Request(kind="stop", trial="abc"), timeout_s=30)
+    somebody.join()
+    assert told is not None
+    assert not told.ok
+    assert repr(junk) in told.text

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -48,11 +48,11 @@ class Sweep:
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout
 
-    def start(self, *argv: str) -> subprocess.Popen:
-        """Start `lnt` in a process group of its own."""
+    def start(self, *argv: str, by: Sequence[str] = ()) -> subprocess.Popen:
+        """Start `lnt` in a process group of its own; ``by``: a command that executes it."""
         log = (self.folder / "driver.log").open("ab")
         return subprocess.Popen(
-            [LNT, *argv],
+            [*by, LNT, *argv],
             cwd=self.folder,
             env=self.environment,
             stdout=log,

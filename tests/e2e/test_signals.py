@@ -17,6 +17,8 @@ pytestmark = pytest.mark.fault
 NUM_TRIALS, NUM_STEPS = 4, 60
 ROUNDS = int(os.environ.get("LNT_SIGNAL_ROUNDS", "1"))
 """How often each signal is sent at each of `MOMENTS`."""
+IGNORING = ("bash", "-c", 'trap "" INT && exec "$@"', "bash")
+"""How a script starts a command with `&`: with SIGINT ignored."""
 MOMENTS: dict[str, tuple[Callable[[Sweep], bool], float]] = {
     "start": (lambda sweep: True, 8.0),
     "stage 1": (lambda sweep: bool(list(sweep.folder.glob("lnt_runs/*/*/ray-*"))), 6.0),
@@ -70,7 +72,9 @@ def test_at_any_moment_closes_and_can_be_resumed(
             log = sweep.folder / "driver.log"
             log.unlink(missing_ok=True)
             begun = bool(list(sweep.folder.glob("lnt_runs/*/*/execution.json")))
-            driver = sweep.start("run", "sweep.yaml", *(["--resume"] if begun else []))
+            again = ["--resume"] if begun else []
+            by = IGNORING if number == signal.SIGINT else ()
+            driver = sweep.start("run", "sweep.yaml", *again, by=by)
             sweep.wait_until(lambda has_begun=has_begun, sweep=sweep: has_begun(sweep))
             delay_s = chance.uniform(0.3, spread_s)
             time.sleep(delay_s)

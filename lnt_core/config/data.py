@@ -45,8 +45,8 @@ class SelectConfig(Frozen):
     """A further split, scored and reported but never used for selection. Default: `test`, or none
     if `split` is `test`."""
     num_images: int | None = Field(default=None, ge=2)
-    """Use only the first `num_images` images of a split. Scores on different images are not
-    comparable."""
+    """Use only the first `num_images` images of a split, of the report split at most as many.
+    Scores on different images are not comparable."""
     prompt: str = CAPTION_PROMPT
     """Question about each image, without `<image>`: the image comes before it."""
     text_examples: int = Field(default=0, ge=0, le=16)

@@ -92,4 +92,15 @@ class ModelConfig(Frozen):
             )
         if composed and (self.language_model is None or self.vision_tower is None):
             raise ValueError("`language_model` and `vision_tower` belong together: give both")
+        if not composed and (given := self._of_composed()):
+            raise ValueError(
+                f"{' and '.join(given)} apply only to `language_model` with `vision_tower`: a "
+                "checkpoint and the tiny model have their own; leave them out"
+            )
         return self
+
+    def _of_composed(self) -> list[str]:
+        """The keys for composed models that were given another value than their default."""
+        fields = type(self).model_fields
+        keys = ("connector", "vision_feature_layer")
+        return [f"`{key}`" for key in keys if getattr(self, key) != fields[key].default]

@@ -112,6 +112,10 @@ def _select_problems(field: str, select: SelectConfig) -> list[str]:
             problems.append(_too_few(field, split, splits))
         problems += _reference_problems(field, split, items)
         problems += image_problems(field, select.images, [item.image for item in items])
+    size = splits.count(select.split)
+    if select.num_images is not None and 2 <= size < select.num_images:
+        allowed = f"at most {size}, the size of split {shown(repr(select.split))}"
+        problems.append(bad_field(f"{field}.num_images", select.num_images, allowed=allowed))
     examples = select.text_examples
     if examples and sum(s == "train" for s in splits) < examples:
         fix = "they are drawn from the split 'train', which has no more images"

@@ -18,6 +18,7 @@ from sweeps.settings import read_settings
 
 if TYPE_CHECKING:
     from sweeps.driver.finish import Outcome
+MAX_SEEDS = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
@@ -114,6 +115,8 @@ def _what_next(outcome: "Outcome", sweep: SweepConfig) -> list[str]:
 
 
 def _num_seeds(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"is {text!r}, but must be a whole number of at least 1")
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text[:9]) <= MAX_SEEDS:
+        raise argparse.ArgumentTypeError(
+            f"is {text!r}, but must be a whole number from 1 to {MAX_SEEDS}"
+        )
     return int(text)

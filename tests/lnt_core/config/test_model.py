@@ -23,3 +23,12 @@ def test_the_conversation_style_follows_the_kind_of_model(values, style) -> None
 def test_a_model_is_of_exactly_one_kind(values) -> None:
     with pytest.raises(ValidationError, match="give exactly one of"):
         ModelConfig.model_validate(values)
+
+
+@pytest.mark.parametrize("kind", [{"tiny": True}, {"checkpoint": "x"}])
+@pytest.mark.parametrize("key", [{"connector": "mlp2"}, {"vision_feature_layer": -1}])
+def test_what_only_a_composed_model_has_is_refused_elsewhere(kind, key) -> None:
+    (name,) = key
+    with pytest.raises(ValidationError, match=f"`{name}` apply only to"):
+        ModelConfig.model_validate(kind | key)
+    ModelConfig.model_validate({"language_model": "x", "vision_tower": "y"} | key)

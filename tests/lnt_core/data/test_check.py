@@ -197,3 +197,10 @@ def test_names_that_no_file_can_have_are_told_like_any_other(tmp_path) -> None:
     (problem,) = image_problems("data.tune", str(tmp_path), [tmp_path / name for name in names])
     assert problem.startswith(f"data.tune.images: 5 images not in the folder {tmp_path}: 'a\\x00b'")
     assert len(problem) < 1000
+
+
+def test_more_images_than_the_split_has_are_refused(tmp_path) -> None:
+    assert selected(tmp_path, ["A dog."], ["A cat."], num_images=3) == [
+        "data.select.num_images is 3, but must be at most 2, the size of split 'val'"
+    ]
+    assert selected(tmp_path, ["A dog."], ["A cat."], num_images=2) == []

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:  # this process is the command's own
         signals.watch()
     given = sys.argv[1:] if argv is None else list(argv)
+    signals.advise(f"Run again with: {redacted(shlex.join(['lnt', *given]))}")
     try:
         code = _run(given)
         signals.closing()

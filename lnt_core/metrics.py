@@ -30,6 +30,12 @@ REPORT_CIDER = _metric(
     "report/cider", "CIDEr x 100", "Score on the split that is reported and never chooses."
 )
 
+SELECT_BATCH_SIZE = _metric(
+    "select/batch_size",
+    "images",
+    "Captioned at once: `data.select.batch_size`, or less where that ran out of memory.",
+)
+
 LOSS = _metric(
     "train/loss",
     "nats per answer token",
@@ -68,6 +74,11 @@ PEAK_GIB = _metric(
     "memory/peak_gib",
     "GiB",
     "Peak during training: allocated on the GPU, or resident in the process on a CPU.",
+)
+START_GIB = _metric(
+    "memory/start_gib",
+    "GiB",
+    "In use before the trial's own: the base, and anything that earlier trials have left behind.",
 )
 TRAINING_GIB = _metric(
     "memory/training_gib", "GiB", "How far the trial raised its worker's memory above its start."

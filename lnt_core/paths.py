@@ -56,6 +56,19 @@ def why_not_writable(folder: str | Path) -> str:
     return ""
 
 
+def is_model_here(name: str) -> bool:
+    """Whether a model is on this machine: a folder, or a name in the Hugging Face cache."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if is_file(Path(name, "config.json")):
+        return True
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        return False
+
+
 def shown(path: str | Path) -> str:
     """A path or other text for a message: printable, and not longer than ``MAX_SHOWN``.
 

@@ -4,9 +4,12 @@ import contextlib
 import hashlib
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
+
+from lnt_core.devices.chosen import is_gpu
 
 
 def seed_everything(seed: int) -> None:
@@ -27,6 +30,22 @@ def seeded_apart(seed: int) -> Iterator[None]:
         random.setstate(states[0])
         np.random.set_state(states[1])  # noqa: NPY002
         torch.set_rng_state(states[2])
+
+
+def random_states(device: str | torch.device) -> dict[str, torch.Tensor | None]:
+    """States of torch's generators of the CPU and of this device, for a checkpoint.
+
+    Not of other GPUs: the process that resumes may see fewer.
+    """
+    own = torch.cuda.get_rng_state(device) if is_gpu(device) else None
+    return {"rng": torch.get_rng_state(), "cuda_rng": own}
+
+
+def set_random_states(states: dict[str, Any], device: str | torch.device) -> None:
+    """Restore what :func:`random_states` returned, wherever its tensors were loaded to."""
+    torch.set_rng_state(states["rng"].cpu())
+    if is_gpu(device) and isinstance(states["cuda_rng"], torch.Tensor):
+        torch.cuda.set_rng_state(states["cuda_rng"].cpu(), device)
 
 
 def generator(*key: int | str) -> torch.Generator:

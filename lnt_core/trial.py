@@ -16,13 +16,14 @@ import torch
 from torch import nn
 
 from lnt_core import metrics as metric
-from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.micro_batch import kept_choice, settle
 from lnt_core.accounting.trial_costs import Prediction, TrialSteps, cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance, measured_steps
 from lnt_core.analysis.trial_analysis import analyse
 from lnt_core.config import TrialConfig
-from lnt_core.distributed.ranks import is_first, join, leave, own_device, rank, torchrun
+from lnt_core.devices.chosen import default_device, is_torchrun, own_device
+from lnt_core.devices.memory import MemoryMeter, empty
+from lnt_core.distributed.ranks import is_first, join, leave, rank
 from lnt_core.distributed.sharded import is_sharded
 from lnt_core.errors import TrialError
 from lnt_core.files import write_text
@@ -72,6 +73,7 @@ def run_trial(
     engine_for(config.train)  # raises before anything is prepared
     _settle_checkpoint(config, out, reported)
     report = report if is_first() else report_nothing
+    empty(worker.device)  # of what the trial before has left
     started = time.perf_counter()
     ready = _get_ready(config, out, report=report, worker=worker, memory_gib=memory_gib)
     prepare_s = time.perf_counter() - started
@@ -121,7 +123,7 @@ def _get_ready(
     prepared = worker.prepare(config)
     seed_everything(config.seed_of_training)
     strategy = get_strategy(config.strategy.name)
-    meter = MemoryMeter.start()
+    meter = MemoryMeter.start(prepared.base.device)
     model = tuned_copy(prepared.base, strategy, config.strategy, config.train.deepspeed)
     gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
     steps = TrialSteps(model, strategy, config.strategy, prepared, worker.predictions)
@@ -210,6 +212,7 @@ def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> 
         if task is not None:
             scored = task.evaluate(model, prepared.store, bf16=bf16)
             scores[name] = scored.cider
+            scores[metric.SELECT_BATCH_SIZE] = task.batch_size
             if not is_first():
                 continue
             lines = [json.dumps(row, ensure_ascii=False) for row in scored.rows()]
@@ -245,7 +248,11 @@ def main() -> None:
         default=Path.home() / ".cache" / "lnt",
         help="folder kept between runs: tiny model, scenes, stage 1",
     )
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--device",
+        default=default_device(),
+        help="cpu, cuda or cuda:N (default: cuda if torch can use a GPU, else cpu)",
+    )
     parser.add_argument(
         "--threads", type=int, help="CPU threads per worker (default: torch's own choice)"
     )
@@ -261,8 +268,9 @@ def main() -> None:
     logging.getLogger("lnt_core").setLevel(logging.INFO)
     config = TrialConfig.model_validate(yaml.safe_load(args.config.read_text()))
     device = own_device(args.device)
-    if config.train.deepspeed is not None or torchrun():
+    if config.train.deepspeed is not None or is_torchrun():
         join(device)
+    worker = Worker(args.cache, device=device)
 
     def show(step: int, metrics: dict[str, float]) -> None:
         print(step, " ".join(f"{name}={value:.4g}" for name, value in metrics.items()), flush=True)  # noqa: T201
@@ -271,7 +279,7 @@ def main() -> None:
         config,
         out=args.out,
         report=show,
-        worker=Worker(args.cache, device=device),
+        worker=worker,
         memory_gib=args.memory_gib,
     )
     if is_first():

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from lnt_core.config import DataConfig, SelectConfig, TrialConfig
 from lnt_core.data.conversation import Encoded
 from lnt_core.data.samples import load_samples
 from lnt_core.data.scenes import scenes_data
+from lnt_core.devices.chosen import settle_device
+from lnt_core.devices.memory import empty
+from lnt_core.devices.numerics import settle_numerics
 from lnt_core.distributed.sharded import is_sharded
 from lnt_core.distributed.zero_config import stage_of
-from lnt_core.errors import TrialError
 from lnt_core.evaluation.captioning import CaptioningTask
 from lnt_core.identity import align_id
 from lnt_core.models.build import load_base
@@ -46,8 +46,9 @@ class Worker:
     """
 
     def __init__(self, cache: Path, *, device: str = "cpu", feature_cache_gib: float = 4.0) -> None:
+        settle_device(device)
         self._cache = cache
-        self._device = device
+        self.device = device
         self._max_bytes = int(feature_cache_gib * 2**30)
         self._key = ""
         self._prepared: Prepared | None = None
@@ -64,12 +65,15 @@ class Worker:
         shared = config.model_dump_json(
             include={"model": True, "data": True, "align": True, "seed": True}
         )
-        key = f"{shared} {config.train.precision} {config.train.max_length}"
-        if stage_of(config.train.deepspeed) == 3:
-            key += f" {config.train.deepspeed}"  # determines how the base is sharded
+        train = config.train
+        settle_numerics(self.device, train.precision, deterministic=train.deterministic)
+        key = f"{shared} {train.precision} {train.max_length} {train.deterministic}"
+        if stage_of(train.deepspeed) == 3:
+            key += f" {train.deepspeed}"  # determines how the base is sharded
         if self._prepared is None or key != self._key:
             self.predictions.clear()
             self._prepared = None  # free the old base before the new one is built
+            empty(self.device)
             self._prepared = self._prepare(config, report)
             self._key = key
         return self._prepared
@@ -79,7 +83,6 @@ class Worker:
         self._prepared = None
 
     def _prepare(self, config: TrialConfig, report: Report) -> Prepared:
-        _set_precision(config.train.precision, self._device)
         data = located(config.data, self._cache)
         assert data.tune is not None
         assert data.select is not None
@@ -111,6 +114,8 @@ class Worker:
         if connector is None:
             deepspeed, chosen = config.train.deepspeed, data.align or data.tune
             assert chosen is not None
+            align, train = config.align, config.train
+            settle_numerics(self.device, align.precision, deterministic=align.deterministic)
             connector = train_connector(
                 base,
                 chosen,
@@ -120,6 +125,7 @@ class Worker:
                 deepspeed=deepspeed,
                 report=report,
             )
+            settle_numerics(self.device, train.precision, deterministic=train.deterministic)
             if is_sharded(base.model):
                 base, store = self._base(config)
         base.connector.load_state_dict(connector)
@@ -130,7 +136,7 @@ class Worker:
         base = load_base(
             config.model,
             cache=self._cache,
-            device=self._device,
+            device=self.device,
             precision=config.train.precision,
             deepspeed=config.train.deepspeed,
         )
@@ -154,11 +160,3 @@ def located(data: DataConfig, cache: Path) -> DataConfig:
 
 def _task(select: SelectConfig, split: str, base: VisionLanguageModel, seed: int) -> CaptioningTask:
     return CaptioningTask(select, split, base.conversations, seed=seed)
-
-
-def _set_precision(precision: str, device: str) -> None:
-    if precision == "tf32" and not device.startswith("cuda"):
-        raise TrialError(
-            "train.precision is 'tf32', which only NVIDIA GPUs have; on CPU use 'fp32' or 'bf16'"
-        )
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")

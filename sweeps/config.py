@@ -265,7 +265,11 @@ class SweepConfig(Frozen):
         if self.align is None and self.model.checkpoint is not None:
             return None
         align = self.align if self.align is not None else AlignConfig()
-        same = {"seed": self.seed, "precision": self.train.precision}
+        same: dict[str, Any] = {
+            "seed": self.seed,
+            "precision": self.train.precision,
+            "deterministic": self.train.deterministic,
+        }
         return align.model_copy(
             update={k: v for k, v in same.items() if k not in align.model_fields_set}
         )

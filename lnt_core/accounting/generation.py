@@ -5,8 +5,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lnt_core.accounting.depth import at_full_depth
-from lnt_core.accounting.ledger import GIB, Ledger
+from lnt_core.accounting.ledger import Ledger
 from lnt_core.accounting.step import StepShape, embed
+from lnt_core.devices.memory import GIB
 from lnt_core.models.roles import Roles
 
 

@@ -13,8 +13,6 @@ from torch.utils.flop_counter import flop_registry
 
 from lnt_core.distributed.sharded import shape_of
 
-GIB = 2**30
-
 
 class Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of live storages, their peak, and the FLOPs of operations."""

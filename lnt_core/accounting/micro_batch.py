@@ -8,10 +8,10 @@ from pathlib import Path
 
 from lnt_core import metrics as metric
 from lnt_core.accounting.fit import largest_that_fits
-from lnt_core.accounting.measured import free_gib, held_by
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.accounting.trial_costs import TrialSteps
 from lnt_core.config import TrainConfig, TrialConfig
+from lnt_core.devices.memory import free_gib, held_by
 from lnt_core.distributed.ranks import gather, is_first, num_workers
 from lnt_core.errors import DamagedError
 from lnt_core.files import read_json, set_aside, write_json

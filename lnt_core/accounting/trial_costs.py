@@ -7,12 +7,11 @@ from torch import nn
 
 from lnt_core import metrics as metric
 from lnt_core.accounting.fit import sharded
-from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.lengths import Lengths, encoded_lengths
-from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
 from lnt_core.config import TuneConfig
+from lnt_core.devices.memory import GIB, MemoryMeter
 from lnt_core.distributed.ranks import num_workers
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.strategies import Strategy, StrategyConfig
@@ -114,6 +113,7 @@ def cost_metrics(
         metric.PARAMS_SHARE: count.share,
         **{metric.params_of_role(role): float(number) for role, number in by_role.items()},
         metric.PEAK_GIB: meter.peak_gib,
+        metric.START_GIB: meter.start_gib,
         metric.TRAINING_GIB: meter.growth_gib,
         metric.PREDICTED_GIB: step.peak_gib,
         metric.PREDICTED_TRAINING_GIB: step.peak_gib - step.frozen_gib,

@@ -56,6 +56,10 @@ class TrainConfig(Frozen):
     precision: Precision = "fp32"
     """`fp32`; `tf32`, which is float32 with TF32 matrix products (NVIDIA GPUs only); or `bf16`, in
     which frozen weights and computation are bfloat16 and trained parameters float32."""
+    deterministic: bool = False
+    """Use operations that give the same digits in every run on the same kind of GPU, or fail where
+    there are none. Without it, the last digits vary on a GPU: attention's backward pass adds in a
+    random order. On a CPU they do not vary in either case."""
     max_length: int = Field(default=2048, ge=8, le=MAX_TOKENS)
     """Conversations are truncated to this many tokens, which must be more than an image has."""
     checkpoint_every_steps: int = Field(default=50, ge=1)

@@ -3,8 +3,9 @@
 import os
 from typing import TypeVar
 
-import torch
 import torch.distributed as dist
+
+from lnt_core.devices.chosen import collective_backend, is_torchrun
 
 Item = TypeVar("Item")
 
@@ -46,12 +47,12 @@ def join(device: str) -> None:
     """
     if _joined():
         return
-    backend = "nccl" if device.startswith("cuda") else "gloo"
-    if torchrun():
+    backend = collective_backend(device)
+    if is_torchrun():
         dist.init_process_group(backend)
     else:
         os.environ.setdefault("LOCAL_RANK", "0")  # noqa: TID251  DeepSpeed expects the launcher to set it
-        alone = torch.distributed.HashStore()  # type: ignore[attr-defined]  # not re-exported
+        alone = dist.HashStore()  # type: ignore[attr-defined]  # not re-exported
         dist.init_process_group(backend, store=alone, rank=0, world_size=1)
 
 
@@ -59,19 +60,6 @@ def leave() -> None:
     """Destroy the process group, if there is one."""
     if _joined():
         dist.destroy_process_group()
-
-
-def torchrun() -> bool:
-    """Whether ``torchrun`` started this process."""
-    return dist.is_available() and dist.is_torchelastic_launched()
-
-
-def own_device(device: str) -> str:
-    """This worker's device: under ``torchrun``, ``cuda`` means the GPU of the local rank."""
-    if device == "cuda" and torchrun():
-        device = f"cuda:{dist.get_node_local_rank()}"
-        torch.cuda.set_device(device)
-    return device
 
 
 def _joined() -> bool:

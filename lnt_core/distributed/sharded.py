@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lnt_core.devices.chosen import settled_type
 from lnt_core.distributed.ranks import join
 from lnt_core.distributed.zero_config import Deepspeed, stage_of, zero_section
 from lnt_core.errors import TrialError
@@ -160,7 +161,7 @@ def deepspeed_quietly() -> Any:
     """Import deepspeed, with its logger restricted to errors, and return the package.
 
     Raises:
-        TrialError: deepspeed is not installed.
+        TrialError: deepspeed is not installed, or was imported for another device.
     """
     try:
         import deepspeed
@@ -173,4 +174,10 @@ def deepspeed_quietly() -> Any:
     from deepspeed.utils import logger
 
     logger.setLevel("ERROR")
+    taken, wanted = deepspeed.accelerator.get_accelerator().device_name(), settled_type()
+    if wanted is not None and taken != wanted:
+        raise TrialError(
+            f"the trial runs on {wanted!r}, but deepspeed was imported before that was known and "
+            f"took {taken!r}: create the Worker before deepspeed or peft is imported"
+        )
     return deepspeed

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import torch
 from PIL import Image
 from torch import nn
 
 from lnt_core.config import CAPTION_PROMPT, ModelConfig, SelectConfig, TrialConfig
 from lnt_core.data.images import open_rgb
+from lnt_core.devices.chosen import is_gpu
+from lnt_core.devices.numerics import settle_numerics
 from lnt_core.errors import DataError, all_problems
 from lnt_core.evaluation.captioning import greedy_captions
 from lnt_core.models.build import load_base
@@ -50,6 +51,9 @@ class Captioner:
             LntError: The base or the weights cannot be loaded.
         """
         merged, precision = folder / MERGED, config.train.precision
+        if precision == "tf32" and not is_gpu(device):
+            precision = "fp32"  # the same weights, and the only format that a CPU has for them
+        settle_numerics(device, precision, deterministic=config.train.deterministic)
         if merged.is_dir():
             whole = ModelConfig(checkpoint=str(merged), conversation=config.model.conversation)
             base = load_base(whole, cache=cache, device=device, precision=precision)
@@ -126,11 +130,6 @@ def read_images(paths: Sequence[Path], *, exif_orientation: bool = True) -> list
     if problems:
         raise all_problems("IMAGE", problems)
     return images
-
-
-def here() -> str:
-    """The default device: ``cuda`` if there is a GPU, else ``cpu``."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def asked(config: TrialConfig) -> tuple[str, int]:

@@ -1,6 +1,7 @@
 """The selection task: greedy captions of the images of a split, and their CIDEr."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -12,6 +13,8 @@ from torch import Tensor, nn
 from lnt_core.config import SelectConfig
 from lnt_core.data.conversation import Conversations
 from lnt_core.data.samples import CaptionedImage, load_captioned
+from lnt_core.devices.faults import is_out_of_memory
+from lnt_core.devices.memory import empty
 from lnt_core.distributed.ranks import gather, num_workers, rank
 from lnt_core.distributed.sharded import is_sharded
 from lnt_core.evaluation.cider import CiderScorer
@@ -20,6 +23,8 @@ from lnt_core.seeding import generator
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,9 @@ class CaptioningTask:
         """The images with their references, in the order of the results."""
         self._scorer = CiderScorer([item.references for item in self.items])
         self._select = select
+        self.batch_size = select.batch_size
+        """Images captioned at once: `data.select.batch_size`, or what was left of it when memory
+        ran out; later trials of this process begin with it."""
         examples = text_examples(select, seed=seed)
         self.images = [item.image for item in self.items]
         self._tokenizer = conversations.tokenizer
@@ -90,14 +98,32 @@ class CaptioningTask:
     def _captions(
         self, model: nn.Module, store: FeatureStore, items: Sequence[CaptionedImage], *, bf16: bool
     ) -> list[str]:
-        return greedy_captions(
-            model,
-            store.get([item.image for item in items]),
-            self.prompt_ids,
-            self._tokenizer,
-            max_new_tokens=self._select.max_new_tokens,
-            bf16=bf16,
-        )
+        """Captions of one batch, in as many parts as memory requires."""
+        texts: list[str] = []
+        while part := items[len(texts) : len(texts) + self.batch_size]:
+            features = store.get([item.image for item in part])
+            try:
+                texts += greedy_captions(
+                    model,
+                    features,
+                    self.prompt_ids,
+                    self._tokenizer,
+                    max_new_tokens=self._select.max_new_tokens,
+                    bf16=bf16,
+                )
+                continue
+            except Exception as error:
+                # the workers of a sharded model must generate the same number of times
+                if len(part) == 1 or is_sharded(model) or not is_out_of_memory(error):
+                    raise
+            empty(features.device)  # not before the error is gone, which holds the tensors
+            self.batch_size = len(part) // 2
+            logger.warning(
+                "captioning ran out of memory with %d images at once; going on with %d",
+                len(part),
+                self.batch_size,
+            )
+        return texts
 
 
 @torch.no_grad()  # not inference_mode: features computed here may be trained on later

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
+from lnt_core.seeding import random_states, set_random_states
 from lnt_core.strategies.base import Strategy
 from lnt_core.strategies.weights import load_trainable, trainable_state
 
@@ -85,9 +86,8 @@ def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any
             "strategy": state.strategy.state(state.model),
             "optimizer": state.optimizer.state_dict(),
             "schedule": state.schedule.state_dict(),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
             "monitor": monitor,
+            **random_states(_device(state)),
         },
         path,
         kept=previous(path),
@@ -103,7 +103,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> tuple[int, Any]:
     Raises:
         TrialError: The checkpoint has other trained tensors than the model.
     """
-    device = next(state.model.parameters()).device
+    device = _device(state)
     content = torch.load(path, map_location=device, weights_only=True)
     load_trainable(state.model, content["model"], where=str(path))
     state.strategy.load_state(state.model, content["strategy"])
@@ -111,10 +111,12 @@ def load_checkpoint(path: Path, state: TrainingState) -> tuple[int, Any]:
     state.optimizer.load_state_dict(content["optimizer"])
     state.schedule.load_state_dict(content["schedule"])
     _keep_config(state, own)
-    torch.set_rng_state(content["rng"].cpu())
-    if content["cuda_rng"]:
-        torch.cuda.set_rng_state_all([rng.cpu() for rng in content["cuda_rng"]])
+    set_random_states(content, device)
     return content["step"], content["monitor"]
+
+
+def _device(state: TrainingState) -> torch.device:
+    return next(state.model.parameters()).device
 
 
 def step_of(path: Path) -> int:

@@ -21,6 +21,7 @@ from lnt_core.distributed.ranks import is_first, join, num_workers, rank, wait_f
 from lnt_core.distributed.sharded import deepspeed_quietly, shards
 from lnt_core.distributed.zero_config import offloads_optimizer, zero_section
 from lnt_core.errors import TrialError
+from lnt_core.seeding import random_states, set_random_states
 from lnt_core.training.checkpoints import save_atomically
 from lnt_core.training.engine import Engine, micro_batches
 from lnt_core.training.recovery import COMPLETE, complete_steps, forget_steps
@@ -137,8 +138,7 @@ class ZeroEngine(Engine):
         )
         own = {
             "schedule": self.state.schedule.state_dict(),
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state() if torch.cuda.is_available() else None,
+            **random_states(self._engine.device),
         }
         save_atomically(own, folder / tag / f"worker-{rank()}.pt")
         if is_first():
@@ -179,9 +179,7 @@ class ZeroEngine(Engine):
             folder / tag / STRATEGY, map_location=self._engine.device, weights_only=True
         )
         self.state.strategy.load_state(self.state.model, kept)
-        torch.set_rng_state(own["rng"])
-        if own["cuda_rng"] is not None:
-            torch.cuda.set_rng_state(own["cuda_rng"])
+        set_random_states(own, self._engine.device)
         return complete["step"], complete["monitor"]
 
 

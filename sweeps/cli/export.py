@@ -95,13 +95,16 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _caption(args: argparse.Namespace) -> int:
-    from lnt_core.evaluation.caption import Captioner, here, read_images
+    from lnt_core.devices.chosen import default_device
+    from lnt_core.evaluation.caption import Captioner, read_images
     from sweeps.export.best import BEST, load_best
 
     best = load_best(args.folder / BEST)
     images = read_images(args.images, exif_orientation=best.trial.data.exif_orientation)
     quiet_transformers()
-    captioner = Captioner.load(best.trial, args.folder, cache=read_settings().cache, device=here())
+    captioner = Captioner.load(
+        best.trial, args.folder, cache=read_settings().cache, device=default_device()
+    )
     captions = captioner.caption(images, args.prompt)
     rows = [{"image": str(i), "caption": c} for i, c in zip(args.images, captions, strict=True)]
     if args.json:

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lnt_core.devices.chosen import default_device
 from lnt_core.errors import ConfigError, LntError
-from lnt_core.evaluation.caption import Captioner, here
+from lnt_core.evaluation.caption import Captioner
 from lnt_core.models.plain import MERGED
 from lnt_core.paths import is_file
 from lnt_core.strategies import STRATEGIES
@@ -92,7 +93,9 @@ def _load_pyfunc(path: str) -> CaptionModel:
     quiet_transformers()
     folder = Path(path)
     trial = load_best(folder / BEST).trial
-    return CaptionModel(Captioner.load(trial, folder, cache=read_settings().cache, device=here()))
+    return CaptionModel(
+        Captioner.load(trial, folder, cache=read_settings().cache, device=default_device())
+    )
 
 
 def write_model_files(folder: Path, run_id: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lnt_core.config import TrialConfig
+from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.errors import LntError
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.execution import read_json, write_json
@@ -129,5 +130,7 @@ def _lost_another(error: Exception) -> bool:
     """Whether a worker failed only because it lost the connection to another one."""
     import torch.distributed as dist
 
+    if is_out_of_memory(error):  # its own: NCCL has none left on this worker
+        return False
     text = str(error)
     return isinstance(error, dist.DistError) or "gloo" in text or "Connection closed by" in text

@@ -4,12 +4,12 @@ When the GPU or the host has no memory left, torch raises an exception. If Ray's
 kills the process before that, the driver writes a file in the trial's folder for the next attempt.
 """
 
-import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from lnt_core.config import TrialConfig
+from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.errors import TrialError
 from sweeps.storage.execution import KILLS
 
@@ -18,8 +18,6 @@ TOO_LITTLE_MEMORY = (
     "Ray's memory monitor killed the trial: its node has too little memory. Lower "
     "train.micro_batch_size, or run fewer trials at once (raise resources.cpus_per_trial)"
 )
-HOST_MESSAGES = ("not enough memory: you tried to allocate", "can't allocate memory")
-"""Messages of the plain RuntimeError that torch raises when the host has no memory left."""
 
 
 def run_in_memory(
@@ -62,7 +60,6 @@ def run_in_memory(
             first = begun(config)
             if halved(first) is None or not is_out_of_memory(error):
                 raise
-        _free()
     smaller = halved(first)
     assert smaller is not None
     note = (
@@ -92,20 +89,3 @@ def halved(config: TrialConfig) -> TrialConfig | None:
     half = config.train.micro_batch // 2
     smaller = [size for size in range(1, half + 1) if config.train.batch_size % size == 0]
     return config.with_micro_batch(smaller[-1]) if smaller else None
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the GPU or the host had no memory left."""
-    import torch
-
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(text in str(error) for text in HOST_MESSAGES)
-
-
-def _free() -> None:
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

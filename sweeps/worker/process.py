@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lnt_core.accounting.ledger import GIB
+from lnt_core.devices.memory import GIB, fence, total_gib
 from sweeps.resources import ResourcesConfig
 from sweeps.settings import quiet_transformers
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
@@ -32,6 +32,7 @@ def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = Non
     if key not in _workers:
         torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
         quiet_transformers()
+        fence(device, resources.gpu_share)
         _workers[key] = Worker(cache, device=device, feature_cache_gib=resources.feature_cache_gib)
     return _workers[key]
 
@@ -51,9 +52,7 @@ def memory_share_gib(resources: ResourcesConfig) -> float | None:
     train there at once. Unlike the memory that is free now, this does not depend on other trials.
     """
     if resources.gpus_per_trial:
-        import torch
-
-        total = torch.cuda.mem_get_info()[1] / GIB
+        total = total_gib("cuda")
         return min(total, resources.gpu_memory_gib or total) * resources.gpu_share
     import ray
 

@@ -4,6 +4,7 @@ Unless the sweep is distributed, Ray Tune runs further trials in the same proces
 (``reuse_actors``). They reuse what its `Worker` holds: base weights, encoded data, image features.
 """
 
+import os
 import time
 import traceback
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 
 from lnt_core import metrics as metric
 from lnt_core.config import TrialConfig
+from lnt_core.devices.faults import has_lost_device
 from lnt_core.errors import LntError
 from lnt_core.trial import WEIGHTS
 from sweeps.plan.trials import SweepTrial
@@ -29,6 +31,8 @@ from sweeps.worker.system_metrics import SystemMetrics
 
 WORST_SCORE = 0.0
 """Score of a diverged trial for searches and schedulers: the lowest CIDEr. Never logged as one."""
+LOST_DEVICE = 70
+"""Exit code of a process that can no longer use its GPU; Ray Tune starts another in its place."""
 REPORT_EVERY_S = 1.0
 """Seconds between progress reports to Ray Tune; the events have every step."""
 
@@ -92,14 +96,15 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
                 "reason": refusal,
             }
         began_s = time.monotonic()
+        result, lost_device = _run(trial.config, trial.id, context)
         result = replace(
-            _run(trial.config, trial.id, context),
-            took_s=time.monotonic() - began_s,
-            node=ray.util.get_node_ip_address(),
+            result, took_s=time.monotonic() - began_s, node=ray.util.get_node_ip_address()
         )
         if budget is not None:
             ray.get(budget.ended.remote(trial.id))
         context.execution.write_result(trial.id, result)
+        if lost_device:  # the next process reads the result and reports it
+            os._exit(LOST_DEVICE)
     final: dict[str, float | str] = {
         "step": result.steps,
         TRIAL_KEY: trial.id,
@@ -129,8 +134,12 @@ def _ask_budget(budget: Any, name: str, strategy: str) -> str:
     return "" if budget is None else str(ray.get(budget.refusal.remote(name, strategy)))
 
 
-def _run(config: TrialConfig, name: str, context: Context) -> Result:
-    """Run a trial; an error becomes its result, unless a worker died or the disk is full."""
+def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool]:
+    """Run a trial; an error becomes its result, unless a worker died or the disk is full.
+
+    Returns:
+        The result, and whether this process has lost its GPU.
+    """
     from lnt_core.accounting.micro_batch import as_begun
     from lnt_core.trial import TrialResult, run_trial
 
@@ -170,15 +179,17 @@ def _run(config: TrialConfig, name: str, context: Context) -> Result:
         against_peak = utilisation(done.metrics, resources, num_workers=num_workers)
         if against_peak:
             report(done.steps, against_peak)
-        return Result(TrialStatus(done.status), done.steps, done.metrics | against_peak, note=note)
+        metrics = done.metrics | against_peak
+        return Result(TrialStatus(done.status), done.steps, metrics, note=note), False
     except WorkerDiedError:
         raise
     except LntError as error:
-        return Result(TrialStatus.FAILED, to_ray.step, error=str(error))
+        return Result(TrialStatus.FAILED, to_ray.step, error=str(error)), False
     except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
         if is_disk_full(error):
             raise
-        return Result(TrialStatus.FAILED, to_ray.step, error=traceback.format_exc())
+        failed = Result(TrialStatus.FAILED, to_ray.step, error=traceback.format_exc())
+        return failed, one_process and has_lost_device(error)
     finally:
         events.close()
 

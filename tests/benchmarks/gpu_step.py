@@ -19,11 +19,11 @@ import peft
 import torch
 from torch import nn
 
-from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.predicted import predict_step
 from lnt_core.accounting.step import StepShape
 from lnt_core.config import ModelConfig, TrainConfig
 from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.devices.memory import GIB
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import Roles, find_roles
 from lnt_core.models.vlm import PrecomputedTower, own_trainable

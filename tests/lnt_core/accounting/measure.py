@@ -11,11 +11,11 @@ import torch
 import transformers
 from torch import nn
 
-from lnt_core.accounting.measured import MemoryMeter
 from lnt_core.accounting.predicted import predict_step
 from lnt_core.accounting.step import StepShape
 from lnt_core.config import ModelConfig, TrainConfig
 from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.devices.memory import MemoryMeter
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import PrecomputedTower, own_trainable
@@ -62,7 +62,7 @@ def measure(name: str, *, checkpointing: bool) -> None:
     whole = batch(SHAPE.batch, image_token)
     ids, labels = (tuple(tensor[0].tolist()) for tensor in (whole.input_ids, whole.labels))
     chosen = [Encoded(ids, labels, None)] * SHAPE.batch
-    meter = MemoryMeter.start()
+    meter = MemoryMeter.start(torch.device("cpu"))
     for step in (1, 2):
         optimizer_step(engine, chosen, train, step=step, hooks=hooks, to_batch=lambda _: whole)
     print(json.dumps([predicted.growth_gib, meter.growth_gib]), flush=True)

@@ -3,8 +3,8 @@
 import pytest
 
 from lnt_core.accounting.generation import predict_generation_gib
-from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.step import StepShape
+from lnt_core.devices.memory import GIB
 
 
 def test_generation_holds_keys_and_values_of_all_tokens(base) -> None:

@@ -8,11 +8,11 @@ import sys
 import pytest
 import torch
 
-from lnt_core.accounting.ledger import GIB
 from lnt_core.accounting.parameters import count_parameters
 from lnt_core.accounting.predicted import StepCost, predict_step
 from lnt_core.accounting.step import StepShape
 from lnt_core.config import TrainConfig
+from lnt_core.devices.memory import GIB
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
 

@@ -1,8 +1,12 @@
 """Captioning in batches."""
 
+import logging
+
 import pytest
+import torch
 
 from lnt_core.config import SelectConfig
+from lnt_core.evaluation import captioning
 from lnt_core.evaluation.captioning import CaptioningTask
 from lnt_core.models.features import FeatureStore
 from tests.lnt_core.strategies.trained import options, trained
@@ -23,3 +27,41 @@ def test_captions_in_a_batch_are_those_one_by_one(name, base, scenes) -> None:
     assert captions[1] == captions[4]
     untuned = CaptioningTask(select, "val", base.conversations, seed=0)
     assert untuned.evaluate(base.trial_copy(), store).captions != captions[4]
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
+def test_out_of_memory_the_batch_is_halved_and_stays_so_for_the_next_trial(
+    error, base, scenes, monkeypatch, caplog
+) -> None:
+    select = scenes.select.model_copy(update={"batch_size": 4, "max_new_tokens": 4})
+    task = CaptioningTask(select, "val", base.conversations, seed=0)
+    model, store = base.trial_copy(), FeatureStore(base, max_bytes=2**20)
+    undisturbed = task.evaluate(model, store)
+    real, sizes = captioning.greedy_captions, []
+
+    def hungry(model, features, *args, **options):
+        sizes.append(len(features))
+        if len(features) > 2:
+            raise error
+        return real(model, features, *args, **options)
+
+    monkeypatch.setattr(captioning, "greedy_captions", hungry)
+    with caplog.at_level(logging.WARNING):
+        assert task.evaluate(model, store) == undisturbed
+    assert sizes[:3] == [4, 2, 2]
+    assert "ran out of memory with 4 images at once; going on with 2" in caplog.text
+    tried = len(sizes)
+    task.evaluate(model, store)
+    assert set(sizes[tried:]) == {2}
+    assert task.batch_size == 2
+
+
+def test_a_single_image_that_does_not_fit_is_an_error(base, scenes, monkeypatch) -> None:
+    def hungry(*args, **options):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    task = CaptioningTask(scenes.select, "val", base.conversations, seed=0)
+    monkeypatch.setattr(captioning, "greedy_captions", hungry)
+    with pytest.raises(torch.OutOfMemoryError):
+        task.evaluate(base.trial_copy(), FeatureStore(base, max_bytes=2**20))
+    assert task.batch_size == 1

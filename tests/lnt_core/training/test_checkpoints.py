@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lnt_core.config import TrainConfig
+from lnt_core.seeding import random_states, set_random_states
 from lnt_core.strategies import get_strategy
 from lnt_core.training.checkpoints import (
     TrainingState,
@@ -14,6 +15,8 @@ from lnt_core.training.checkpoints import (
 )
 from lnt_core.training.engine import schedule
 from lnt_core.training.optimizer import adamw
+
+OWN = torch.ones(16, dtype=torch.uint8)
 
 
 def test_a_failed_checkpoint_leaves_the_one_before(tmp_path, monkeypatch) -> None:
@@ -64,3 +67,21 @@ def test_from_another_trials_checkpoint_rate_and_decay_are_those_of_the_config(t
     for num_done in (4, 5, 6):
         assert rate_and_decay(started) == rate_and_decay(training(2e-3, 0.1, num_done=num_done))
         advance(started)
+
+
+def test_of_a_machines_gpus_only_the_trials_own_has_its_random_state_kept(
+    tmp_path, monkeypatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state_all", lambda: [torch.zeros(16)] * 8)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda device: asked.append(device) or OWN)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda rng, device: asked.append(rng.tolist()))
+    on_cpu = tmp_path / "cpu.pt"
+    save_checkpoint(on_cpu, training(1e-3, 0.0, num_done=1), step=1, monitor={})
+    assert torch.load(on_cpu)["cuda_rng"] is None
+    load_checkpoint(on_cpu, training(1e-3, 0.0, num_done=0))
+    assert asked == []
+    states = random_states("cuda:1")
+    set_random_states(states, "cuda:0")  # another visible GPU after a restart
+    assert asked == ["cuda:1", OWN.tolist()]

@@ -1,4 +1,4 @@
-"""Measures memory: that of the GPU if there is one, else that of this process."""
+"""Memory of a device: of a GPU what torch holds there, of the CPU what this process holds."""
 
 import ctypes
 import gc
@@ -10,7 +10,9 @@ import psutil
 import torch
 from torch import nn
 
-from lnt_core.accounting.ledger import GIB
+from lnt_core.devices.chosen import is_gpu
+
+GIB = 2**30
 
 STATUS = Path("/proc/self/status")
 RESET_PEAK = Path("/proc/self/clear_refs")
@@ -19,33 +21,63 @@ RESET_PEAK = Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class MemoryMeter:
-    """Measures the peak of memory since its start."""
+    """Measures the peak of memory on a device since its start."""
 
+    device: torch.device
     start_gib: float
     """Memory in use at the start."""
 
     @classmethod
-    def start(cls) -> "MemoryMeter":
-        """Reset the peak of the GPU or process, and measure from here."""
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
-            return cls(torch.cuda.memory_allocated() / GIB)
+    def start(cls, device: torch.device) -> "MemoryMeter":
+        """Free what nobody uses, reset the peak of the GPU or process, and measure from here."""
+        empty(device)
+        if is_gpu(device):
+            torch.cuda.reset_peak_memory_stats(device)
+            return cls(device, torch.cuda.memory_allocated(device) / GIB)
         if STATUS.exists():
-            _give_back()
             RESET_PEAK.write_text("5")
-        return cls(_resident_gib("VmRSS"))
+        return cls(device, _resident_gib("VmRSS"))
 
     @property
     def peak_gib(self) -> float:
         """Peak GiB since the start: allocated on the GPU, or resident memory of the process."""
-        if torch.cuda.is_available():
-            return torch.cuda.max_memory_allocated() / GIB
+        if is_gpu(self.device):
+            return torch.cuda.max_memory_allocated(self.device) / GIB
         return _resident_gib("VmHWM")
 
     @property
     def growth_gib(self) -> float:
         """How far the peak rose above the start."""
         return self.peak_gib - self.start_gib
+
+
+def empty(device: str | torch.device) -> None:
+    """Return to the GPU or host what this process has freed; call it between trials.
+
+    What reference cycles hold is freed first. On a shared GPU, other processes need the memory that
+    torch's allocator keeps; on the host, it would hide a later peak.
+    """
+    gc.collect()
+    if is_gpu(device):
+        torch.cuda.empty_cache()
+    elif STATUS.exists():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def fence(device: str | torch.device, share: float) -> None:
+    """Limit this process to a share of its GPU's memory: beyond it, torch raises out of memory.
+
+    Args:
+        device: The device; on a CPU nothing is limited.
+        share: 0..1; 1: no limit.
+    """
+    if is_gpu(device) and share < 1:
+        torch.cuda.set_per_process_memory_fraction(share, device)
+
+
+def total_gib(device: str | torch.device) -> float:
+    """GiB of the GPU, whoever uses them."""
+    return torch.cuda.mem_get_info(device)[1] / GIB
 
 
 def free_gib(device: torch.device, *, limit_gib: float | None = None) -> float:
@@ -58,14 +90,12 @@ def free_gib(device: torch.device, *, limit_gib: float | None = None) -> float:
         device: The GPU, or the CPU.
         limit_gib: All the memory that the process may use. Default: no limit.
     """
-    gc.collect()  # reference cycles may keep the worker's previous trial in memory
-    if device.type == "cuda":
+    empty(device)
+    if is_gpu(device):
         held = torch.cuda.memory_allocated(device)
         free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - held
         held_gib, free_gib = held / GIB, free / GIB
     else:
-        if STATUS.exists():
-            _give_back()
         held_gib = _resident_gib("VmRSS")
         free_gib = psutil.virtual_memory().available / GIB
     return free_gib if limit_gib is None else min(free_gib, limit_gib - held_gib)
@@ -80,11 +110,6 @@ def held_by(*modules: nn.Module) -> float:
     ]
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
     return sum(storages.values()) / GIB
-
-
-def _give_back() -> None:
-    """Return freed memory to the host; if it stayed resident, it would hide a later peak."""
-    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident_gib(key: str) -> float:

@@ -41,6 +41,11 @@ def environment_with(**variables: str) -> dict[str, str]:
     return os.environ | variables
 
 
+def cxx_compiler() -> str:
+    """The C++ compiler that torch and DeepSpeed call: ``CXX``, by default ``c++``."""
+    return os.environ.get("CXX") or "c++"
+
+
 def read_settings() -> Settings:
     """The settings of the current environment."""
     cache = os.environ.get("LNT_CACHE")

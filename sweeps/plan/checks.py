@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import math
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 from lnt_core.config import DataConfig, ModelConfig, TrialConfig
 from lnt_core.data.check import data_problems
 from lnt_core.errors import all_problems, bad_field
-from lnt_core.paths import is_file, shown, why_not_writable
+from lnt_core.paths import is_model_here, shown, why_not_writable
 from lnt_core.strategies import STRATEGIES, StrategyConfig
 from sweeps.config import MAX_TRIALS, MAX_VARIANTS, SweepConfig
 from sweeps.plan.labels import label, options_text
@@ -221,17 +220,5 @@ def _model_problems(model: ModelConfig) -> list[str]:
         f"{field}: {shown(name)} is neither a folder with a config.json nor in the local Hugging "
         f"Face cache; download it with `hf download {shown(name)}`"
         for field, name in names.items()
-        if name is not None and not _is_here(name)
+        if name is not None and not is_model_here(name)
     ]
-
-
-def _is_here(name: str) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    if is_file(Path(name, "config.json")):
-        return True
-    try:
-        return isinstance(try_to_load_from_cache(name, "config.json"), str)
-    except HFValidationError:
-        return False

@@ -1,11 +1,13 @@
 """Breaking a sweep, and finding it whole."""
 
+import json
 import os
 import signal
 
 import psutil
 import pytest
 
+from tests.e2e.conftest import ONE_BY_ONE
 from tests.servers import HANG_S
 
 pytestmark = pytest.mark.fault
@@ -26,6 +28,56 @@ def test_a_killed_worker_costs_nothing_but_time(undisturbed, micro_with) -> None
     assert driver.wait(timeout=HANG_S) == 0
     sweep.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
     assert sweep.outcome() == undisturbed.outcome()
+
+
+LOST_GPU = """
+import importlib.abc, importlib.util, os, sys
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "lnt_core.training.loop":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        run = spec.loader.exec_module
+        spec.loader.exec_module = lambda module: (run(module), lose(module))
+        return spec
+
+def lose(loop):
+    import torch
+    real, lost = loop.optimizer_step, []
+    def step(*args, **options):
+        if options["step"] == 5 and not os.path.exists(os.environ["LOST"]):
+            open(os.environ["LOST"], "x").close()
+            lost.append(True)
+        if lost:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+        return real(*args, **options)
+    loop.optimizer_step = step
+
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def test_a_process_that_has_lost_its_gpu_fails_one_trial_and_leaves(
+    undisturbed, micro_with
+) -> None:
+    """As after an illegal access: from the first error on, every step in that process fails."""
+    sweep = micro_with(**ONE_BY_ONE)
+    (sweep.folder / "sitecustomize.py").write_text(LOST_GPU)
+    lost = sweep.folder / "lost"
+    sweep.environment |= {"PYTHONPATH": str(sweep.folder), "LOST": str(lost)}
+    told = sweep.lnt("run", "sweep.yaml", expect=1)
+    assert lost.exists()
+    assert "an illegal memory access" in told
+    expected, found = undisturbed.outcome(), sweep.outcome()
+    (failed,) = [key for key, (status, *_) in found.items() if status == "failed"]
+    assert sorted(found[failed][2]) == [1, 2, 3, 4]
+    assert {k: v for k, v in found.items() if k != failed} == {
+        k: v for k, v in expected.items() if k != failed
+    }
+    results = [json.loads(path.read_text()) for path in sweep.files("result.json")]
+    assert sum("AcceleratorError" in result["error"] for result in results) == 1
 
 
 def test_a_finished_sweep_has_nothing_to_resume(undisturbed) -> None:

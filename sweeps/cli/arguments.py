@@ -12,6 +12,11 @@ DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 def sweep_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``SWEEP`` and ``--set``."""
     parser.add_argument("sweep", metavar="SWEEP", help="a sweep file, or the name of a preset")
+    override_argument(parser)
+
+
+def override_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--set``."""
     parser.add_argument(
         "--set",
         dest="overrides",

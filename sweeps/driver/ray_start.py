@@ -1,4 +1,4 @@
-"""Starts Ray or connects to a Ray cluster, and waits until a trial fits."""
+"""Starts Ray or connects to a Ray cluster, and waits until a trial fits there."""
 
 import contextlib
 import re
@@ -20,15 +20,14 @@ POLL_S = 1.0
 """Seconds between two looks at the cluster's nodes."""
 
 
-def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
-    """Start Ray on this machine or connect to a cluster, and wait until a trial fits.
+def start_ray(address: str | None) -> None:
+    """Start Ray on this machine or connect to a cluster.
 
     Args:
-        resources: Resources of a trial.
         address: Address of a running cluster; None starts Ray on this machine.
 
     Raises:
-        ConfigError: There is no cluster at the address, or a trial does not fit.
+        ConfigError: There is no cluster at the address.
         AccessError: The cluster requires a token, or rejects the given one.
     """
     import logging
@@ -60,7 +59,6 @@ def start_ray(resources: "ResourcesConfig", address: str | None) -> None:
         ) from None
     # Failed snapshots of Ray Tune need no message: they are never restored.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
-    _wait_for_room(resources, grows=address is not None)
     patch_tune()
 
 
@@ -82,10 +80,17 @@ def _listens(address: str) -> bool:
         return False
 
 
-def _wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
-    """Wait until all workers of a trial fit; ``grows``: wait for nodes that the cluster adds.
+def wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
+    """Wait until all workers of a trial fit.
 
-    The nodes are requested, because a cluster may start its first GPU node only on request.
+    Nodes are requested, because a cluster may start its first GPU node only on request.
+
+    Args:
+        resources: Resources of a trial.
+        grows: Whether to wait for nodes that the cluster adds.
+
+    Raises:
+        ConfigError: A trial does not fit.
     """
     import ray
     from ray.autoscaler.sdk import request_resources

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
@@ -11,11 +11,15 @@ from sweeps import signals
 from sweeps.config import SweepConfig
 from sweeps.driver.budget import start_budget
 from sweeps.driver.finish import Outcome, finish
-from sweeps.driver.ray_start import start_ray
+from sweeps.driver.nodes import ask_nodes, check_nodes, planned_on_gpus
+from sweeps.driver.ray_start import start_ray, wait_for_room
 from sweeps.driver.steps import with_rungs
 from sweeps.driver.tuning import tune_trials
+from sweeps.nodes.facts import gather
+from sweeps.nodes.judge import warnings
+from sweeps.nodes.needs import asked_for, needs_of
 from sweeps.plan.checks import check_sweep
-from sweeps.plan.planned import plan, too_big
+from sweeps.plan.planned import too_big
 from sweeps.plan.trials import trials
 from sweeps.settings import Settings
 from sweeps.storage.execution import latest_execution, new_execution
@@ -31,6 +35,9 @@ from sweeps.worker.context import Context
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 
 PATIENCE_S = 30.0
 """Seconds to wait for MLflow when a signal ends the sweep, or the disk is full, on which its store
@@ -66,10 +73,19 @@ def run_sweep(
         DiskFullError: The disk is full; the sweep can be resumed.
     """
     check_sweep(sweep)
-    _warn_of_what_does_not_fit(sweep, console)
+    planned = planned_on_gpus(sweep)
+    _warn(too_big(planned), console)
     sweep = with_rungs(sweep, settings)
-    connecting = _connecting(sweep.tracking.uri)  # takes seconds, most of which it waits
-    start_ray(sweep.resources, address)
+    connecting = _in_thread(connect, sweep.tracking.uri)  # takes seconds, most of which it waits
+    asked = asked_for(sweep, str(settings.cache.resolve()))
+    here = _in_thread(gather, asked)
+    start_ray(address)
+    wait_for_room(sweep.resources, grows=address is not None)
+    nodes = ask_nodes(asked, sweep.resources, here.result(), local=address is None)
+    needs = needs_of(sweep, planned)
+    check_nodes(nodes, needs, address or "this machine")
+    if sweep.resources.gpu_memory_gib is None:
+        _warn(warnings(nodes, needs), console)
     client = connecting.result()
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     begun()
@@ -96,28 +112,26 @@ def run_sweep(
             raise
 
 
-def _connecting(uri: str) -> "Future[MlflowClient]":
-    """Connect to the tracking store in a thread, for which an interrupted command need not wait."""
-    connecting: Future[MlflowClient] = Future()
+def _in_thread(work: Callable[[Given], Result], given: Given) -> "Future[Result]":
+    """Start work in a thread for which an interrupted command need not wait."""
+    future: Future[Result] = Future()
 
-    def work() -> None:
+    def run() -> None:
         try:
-            connecting.set_result(connect(uri))
+            future.set_result(work(given))
         except BaseException as error:  # noqa: BLE001  raised by the one who asks for the result
-            connecting.set_exception(error)
+            future.set_exception(error)
 
-    threading.Thread(target=work, name="connect", daemon=True).start()
-    return connecting
+    threading.Thread(target=run, name=work.__name__, daemon=True).start()
+    return future
 
 
-def _warn_of_what_does_not_fit(sweep: SweepConfig, console: Console) -> None:
-    """Print which strategies are predicted to exceed the GPU's memory.
+def _warn(lines: list[str], console: Console) -> None:
+    """Print which trials are predicted to exceed a GPU's memory.
 
     The sweep runs all the same: a prediction may be wrong, and a trial out of memory fails alone.
     """
-    if sweep.resources.gpu_memory_gib is None:
-        return
-    for line in too_big(plan(sweep)):
+    for line in lines:
         console.print(f"Warning: {line}", highlight=False, markup=False, soft_wrap=True)
 
 

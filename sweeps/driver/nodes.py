@@ -1,0 +1,181 @@
+"""Asks every node of the Ray cluster for its facts, before anything is trained there."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from lnt_core.errors import ConfigError, all_problems
+from sweeps.config import SweepConfig
+from sweeps.driver.ray_start import start_ray, wait_for_room
+from sweeps.nodes.facts import Asked, NodeFacts, gather
+from sweeps.nodes.judge import Node, problems, warnings
+from sweeps.nodes.needs import Needs, asked_for, needs_of
+from sweeps.plan.checks import check_sweep
+from sweeps.plan.planned import PlannedTrial, plan
+from sweeps.resources import ResourcesConfig
+from sweeps.settings import Settings
+from sweeps.worker.placement import num_workers_that_fit, worker_bundle
+
+if TYPE_CHECKING:
+    import ray
+
+
+ANSWER_S = 180.0
+"""Seconds that a node has to start a process, import DeepSpeed if a trial uses it, and answer."""
+HEAD = "node:__internal_head__"
+"""Ray's resource of the node that runs the processes that supervise distributed trials."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """The nodes of a cluster, and what is wrong there."""
+
+    nodes: list[Node]
+    problems: list[str]
+    warnings: list[str]
+
+
+def examine(sweep: SweepConfig | None, settings: Settings, address: str | None) -> Examination:
+    """Examine every node as `lnt run` does, but start nothing; for `lnt doctor`.
+
+    Args:
+        sweep: A sweep, whose needs are checked; None: what is wrong for any sweep.
+        settings: Read from the environment.
+        address: Address of a running Ray cluster; None examines this machine.
+
+    Raises:
+        ConfigError: The sweep is invalid, or there is no cluster at the address.
+        AccessError: The cluster refuses access.
+    """
+    cache = str(settings.cache.resolve())
+    asked, needs, resources, found = Asked(cache), Needs(), ResourcesConfig(), []
+    if sweep is not None:
+        check_sweep(sweep)
+        resources = sweep.resources
+        asked, needs = asked_for(sweep, cache), needs_of(sweep, planned_on_gpus(sweep))
+    here = gather(asked)
+    start_ray(address)
+    try:
+        if sweep is not None:
+            wait_for_room(resources, grows=address is not None)
+    except ConfigError as error:
+        found.append(str(error))
+    nodes = ask_nodes(asked, resources, here, local=address is None)
+    return Examination(nodes, found + problems(nodes, needs), warnings(nodes, needs))
+
+
+def planned_on_gpus(sweep: SweepConfig) -> list[PlannedTrial]:
+    """The plan, if trials use GPUs or the memory of one is given; it takes seconds to predict."""
+    resources = sweep.resources
+    return plan(sweep) if resources.gpus_per_trial or resources.gpu_memory_gib else []
+
+
+def check_nodes(nodes: list[Node], needs: Needs, where: str) -> None:
+    """Refuse a sweep that cannot run on these nodes.
+
+    Raises:
+        ConfigError: Lists what is wrong on which node.
+    """
+    if found := problems(nodes, needs):
+        raise all_problems(f"the nodes of {where}", found)
+
+
+def ask_nodes(
+    asked: Asked, resources: ResourcesConfig, here: dict[str, Any], *, local: bool
+) -> list[Node]:
+    """The nodes of the Ray cluster that this process is connected to, with their facts.
+
+    Nodes that join later are not asked.
+
+    Args:
+        asked: What they are asked for.
+        resources: Resources of a process of a trial.
+        here: What `gather` returned in this process.
+        local: Whether this process has started Ray, so that there is no other node.
+    """
+    import ray
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    if local:
+        return [_node(node, "this machine", resources, here) for node in alive]
+    with _marker(asked) as marked:
+        answers = _answers([node["NodeID"] for node in alive], marked)
+    nodes = [_node(node, _name(node), resources, answers[node["NodeID"]]) for node in alive]
+    return [Node("the driver", trains=False, facts=_facts(here)), *nodes]
+
+
+@contextlib.contextmanager
+def _marker(asked: Asked) -> Iterator[Asked]:
+    """Within this context, the storage has a file that nodes look for."""
+    if not asked.storage:
+        yield asked
+        return
+    Path(asked.storage).mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=asked.storage, prefix=".lnt-check-") as file:
+        yield replace(asked, marker=file.name)
+
+
+def _answers(ids: list[str], asked: Asked) -> dict[str, Any]:
+    """What each node answered, or why it did not, by the node's id."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    task = ray.remote(num_cpus=0, max_calls=1, max_retries=0)(gather)
+    asking: dict[str, ray.ObjectRef[Any]] = {
+        id: task.options(
+            scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=id, soft=False)
+        ).remote(asked)
+        for id in ids
+    }
+    ready, late = ray.wait(list(asking.values()), num_returns=len(asking), timeout=ANSWER_S)
+    for reference in late:
+        ray.cancel(reference, force=True)
+    return {id: _answer(reference, reference in ready) for id, reference in asking.items()}
+
+
+def _answer(reference: "ray.ObjectRef[Any]", ready: bool) -> dict[str, Any] | str:
+    import ray
+
+    if not ready:
+        return f"no answer within {ANSWER_S:g} s"
+    try:
+        found: dict[str, Any] = ray.get(reference)
+    except ray.exceptions.RayError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f"cannot run lnt there: {lines[-1]}"
+    return found
+
+
+def _node(
+    node: dict[str, Any], name: str, resources: ResourcesConfig, answer: dict[str, Any] | str
+) -> Node:
+    from ray._private.state import available_resources_per_node
+
+    has = node["Resources"]
+    free = available_resources_per_node().get(node["NodeID"], {})
+    made = Node(
+        name,
+        trains=num_workers_that_fit(worker_bundle(resources), [node]) > 0,
+        facts=None,
+        gpus=has.get("GPU", 0.0),
+        gpus_in_use=has.get("GPU", 0.0) - free.get("GPU", 0.0),
+    )
+    if isinstance(answer, str):
+        return replace(made, error=answer)
+    try:
+        return replace(made, facts=_facts(answer))
+    except ValidationError:
+        return replace(made, error="it runs another version of lnt: install this one there")
+
+
+def _facts(answer: dict[str, Any]) -> NodeFacts:
+    return TypeAdapter(NodeFacts).validate_python(answer)
+
+
+def _name(node: dict[str, Any]) -> str:
+    return str(node["NodeManagerAddress"])

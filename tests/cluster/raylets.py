@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import psutil
 
@@ -60,16 +62,36 @@ class Cluster:
         )
         wait_for(f"{self.address}/api/version", self._log("127.0.0.2"), headers=BEARER)
 
-    def add_node(self, ip: str, *, num_cpus: int = 1) -> None:
-        """Another raylet; returns before it has joined."""
+    def add_node(
+        self,
+        ip: str,
+        *,
+        num_cpus: int = 1,
+        num_gpus: int = 0,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        without: Path | None = None,
+    ) -> None:
+        """Another raylet; returns before it has joined.
+
+        Args:
+            ip: Its address.
+            num_cpus: CPUs for trials.
+            num_gpus: GPUs that Ray is told to count.
+            environment: What differs in this node's own settings.
+            without: A folder that the others see and this node does not: another is mounted there.
+        """
         (agent,) = free_ports(1)
+        hide = 'mount -t tmpfs none "$0" && exec "$@"'
         self._start(
             ip,
             f"--address={self.gcs}",
             f"--num-cpus={num_cpus}",
+            f"--num-gpus={num_gpus}",
             f"--dashboard-agent-listen-port={agent}",
             # two nodes never share one: each clears what its own jobs no longer need
             f"--temp-dir=/tmp/n{agent}",
+            environment=environment,
+            through=["unshare", "-m", "sh", "-c", hide, str(without)] if without else [],
         )
 
     def kill_raylet(self, ip: str) -> None:
@@ -136,12 +158,19 @@ class Cluster:
         said = self.lnt("status", job)
         return said.stdout + said.stderr
 
-    def _start(self, ip: str, *argv: str) -> None:
-        command = [RAY, "start", "--block", "--disable-usage-stats", f"--node-ip-address={ip}"]
+    def _start(
+        self,
+        ip: str,
+        *argv: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        through: Sequence[str] = (),
+    ) -> None:
+        command = [*through, RAY, "start", "--block", "--disable-usage-stats"]
+        command.append(f"--node-ip-address={ip}")
         with self._log(ip).open("ab") as log:
             self._nodes[ip] = subprocess.Popen(
                 [*command, *argv],
-                env=self._environment,
+                env=self._environment | environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

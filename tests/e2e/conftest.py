@@ -58,6 +58,7 @@ class Sweep:
             stdout=log,
             stderr=log,
             start_new_session=True,
+            preexec_fn=_hear_hang_ups,
         )
 
     def best(self) -> dict:
@@ -98,6 +99,11 @@ class Sweep:
         for run in trials:
             points = client.get_metric_history(run.info.run_id, "train/loss")
             assert [point.step for point in points] == list(range(1, num_steps + 1))
+
+
+def _hear_hang_ups() -> None:
+    """Whoever started the tests may have done so with nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

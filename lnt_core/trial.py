@@ -125,6 +125,7 @@ def _get_ready(
     strategy = get_strategy(config.strategy.name)
     meter = MemoryMeter.start(prepared.base.device)
     model = tuned_copy(prepared.base, strategy, config.strategy, config.train.deepspeed)
+    prepared.base.lend_to(model)
     gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
     steps = TrialSteps(model, strategy, config.strategy, prepared, worker.predictions)
     config = settle(config, steps, out, report=report, memory_gib=memory_gib)

@@ -76,6 +76,7 @@ class Worker:
             empty(self.device)
             self._prepared = self._prepare(config, report)
             self._key = key
+        self._prepared.base.take_back()
         return self._prepared
 
     def release_base(self) -> None:

@@ -35,6 +35,8 @@ class MetaTrial:
     """Tokens of one image."""
     on_gpu: bool
     """The trial runs on a GPU."""
+    originals_gib: float = 0.0
+    """Weights of the base that ``model`` does not share."""
 
     def predict(
         self, *, checkpointing: bool, lengths: Lengths, micro_batch_size: int | None = None
@@ -52,7 +54,15 @@ class MetaTrial:
             self.model, self.roles, lengths, batch=micro, image_tokens=self.image_tokens
         )
         train = self.train.model_copy(update=changes)
-        return predict_step(self.model, self.method, self.roles, train, shape, on_gpu=self.on_gpu)
+        return predict_step(
+            self.model,
+            self.method,
+            self.roles,
+            train,
+            shape,
+            on_gpu=self.on_gpu,
+            originals_gib=self.originals_gib,
+        )
 
     def generation_gib(self, data: DataConfig) -> float:
         """Peak GiB that captioning adds to the weights."""

@@ -11,6 +11,7 @@ from lnt_core.accounting.fit import largest_that_fits
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.accounting.trial_costs import TrialSteps
 from lnt_core.config import TrainConfig, TrialConfig
+from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.memory import free_gib, held_by
 from lnt_core.distributed.ranks import gather, is_first, num_workers
 from lnt_core.errors import DamagedError
@@ -131,5 +132,6 @@ def as_begun(config: TrialConfig, out: Path) -> TrialConfig:
 def _room_gib(steps: TrialSteps, memory_gib: float | None) -> float:
     """Memory that this worker may use: what the model takes already, and what is free."""
     base = steps.prepared.base
-    standing_gib = held_by(steps.model, base.tower)
+    beside = base.tower if is_gpu(base.device) else base.model  # see `lend_to`
+    standing_gib = held_by(steps.model, beside)
     return standing_gib + max(0.0, free_gib(base.device, limit_gib=memory_gib))

@@ -26,7 +26,7 @@ class StepCost:
     """Memory and FLOPs of one micro-batch and the optimizer step after it."""
 
     weights_gib: float
-    """All weights of the model, vision tower included."""
+    """All weights in the process: the model's, the vision tower's, and ``originals_gib``."""
     frozen_gib: float
     """Those of the weights that do not train."""
     gradients_gib: float
@@ -36,6 +36,9 @@ class StepCost:
     """Everything else at the peak: activations, and temporaries of the optimizer step."""
     flops: float
     """Forward and backward pass of one micro-batch; gradient checkpointing adds recomputation."""
+    originals_gib: float = 0.0
+    """The base's weights that the trial trains in copies of its own. They stay for the next trial:
+    beside a GPU on the host, and otherwise here, as part of ``weights_gib`` and ``frozen_gib``."""
 
     @property
     def growth_gib(self) -> float:
@@ -79,6 +82,7 @@ def predict_step(
     *,
     on_gpu: bool,
     tower_gib: float = 0.0,
+    originals_gib: float = 0.0,
 ) -> StepCost:
     """Predict the cost of one step of a tuned model; no tensor data is computed or allocated.
 
@@ -90,6 +94,7 @@ def predict_step(
         shape: Shape of the micro-batch.
         on_gpu: Whether the step will run on a GPU, where AdamW is fused.
         tower_gib: Weights of the vision tower, if ``model`` lacks it, as a trial's copy does.
+        originals_gib: Weights of the base that ``model`` does not share.
     """
 
     def measure(twin: nn.Module) -> list[int]:
@@ -98,11 +103,13 @@ def predict_step(
 
     with torch.random.fork_rng(devices=[]), FakeTensorMode():
         weights, gradients, state, flops, *peaks = at_full_depth(model, roles, measure)
+    beside_gib = tower_gib + originals_gib
     return StepCost(
-        weights_gib=weights / GIB + tower_gib,
-        frozen_gib=(weights - gradients) / GIB + tower_gib,
+        weights_gib=weights / GIB + beside_gib,
+        frozen_gib=(weights - gradients) / GIB + beside_gib,
         gradients_gib=gradients / GIB,
         optimizer_gib=state / GIB,
         activations_gib=max(0, max(peaks) - weights - gradients - state) / GIB,
         flops=float(flops),
+        originals_gib=originals_gib,
     )

@@ -11,7 +11,8 @@ from lnt_core.accounting.lengths import Lengths, encoded_lengths
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
 from lnt_core.config import TuneConfig
-from lnt_core.devices.memory import GIB, MemoryMeter
+from lnt_core.devices.chosen import is_gpu
+from lnt_core.devices.memory import MemoryMeter, held_by
 from lnt_core.distributed.ranks import num_workers
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.strategies import Strategy, StrategyConfig
@@ -63,6 +64,8 @@ class TrialSteps:
 
     def _predict(self, train: TuneConfig) -> StepCost:
         base = self.prepared.base
+        on_gpu = is_gpu(base.device)
+        beside_gib = held_by(self.model, base.model) - held_by(self.model)
         shape = longest_batch(
             self.model,
             base.roles,
@@ -70,15 +73,16 @@ class TrialSteps:
             batch=train.micro_batch,
             image_tokens=base.conversations.num_image_tokens,
         )
-        tower = sum(p.numel() * p.element_size() for p in base.tower.parameters())
+        tower_gib = held_by(base.tower)
         return predict_step(
             self.model,
             self.strategy,
             base.roles,
             train,
             shape,
-            on_gpu=base.device.type == "cuda",
-            tower_gib=tower / GIB,
+            on_gpu=on_gpu,
+            tower_gib=tower_gib,
+            originals_gib=0.0 if on_gpu else beside_gib - tower_gib,  # see `lend_to`
         )
 
 

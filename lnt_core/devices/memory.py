@@ -108,7 +108,8 @@ def held_by(*modules: nn.Module) -> float:
         for module in modules
         for tensor in (*module.parameters(), *module.buffers())
     ]
-    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}
+    # by identity, not by address, which is 0 for every storage on the meta device
+    storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}
     return sum(storages.values()) / GIB
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lnt_core.data.conversation import Conversations
 from lnt_core.data.images import open_rgb
+from lnt_core.devices.chosen import is_gpu
 from lnt_core.distributed.sharded import in_parts, own_float32
 from lnt_core.models.roles import Roles
 
@@ -43,9 +44,8 @@ class VisionLanguageModel:
 
     @property
     def device(self) -> torch.device:
-        """The device of the model."""
-        device: torch.device = next(self.model.parameters()).device
-        return device
+        """The device of the model; that of the tower, whose weights never leave it."""
+        return next(self.tower.parameters()).device
 
     @property
     def tower(self) -> nn.Module:
@@ -101,6 +101,29 @@ class VisionLanguageModel:
         model.config.vision_feature_layer = -1
         model.config.vision_feature_select_strategy = "full"
         return model
+
+    def lend_to(self, trial: nn.Module) -> None:
+        """Give up on the GPU, until :meth:`take_back`, what the trial has trained copies of.
+
+        These weights wait on the host. On a CPU, which is the host, they stay where they are.
+
+        Args:
+            trial: A copy of this model with a strategy applied and trained parameters of its own.
+        """
+        if not is_gpu(self.device):
+            return
+        used = {t.untyped_storage()._cdata for t in (*trial.parameters(), *trial.buffers())}
+        tower = {id(parameter) for parameter in self.tower.parameters()}
+        for parameter in self.model.parameters():
+            shared = in_parts(parameter) or parameter.untyped_storage()._cdata in used
+            if id(parameter) not in tower and not shared:
+                parameter.data = parameter.data.cpu()
+
+    def take_back(self) -> None:
+        """Bring back to the GPU what :meth:`lend_to` has moved to the host."""
+        for parameter in self.model.parameters():
+            if not in_parts(parameter):  # `to` returns what is there already
+                parameter.data = parameter.data.to(self.device)
 
 
 def own_trainable(model: nn.Module) -> None:

@@ -13,6 +13,7 @@ from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import TrainConfig
 from lnt_core.data.samples import load_samples
+from lnt_core.devices.memory import held_by
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError, bad_field
 from lnt_core.models.build import build_on_meta, image_tokens
@@ -195,10 +196,20 @@ class Costs:
         model = copy.deepcopy(self._skeleton)
         if sweep.train.precision == "bf16":
             model.to(torch.bfloat16)
+        base = torch.nn.ParameterList(parameter.detach() for parameter in model.parameters())
         tuned, method = self._apply(model, strategy)
         own_trainable(tuned)
         on_gpu = sweep.resources.gpus_per_trial > 0
-        return MetaTrial(tuned, method, self._roles, sweep.train, self._image_tokens, on_gpu)
+        beside_gib = held_by(tuned, base) - held_by(tuned)
+        return MetaTrial(
+            tuned,
+            method,
+            self._roles,
+            sweep.train,
+            self._image_tokens,
+            on_gpu=on_gpu,
+            originals_gib=0.0 if on_gpu else beside_gib,  # see `VisionLanguageModel.lend_to`
+        )
 
     def _apply(self, model: "nn.Module", strategy: StrategyConfig) -> tuple["nn.Module", Strategy]:  # type: ignore[type-arg]
         import torch

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,10 +12,13 @@ import torch
 from lnt_core.accounting.parameters import count_parameters
 from lnt_core.accounting.predicted import StepCost, predict_step
 from lnt_core.accounting.step import StepShape
-from lnt_core.config import TrainConfig
+from lnt_core.accounting.trial_costs import TrialSteps
+from lnt_core.config import TrainConfig, TuneConfig
+from lnt_core.data.conversation import Encoded
 from lnt_core.devices.memory import GIB
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
+from lnt_core.training.optimizer import adamw
 
 SHAPE = StepShape(batch=8, tokens=40, image_tokens=16, feature_channels=32, answer_tokens=20)
 CASES = [
@@ -72,6 +76,32 @@ def test_state_is_that_of_adamw_in_fp32(name, base) -> None:
     tensors = sum(p.requires_grad for p in tuned.parameters())
     assert cost.gradients_gib == pytest.approx(trainable_gib)
     assert cost.optimizer_gib == pytest.approx(2 * trainable_gib + tensors * 4 / GIB)  # step counts
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_standing_memory_is_what_a_trials_tensors_hold(name, base) -> None:
+    """Weights with the base's originals, gradients and optimizer state, by unique storages."""
+    strategy = get_strategy(name)
+    model = strategy.apply(base.trial_copy(), base.roles, strategy.Config())
+    own_trainable(model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = adamw(trained, train_config(), on_gpu=False)
+    for parameter in trained:
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    held = [
+        *(t for module in (model, base.model) for t in (*module.parameters(), *module.buffers())),
+        *(parameter.grad for parameter in trained),
+        *(value for state in optimizer.state.values() for value in state.values()),
+    ]
+    resident = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
+    prepared = SimpleNamespace(
+        base=base, samples=[Encoded((5,) * 40, (-100,) * 20 + (5,) * 20, None)]
+    )
+    steps = TrialSteps(model, strategy, strategy.Config(), prepared, {})
+    cost = steps.of(TuneConfig.model_validate(train_config().model_dump()))
+    standing = cost.weights_gib + cost.gradients_gib + cost.optimizer_gib
+    assert standing == pytest.approx(sum(resident.values()) / GIB, rel=0.05)
 
 
 def test_frozen_layers_cost_no_gradient_of_theirs(base) -> None:

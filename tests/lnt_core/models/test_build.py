@@ -6,7 +6,10 @@ from PIL import Image
 
 from lnt_core.config import ModelConfig
 from lnt_core.data.samples import Sample, load_samples
+from lnt_core.models import vlm
 from lnt_core.models.build import load_base
+from lnt_core.strategies import get_strategy
+from lnt_core.strategies.tuned import tuned_copy
 from tests.conftest import model_config, save_parts, text_config
 
 
@@ -76,3 +79,21 @@ def test_the_attention_asked_for_is_the_one_that_runs(parts, tmp_path) -> None:
         asked = config.model_copy(update={"attention": attention})
         base = load_base(asked, cache=tmp_path)
         assert base.model.model.language_model.config._attn_implementation == attention
+
+
+def test_what_a_trial_trains_leaves_the_gpu_and_comes_back(parts, tmp_path, monkeypatch) -> None:
+    """There is none here: what would be moved to the host is moved there from the host."""
+    base = load_base(model_config(parts), cache=tmp_path)
+    before = {name: p.clone() for name, p in base.model.named_parameters()}
+    places = {name: p.data_ptr() for name, p in base.model.named_parameters()}
+    strategy = get_strategy("attn_qv")
+    trial = tuned_copy(base, strategy, strategy.Config())
+    base.lend_to(trial)
+    assert places == {name: p.data_ptr() for name, p in base.model.named_parameters()}
+    monkeypatch.setattr(vlm, "is_gpu", lambda device: True)
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: tensor.clone())
+    base.lend_to(trial)
+    moved = {name for name, p in base.model.named_parameters() if p.data_ptr() != places[name]}
+    assert moved == {name for name, p in trial.named_parameters() if p.requires_grad}
+    base.take_back()
+    assert all(torch.equal(p, before[name]) for name, p in base.model.named_parameters())

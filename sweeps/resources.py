@@ -1,5 +1,6 @@
 """The `resources` block of a sweep file: the hardware that each trial uses."""
 
+import math
 from typing import Any, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -18,7 +19,8 @@ class ResourcesConfig(Frozen):
     cpus_per_trial: float = Field(default=1, gt=0, le=MAX_DEVICES)
     """CPUs of each worker of a trial."""
     gpus_per_trial: float = Field(default=0, ge=0, le=MAX_DEVICES)
-    """GPUs of each worker of a trial. With a fraction, several trials share one GPU."""
+    """GPUs of each worker of a trial: 0, 1 or a fraction, with which several trials share one GPU
+    and each is held to its part of the memory."""
     workers_per_trial: int | dict[str, int] = 1
     """Worker processes that train one trial together with `train.deepspeed`, each with its own
     `cpus_per_trial` and `gpus_per_trial`, on one node or several. A number applies to every
@@ -84,7 +86,12 @@ class ResourcesConfig(Frozen):
         return not isinstance(workers, dict) or strategy in workers
 
     @model_validator(mode="after")
-    def _whole_gpus(self) -> Self:
-        if self.gpus_per_trial > 1 and not float(self.gpus_per_trial).is_integer():
-            raise ValueError("`gpus_per_trial` above 1 must be a whole number")
+    def _one_gpu_each(self) -> Self:
+        wanted = self.gpus_per_trial
+        if wanted > 1:
+            raise ValueError(
+                f"`gpus_per_trial` is {wanted:g}, but a process trains on one GPU and would leave "
+                f"the others idle: set it to 1; to train each trial on {math.ceil(wanted)} GPUs, "
+                f"give `workers_per_trial: {math.ceil(wanted)}` and `train.deepspeed: zero2`"
+            )
         return self

@@ -21,6 +21,13 @@ WORDS_OF_EXAMPLE = 12
 """Words assumed in the answer of a text-only example, which is a caption."""
 
 
+def scored(data: DataConfig) -> SelectConfig:
+    """What a trial captions: `data.select`, or drawn scenes with the values of `scenes_data`."""
+    return data.select or SelectConfig(
+        task="scenes", annotations="", images="", max_new_tokens=24, batch_size=200
+    )
+
+
 @dataclass(frozen=True)
 class MetaTrial:
     """A model on the meta device with a strategy applied, and the costs predicted from it."""
@@ -64,11 +71,8 @@ class MetaTrial:
             originals_gib=self.originals_gib,
         )
 
-    def generation_gib(self, data: DataConfig) -> float:
+    def generation_gib(self, select: SelectConfig) -> float:
         """Peak GiB that captioning adds to the weights."""
-        select = data.select or SelectConfig(  # drawn scenes, with the values of `scenes_data`
-            task="scenes", annotations="", images="", max_new_tokens=24, batch_size=200
-        )
         words = len(select.prompt.split()) * (1 + select.text_examples)
         answers = WORDS_OF_EXAMPLE * select.text_examples
         shape = StepShape(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.lengths import Lengths, estimated_lengths
-from lnt_core.accounting.meta_trial import MetaTrial
+from lnt_core.accounting.meta_trial import MetaTrial, scored
 from lnt_core.accounting.micro_batch import MicroBatch, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
@@ -42,7 +42,8 @@ class Cost:
     alone: StepCost
     """The same step without ZeRO, in a single process; with `auto`, at micro-batch size 1."""
     evaluation_gib: float
-    """GiB of the weights and of what captioning allocates in addition."""
+    """GiB of the weights and of what captioning allocates in addition; with evaluations midway
+    also of the optimizer."""
     activations_gib: dict[str, float | None]
     """GiB with gradient checkpointing (``checkpointed``; None if the strategy does not support it)
     and without (``whole``)."""
@@ -170,7 +171,10 @@ class Costs:
         flops_per_token = whole.flops / (train.micro_batch * lengths.longest)
         flops = flops_per_token * lengths.mean * _num_processed(train, lengths)
         count = count_parameters(tuned.model)
-        evaluation_gib = step.weights_gib + tuned.generation_gib(sweep.trial_data)
+        standing_gib = step.weights_gib
+        if sweep.train.evaluate_at_steps:  # midway, the optimizer waits
+            standing_gib += step.optimizer_gib
+        evaluation_gib = standing_gib + tuned.generation_gib(scored(sweep.trial_data))
         return Cost(
             trainable_parameters=count.trainable,
             trainable_share=count.share,
@@ -186,7 +190,7 @@ class Costs:
             train_pflop=flops / 1e15,
             gpu_hours=_gpu_hours(sweep, flops),
             too_big=_too_big(sweep, tuned, step, lengths)
-            or _captioning_too_big(sweep, evaluation_gib)
+            or _captioning_too_big(sweep, tuned, standing_gib, evaluation_gib)
             or ("" if found is None or found.fits else f"micro_batch_size {found}"),
         )
 
@@ -256,14 +260,20 @@ def _found(
     return choose(predict, train, room_gib=room_gib, workers=workers)
 
 
-def _captioning_too_big(sweep: SweepConfig, evaluation_gib: float) -> str:
-    memory_gib = _memory_gib(sweep)
+def _captioning_too_big(
+    sweep: SweepConfig, tuned: MetaTrial, standing_gib: float, evaluation_gib: float
+) -> str:
+    """Why captions cannot be made with the batch asked for, and the largest half that fits."""
+    memory_gib, select = _memory_gib(sweep), scored(sweep.trial_data)
     if memory_gib is None or evaluation_gib <= memory_gib:
         return ""
-    return (
-        f"captioning needs {evaluation_gib:.1f} GiB, which do not fit {memory_gib:g} GiB; "
-        "lower data.select.batch_size"
-    )
+    problem = f"captioning needs {evaluation_gib:.1f} GiB, which do not fit {memory_gib:g} GiB"
+    while select.batch_size > 1:
+        select = select.model_copy(update={"batch_size": select.batch_size // 2})
+        gib = standing_gib + tuned.generation_gib(select)
+        if gib <= memory_gib:
+            return f"{problem}; data.select.batch_size {select.batch_size} would ({gib:.1f} GiB)"
+    return f"{problem}, not even one image at a time"
 
 
 def _too_big(sweep: SweepConfig, tuned: MetaTrial, step: StepCost, lengths: Lengths) -> str:

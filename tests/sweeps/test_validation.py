@@ -184,7 +184,9 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
         [
             "search.learning_rate[0] is -1, but should be greater than 0",
             "search.learning_rate[1] is 2, but should be less than 1",
-            "resources: `gpus_per_trial` above 1 must be a whole number",
+            "resources: `gpus_per_trial` is 1.5, but a process trains on one GPU and would leave "
+            "the others idle: set it to 1; to train each trial on 2 GPUs, give "
+            "`workers_per_trial: 2` and `train.deepspeed: zero2`",
             "seed is -1, but should be greater than or equal to 0",
             "trian is not a known key; did you mean 'train'?",
         ],

@@ -47,6 +47,21 @@ def test_a_trial_that_does_not_fit_is_told_with_what_would() -> None:
     assert "do not fit 40 GiB" in shared.too_big
 
 
+def test_captions_that_do_not_fit_are_told_with_how_many_would() -> None:
+    many = ("data.select.batch_size=4096", "train.micro_batch_size=1")
+    found = cost("resources.gpu_memory_gib=80", *many)
+    gib = found.evaluation_gib
+    told = f"captioning needs {gib:.1f} GiB, which do not fit 80 GiB; data.select.batch_size "
+    assert found.too_big.startswith(told)
+    size, _, rest = found.too_big.removeprefix(told).partition(" ")
+    assert rest.startswith("would (")
+    fits = cost("resources.gpu_memory_gib=80", many[1], f"data.select.batch_size={size}")
+    assert fits.too_big == ""
+    assert fits.evaluation_gib <= 80 < 2 * fits.evaluation_gib
+    midway = cost(many[1], "train.evaluate_at_steps=[3]", f"data.select.batch_size={size}")
+    assert midway.evaluation_gib == pytest.approx(fits.evaluation_gib + fits.step.optimizer_gib)
+
+
 def test_a_micro_batch_to_be_found_is_that_of_the_stated_gpu() -> None:
     found = cost("train.micro_batch_size=auto", "resources.gpu_memory_gib=48")
     size = found.micro_batch_size

@@ -21,7 +21,6 @@ def gpu(monkeypatch) -> None:
     [
         ({"gpus_per_trial": 1}, 80),
         ({"gpus_per_trial": 0.5}, 40),
-        ({"gpus_per_trial": 2}, 80),
         ({"gpus_per_trial": 1, "gpu_memory_gib": 24}, 24),
         ({"gpus_per_trial": 0.5, "gpu_memory_gib": 24}, 12),
         ({"gpus_per_trial": 1, "gpu_memory_gib": 141}, 80),

@@ -14,6 +14,7 @@ from lnt_core.data.conversation import Encoded
 from lnt_core.distributed.ranks import num_workers
 from lnt_core.errors import ConfigError
 from lnt_core.training.checkpoints import load_checkpoint, save_checkpoint
+from lnt_core.training.compiled import compiled
 from lnt_core.training.engine import Engine, micro_batches
 
 
@@ -23,11 +24,8 @@ class PlainEngine(Engine):
     @functools.cached_property
     @override
     def model(self) -> nn.Module:
-        called: Any = self.state.model
-        if self._config.compile:
-            called = torch.compile(called, dynamic=True)
-        compiled: nn.Module = called
-        return compiled
+        model = self.state.model
+        return compiled(model) if self._config.compile else model
 
     @override
     def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:

@@ -13,7 +13,7 @@ from torch import nn
 from lnt_core.config import ModelConfig, Precision, TinyConfig
 from lnt_core.data.conversation import Conversations
 from lnt_core.distributed.sharded import loaded_in_parts, make_whole
-from lnt_core.distributed.zero_config import Deepspeed
+from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import ConfigError
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import VisionLanguageModel
@@ -45,8 +45,11 @@ def load_base(
     """
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     in_parts = functools.partial(loaded_in_parts, deepspeed, device=device, dtype=dtype)
+    load: dict[str, Any] = {"dtype": dtype}
+    if stage_of(deepspeed) != 3:  # straight from the file, tensor by tensor, not through the host
+        load["device_map"] = {"": torch.device(device)}
     if config.checkpoint is not None:
-        base = _from_checkpoint(config, config.checkpoint, dtype, in_parts)
+        base = _from_checkpoint(config, config.checkpoint, load, in_parts)
     else:
         language, vision = config.language_model, config.vision_tower
         if config.tiny:
@@ -56,7 +59,7 @@ def load_base(
             language, vision = tiny_model(tiny, cache)
         assert language is not None
         assert vision is not None
-        base = _compose(config, language, vision, dtype, in_parts)
+        base = _compose(config, language, vision, load, in_parts)
     base.model.requires_grad_(False)
     base.model.eval().to(device)
     return base
@@ -138,16 +141,25 @@ def _compose(
     config: ModelConfig,
     language: str,
     vision: str,
-    dtype: torch.dtype,
+    load: dict[str, Any],
     in_parts: Callable[[], AbstractContextManager[None]],
 ) -> VisionLanguageModel:
+    """LLaVA from a language model and a vision tower.
+
+    Args:
+        config: Connector, attention, conversation style.
+        language: Name or folder of the language model.
+        vision: Name or folder of the vision tower.
+        load: Arguments of ``from_pretrained``: precision, device.
+        in_parts: The context in which the language model is loaded.
+    """
     from transformers import AutoImageProcessor, AutoModel, AutoModelForCausalLM, AutoTokenizer
 
-    tower = AutoModel.from_pretrained(vision, dtype=dtype)
+    tower = AutoModel.from_pretrained(vision, **load)
     tower = getattr(tower, "vision_model", tower)
     with in_parts():
         causal = AutoModelForCausalLM.from_pretrained(
-            language, dtype=dtype, attn_implementation=config.attention
+            language, attn_implementation=config.attention, **load
         )
     model = _skeleton(config, causal.config, tower.config)
     model.model.vision_tower = tower
@@ -157,7 +169,7 @@ def _compose(
     for module in connector.modules():
         if isinstance(module, nn.Linear):
             module.reset_parameters()  # random until stage 1; seeded by the caller
-    connector.to(dtype)
+    connector.to(load["dtype"])
     model.generation_config = causal.generation_config
     tokenizer = AutoTokenizer.from_pretrained(language)
     drop_first = hasattr(tower.embeddings, "class_embedding")
@@ -175,7 +187,7 @@ def _compose(
 def _from_checkpoint(
     config: ModelConfig,
     checkpoint: str,
-    dtype: torch.dtype,
+    load: dict[str, Any],
     in_parts: Callable[[], AbstractContextManager[None]],
 ) -> VisionLanguageModel:
     from transformers import AutoModelForImageTextToText, AutoProcessor
@@ -183,7 +195,7 @@ def _from_checkpoint(
     attention = {"text_config": config.attention} if config.attention else None
     with in_parts():
         model = AutoModelForImageTextToText.from_pretrained(
-            checkpoint, dtype=dtype, attn_implementation=attention
+            checkpoint, attn_implementation=attention, **load
         )
     roles = find_roles(model)
     for part in roles.require("vision", "connector"):

@@ -81,6 +81,26 @@ def test_the_attention_asked_for_is_the_one_that_runs(parts, tmp_path) -> None:
         assert base.model.model.language_model.config._attn_implementation == attention
 
 
+@pytest.mark.parametrize("kind", ["composed", "whole"])
+def test_weights_go_straight_to_the_device(kind, parts, checkpoint, tmp_path, monkeypatch) -> None:
+    """The meta device stands for a GPU: whatever passed through the host would be seen there."""
+    whole = ModelConfig.model_validate({"checkpoint": checkpoint})
+    config = model_config(parts) if kind == "composed" else whole
+    through, real = [], torch.nn.Module.to
+
+    def to(module, *args, **options):
+        through.extend(n for n, p in module.named_parameters() if p.device.type == "cpu")
+        return real(module, *args, **options)
+
+    monkeypatch.setattr(torch.nn.Module, "to", to)
+    base = load_base(config, cache=tmp_path, device="meta")
+    assert {p.device.type for p in base.model.parameters()} == {"meta"}
+    assert [n for n in through if "multi_modal_projector" not in n and n not in OF_LINEAR] == []
+
+
+OF_LINEAR = ("weight", "bias")  # of the connector, drawn on the CPU for its digits
+
+
 def test_what_a_trial_trains_leaves_the_gpu_and_comes_back(parts, tmp_path, monkeypatch) -> None:
     """There is none here: what would be moved to the host is moved there from the host."""
     base = load_base(model_config(parts), cache=tmp_path)

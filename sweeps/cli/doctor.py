@@ -47,16 +47,10 @@ def _doctor(args: argparse.Namespace) -> int:
     for line in (
         *(f"Warning: {line}" for line in found.warnings),
         *(f"Wrong: {line}" for line in found.problems),
-        _verdict(found.problems),
+        f"{counted(len(found.problems), 'problem') if found.problems else 'No problem'} found.",
     ):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     return EXIT_REFUSED if found.problems else EXIT_DONE
-
-
-def _verdict(problems: list[str]) -> str:
-    if not problems:
-        return "No problem found."
-    return f"{counted(len(problems), 'problem')} found, with which `lnt run` is refused."
 
 
 def _table(nodes: list[Node]) -> Table:

@@ -141,5 +141,5 @@ def _difference(what: str, nodes: Sequence[Node], of: Callable[[NodeFacts], str]
             having.setdefault(version, []).append(node.name)
     if len(having) < 2:
         return ""
-    versions = ", ".join(f"{version} on {_names(names)}" for version, names in having.items())
-    return f"{what} is not the same everywhere: {versions}; install one version on all of them"
+    versions = "; ".join(f"{version} on {_names(names)}" for version, names in having.items())
+    return f"{what} is not the same everywhere: {versions}. Install one version on all of them"

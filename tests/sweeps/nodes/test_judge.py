@@ -26,12 +26,12 @@ def test_versions_are_the_same_on_all_nodes() -> None:
         node("b", versions=with_versions(transformers="5.1.0"), source="ba9876543210"),
         node("c", python="3.12.1", torch_cuda="12.8"),
     ]
-    end = "; install one version on all of them"
+    end = ". Install one version on all of them"
     assert problems(nodes, Needs(uses_gpus=True)) == [
-        f"Python is not the same everywhere: 3.11 on a, b, 3.12 on c{end}",
-        f"lnt's own code is not the same everywhere: 0123456789ab on a, c, ba9876543210 on b{end}",
-        f"transformers is not the same everywhere: 1.0 on a, c, 5.1.0 on b{end}",
-        f"the CUDA of torch is not the same everywhere: 13.0 on a, b, 12.8 on c{end}",
+        f"Python is not the same everywhere: 3.11 on a, b; 3.12 on c{end}",
+        f"lnt's own code is not the same everywhere: 0123456789ab on a, c; ba9876543210 on b{end}",
+        f"transformers is not the same everywhere: 1.0 on a, c; 5.1.0 on b{end}",
+        f"the CUDA of torch is not the same everywhere: 13.0 on a, b; 12.8 on c{end}",
     ]
     assert len(problems(nodes, Needs(uses_gpus=False, peaks_gib={}))) == 4  # GPUs are there
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrainConfig, TrialConfig
+from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrialConfig
 from lnt_core.data.samples import load_captioned, load_samples
 from lnt_core.errors import DataError
 from lnt_core.paths import is_file, shown
@@ -19,9 +19,7 @@ def trial_id(config: TrialConfig) -> str:
 
     For a missing file its path is hashed instead of its content (``lnt plan --no-files``).
     """
-    content = config.model_dump(mode="json", exclude={"data", "model", "train", "align"})
-    content["train"] = _stage_identity(config.train)
-    content["align"] = None if config.align is None else _stage_identity(config.align)
+    content = config.model_dump(mode="json", exclude={"data", "model"})
     content["data"] = data_sha256(config.data)
     content["model"] = _model_identity(config)
     return _sha256(content)[:ID_LENGTH]
@@ -35,7 +33,7 @@ def align_id(config: TrialConfig) -> str:
     return _sha256(
         {
             "model": _model_identity(config),
-            "align": _stage_identity(config.align),
+            "align": config.align.model_dump(mode="json"),
             "data": stage_sha256(stage),
             "frozen_precision": config.train.precision,
         }
@@ -53,12 +51,6 @@ def data_sha256(data: DataConfig) -> str:
 def _opened(data: DataConfig) -> dict[str, str]:
     """What tells images as they are stored from images turned upright, which is the default."""
     return {} if data.exif_orientation else {"exif_orientation": "ignored"}
-
-
-def _stage_identity(stage: TrainConfig) -> dict[str, Any]:
-    """A stage's config; `deterministic` only if it is set, which keeps ids of trials before it."""
-    exclude = set() if stage.deterministic else {"deterministic"}
-    return stage.model_dump(mode="json", exclude=exclude)
 
 
 def _model_identity(config: TrialConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from lnt_core.config import AlignConfig, StartedFrom, TrialConfig
 from lnt_core.errors import TrialError
@@ -38,6 +39,22 @@ def test_a_trial_is_trained_scored_and_saved(trial_config, tmp_path) -> None:
         "ended.json",
         "weights",
     ]
+
+
+def test_deterministic_is_a_trials_own_and_changes_no_digit_on_a_cpu(
+    trial_config, tmp_path
+) -> None:
+    worker, heard = Worker(tmp_path / "cache"), {}
+    for on in (False, True, False):
+        config = trial_config(strategy={"name": "lora"}, train=TRAIN | {"deterministic": on})
+        told = []
+
+        def report(step, metrics, told=told, on=on):
+            assert torch.are_deterministic_algorithms_enabled() is on
+            told.append(metrics.get("train/loss"))
+
+        run_trial(config, out=tmp_path / f"{on}{len(heard)}", report=report, worker=worker)
+        assert heard.setdefault("losses", told) == told
 
 
 def test_a_warm_worker_gives_what_a_fresh_one_gives(trial_config, tmp_path) -> None:

@@ -2,12 +2,13 @@
 
 ``python -m tests.benchmarks.gpu_step``: weights are random, images are tensors, and every line is
 measured in this run: tokens/s, MFU against the rate of the GPU's own matrix product at the same
-precision, and peak memory. Zhao et al., arXiv:2312.11420, report 24.2 GB for LayerNorm tuning of
-7B; this is the anchor for memory. ``--tiny`` runs the same code on a tiny shape and the CPU.
+precision, peak memory in use and reserved by torch's allocator. Beside them is the peak that is
+predicted. FLOPs count attention over all pairs of tokens, also those that the causal mask leaves
+out. Zhao et al., arXiv:2312.11420, report 24.2 GB for LayerNorm tuning of 7B; this is the anchor for
+memory. ``--tiny`` runs the same code on a tiny shape and the CPU.
 """
 
 import argparse
-import gc
 import statistics
 import sys
 import time
@@ -19,11 +20,13 @@ import peft
 import torch
 from torch import nn
 
-from lnt_core.accounting.predicted import predict_step
+from lnt_core.accounting.predicted import StepCost, predict_step
 from lnt_core.accounting.step import StepShape
 from lnt_core.config import ModelConfig, TrainConfig
 from lnt_core.data.conversation import IGNORE, Encoded
-from lnt_core.devices.memory import GIB
+from lnt_core.devices.chosen import is_gpu, settle_device
+from lnt_core.devices.memory import GIB, empty
+from lnt_core.devices.numerics import settle_numerics
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import Roles, find_roles
 from lnt_core.models.vlm import PrecomputedTower, own_trainable
@@ -36,6 +39,7 @@ from sweeps.plan.load import load_sweep
 
 PAPER_GB = 24.2
 RANK, ALPHA = 64, 128.0
+STRATEGIES = ("layernorm", "lora", "attn_qv")
 WARM_UP, STEPS = 3, 10
 NO_GPU = "gpu_step measures a GPU, and this machine has none that torch can use; --tiny runs on CPU"
 
@@ -47,6 +51,8 @@ class Measured:
     step_s: float
     """Median."""
     peak_gib: float
+    reserved_gib: float
+    """What torch's allocator took from the GPU for this peak."""
 
 
 def main() -> None:
@@ -58,34 +64,36 @@ def main() -> None:
     if not args.tiny and not torch.cuda.is_available():
         sys.exit(NO_GPU)
     device = torch.device("cpu" if args.tiny else "cuda")
+    settle_device(str(device))
     print(
         f"{device_name(device)}, torch {torch.__version__}; {args.micro_batch} x {args.tokens} tok"
     )
-    print("strategy   precision  who     tokens/s    MFU  peak GiB")
+    print("strategy   precision  who     tokens/s    MFU  peak GiB  reserved  predicted")
     for precision in ("fp32", "bf16") if args.tiny else ("tf32", "bf16"):
-        torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+        settle_numerics(device, precision)
         rate = matrix_rate(device, precision)
         print(f"matrix product in {precision}: {rate / 1e12:.4g} TFLOP/s")
-        for name in ("layernorm", "lora"):
+        for name in STRATEGIES:
             compare(name, precision, args, device, rate)
     print(f"The paper: {PAPER_GB} GB = {PAPER_GB * 1e9 / GIB:.1f} GiB for LayerNorm tuning of 7B.")
 
 
 def compare(name: str, precision: str, args: argparse.Namespace, device: torch.device, rate: float):
     """Both ways in turn, each from the same random weights; one line each."""
-    flops = None
+    cost = None
     for who, make in (("lnt", our_step), ("plain", plain_step)):
         torch.manual_seed(0)
         model = random_model(args.tiny, precision, device)
         shape = step_shape(model, args)
-        if flops is None:
-            flops = flops_of(args.tiny, name, precision, shape)
+        if cost is None:
+            cost, flops = predicted(args.tiny, name, precision, shape, device)
         with seeded_peak(device):
             seen = measure(make(name, model, shape, precision, device), device)
         tokens_per_s = shape.batch * shape.tokens / seen.step_s
         mfu = flops / seen.step_s / rate
         line = f"{name:<10} {precision:<10} {who:<6} {tokens_per_s:>9,.0f} {mfu:>6.1%}"
-        print(f"{line} {seen.peak_gib:>9.2f}", flush=True)
+        memory = f"{seen.peak_gib:>9.2f} {seen.reserved_gib:>9.2f} {cost.peak_gib:>10.2f}"
+        print(f"{line} {memory}", flush=True)
         del model
 
 
@@ -165,8 +173,12 @@ def plain_step(
     name: str, model: nn.Module, shape: StepShape, precision: str, device: torch.device
 ) -> Callable[[], None]:
     """transformers and PEFT as their documentation has it."""
-    roles = find_roles(model)
-    tuned = peft.get_peft_model(model, plain_config(name, roles))
+    roles, tuned = find_roles(model), model
+    if name == "attn_qv":  # PEFT has no such method: the modules themselves train
+        for trained_module in (*roles.require("attn_q", "attn_v"), *roles.shared):
+            model.get_submodule(trained_module).requires_grad_(True)
+    else:
+        tuned = peft.get_peft_model(model, plain_config(name, roles))
     for parameter in tuned.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
@@ -218,14 +230,20 @@ def train_config(shape: StepShape, precision: str) -> TrainConfig:
     )
 
 
-def flops_of(tiny: bool, name: str, precision: str, shape: StepShape) -> float:
-    """Of a step, forward and backward, without recomputation: the model's own work."""
+def predicted(
+    tiny: bool, name: str, precision: str, shape: StepShape, device: torch.device
+) -> tuple[StepCost, float]:
+    """Cost of a step, and its FLOPs without recomputation: the model's own work."""
     strategy, options = strategy_of(name)
     model = skeleton(tiny, precision)
     roles = find_roles(model)
     tuned = strategy.apply(model, roles, options)
-    train = train_config(shape, precision).model_copy(update={"gradient_checkpointing": False})
-    return predict_step(tuned, strategy, roles, train, shape, on_gpu=False).flops
+    own_trainable(tuned)
+    train = train_config(shape, precision)
+    plain = train.model_copy(update={"gradient_checkpointing": False})
+    on_gpu = is_gpu(device)
+    cost = predict_step(tuned, strategy, roles, train, shape, on_gpu=on_gpu)
+    return cost, predict_step(tuned, strategy, roles, plain, shape, on_gpu=on_gpu).flops
 
 
 def measure(step: Callable[[], None], device: torch.device) -> Measured:
@@ -238,8 +256,11 @@ def measure(step: Callable[[], None], device: torch.device) -> Measured:
         synchronise(device)
         if number >= WARM_UP:
             times.append(time.perf_counter() - began)
-    peak = torch.cuda.max_memory_allocated() / GIB if device.type == "cuda" else float("nan")
-    return Measured(statistics.median(times), peak)
+    peak, reserved = float("nan"), float("nan")
+    if is_gpu(device):
+        peak = torch.cuda.max_memory_allocated() / GIB
+        reserved = torch.cuda.max_memory_reserved() / GIB
+    return Measured(statistics.median(times), peak, reserved)
 
 
 def matrix_rate(device: torch.device, precision: str) -> float:
@@ -253,12 +274,10 @@ def matrix_rate(device: torch.device, precision: str) -> float:
 @contextmanager
 def seeded_peak(device: torch.device) -> Iterator[None]:
     """A new measurement of the peak, and everything freed behind it."""
-    if device.type == "cuda":
+    if is_gpu(device):
         torch.cuda.reset_peak_memory_stats()
     yield
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    empty(device)
 
 
 def synchronise(device: torch.device) -> None:

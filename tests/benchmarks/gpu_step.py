@@ -3,8 +3,8 @@
 ``python -m tests.benchmarks.gpu_step``: weights are random, images are tensors, and every line is
 measured in this run: tokens/s, MFU against the rate of the GPU's own matrix product at the same
 precision, peak memory in use and reserved by torch's allocator. Beside them is the peak that is
-predicted. FLOPs count attention over all pairs of tokens, also those that the causal mask leaves
-out. Zhao et al., arXiv:2312.11420, report 24.2 GB for LayerNorm tuning of 7B; this is the anchor for
+predicted. FLOPs count attention over all pairs of tokens, also what the causal mask leaves out.
+Zhao et al., arXiv:2312.11420, report 24.2 GB for LayerNorm tuning of 7B; this is the anchor for
 memory. ``--tiny`` runs the same code on a tiny shape and the CPU.
 """
 

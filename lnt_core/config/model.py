@@ -92,11 +92,8 @@ class ModelConfig(Frozen):
             )
         if composed and (self.language_model is None or self.vision_tower is None):
             raise ValueError("`language_model` and `vision_tower` belong together: give both")
-        if not composed and (given := self._of_composed()):
-            raise ValueError(
-                f"{' and '.join(given)} apply only to `language_model` with `vision_tower`: a "
-                "checkpoint and the tiny model have their own; leave them out"
-            )
+        if self.checkpoint is not None and (given := self._of_composed()):
+            raise ValueError(f"a checkpoint has its own {' and '.join(given)}: leave it out")
         return self
 
     def _of_composed(self) -> list[str]:

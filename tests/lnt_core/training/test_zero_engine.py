@@ -105,6 +105,8 @@ def test_two_workers_give_the_losses_of_one(stage, launch, plain) -> None:
             assert held["frozen_gradients"] == 0
             # Two moments in float32 of half of what trains, padded to equal parts; nothing frozen.
             assert held["optimizer"] == pytest.approx(held["trainable"], abs=512)
+            if stage in ("zero1", "zero2"):  # of zero3, buckets hide what the tiny model holds
+                assert held["predicted"] == pytest.approx(held["standing"], rel=0.05), name
 
 
 @pytest.mark.sweep

@@ -6,15 +6,19 @@ what rank 0 saw as JSON. Without torchrun it is the one worker to compare with.
 
 import contextlib
 import copy
+import gc
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 import transformers
 
+from lnt_core.accounting.trial_costs import TrialSteps
 from lnt_core.config import DataConfig, ModelConfig, TuneConfig
 from lnt_core.data.samples import load_samples
+from lnt_core.devices.memory import GIB, held_by
 from lnt_core.distributed.ranks import gather, is_first, join, leave
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
@@ -40,9 +44,14 @@ def run(asked: dict, case: dict) -> dict:
     data = DataConfig.model_validate(asked["data"])
     samples = [base.conversations.encode(s) for s in load_samples(data.tune, seed=0)]
     strategy = get_strategy(case["strategy"])
+    before = tensor_bytes()
     torch.manual_seed(0)
     options = strategy.Config(**case["options"])
     model = tuned_copy(base, strategy, options, train_config.deepspeed)
+    prepared = SimpleNamespace(base=base, samples=samples)
+    cost = TrialSteps(model, strategy, options, prepared, {}).of(train_config)
+    standing = cost.weights_gib + cost.optimizer_gib - held_by(base.model)
+    store = FeatureStore(base, max_bytes=0)
     losses, penalties, norms, gradients, ranks, engines = [], [], [], [], [], []
 
     def watch(step: int, gradient) -> None:
@@ -66,7 +75,7 @@ def run(asked: dict, case: dict) -> dict:
             strategy=strategy,
             learning_rate=case.get("rate", 3e-3),
             seed=0,
-            store=FeatureStore(base, max_bytes=2**20),
+            store=store,
             pad_id=0,
             hooks=Hooks(report, after_backward=watch),
             checkpoint=Path(case["checkpoint"]) if "checkpoint" in case else None,
@@ -77,8 +86,19 @@ def run(asked: dict, case: dict) -> dict:
         "norms": norms,
         "gradients": gradients,
         "ranks": ranks,
-        "bytes": gather(held_bytes(model, engines[0])),
+        "bytes": gather(
+            held_bytes(model, engines[0])
+            | {"standing": tensor_bytes() - before, "predicted": standing * GIB}
+        ),
     }
+
+
+def tensor_bytes() -> int:
+    """Bytes of all tensors of this process, by unique storages."""
+    gc.collect()
+    found = [t for t in gc.get_objects() if isinstance(t, torch.Tensor) and not t.is_meta]
+    storages = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in found}
+    return sum(storages.values())
 
 
 def held_bytes(model, engine) -> dict[str, int]:

@@ -94,14 +94,14 @@ def sharded_gib(cost: StepCost, *, stage: int, num_gpus: int) -> float:
 def sharded(cost: StepCost, *, stage: int, num_gpus: int) -> StepCost:
     """The cost of a step on each GPU under ZeRO; stage 0 shards nothing.
 
-    Stages 1 and 2 keep the trained weights twice: in the model, and a part of them in the
-    optimizer, although both are float32 here. Stage 3 does not, and trains the base itself.
+    DeepSpeed keeps the trained weights twice, in the model and a part of them in the optimizer,
+    although both are float32 here. Stage 3 has no originals: it trains the base itself.
     """
 
     def part(gib: float, from_stage: int) -> float:
         return gib / num_gpus if stage >= from_stage else gib
 
-    masters_gib = cost.gradients_gib if stage in (1, 2) else 0.0  # as large as the gradients
+    masters_gib = cost.gradients_gib if stage else 0.0  # as large as the gradients
     originals_gib = cost.originals_gib if stage < 3 else 0.0
     left_out_gib = cost.originals_gib - originals_gib
     return replace(

@@ -30,7 +30,7 @@ def cost(micro: int) -> StepCost:
             Fit(1, 1, 2, 21.0),
             "micro_batch_size 1 with ZeRO stage 1 on 2 GPUs would (21.0 GiB)",
         ),
-        (11.0, Fit(1, 3, 2, 11.0), "micro_batch_size 1 with ZeRO stage 3 on 2 GPUs would"),
+        (13.0, Fit(1, 3, 2, 13.0), "micro_batch_size 1 with ZeRO stage 3 on 2 GPUs would"),
         (2.0, Fit(), "nothing tried fits, not even ZeRO stage 3 on 8 GPUs"),
     ],
 )
@@ -42,6 +42,6 @@ def test_what_would_fit(memory_gib, fit, said) -> None:
 
 
 def test_zero_shards_in_its_order() -> None:
-    """Stages 1 and 2 keep the trained weights once more, in parts; 3 needs no originals of them."""
+    """All keep the trained weights once more, in parts; stage 3 needs no originals of them."""
     one = cost(1)
-    assert [sharded_gib(one, stage=stage, num_gpus=4) for stage in (1, 2, 3)] == [18.0, 15.0, 6.0]
+    assert [sharded_gib(one, stage=stage, num_gpus=4) for stage in (1, 2, 3)] == [18.0, 15.0, 7.0]

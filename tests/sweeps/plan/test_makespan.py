@@ -43,6 +43,8 @@ def test_a_trial_of_four_workers_fits_where_one_does_not() -> None:
     assert alone.cost.too_big
     assert shared.cost.too_big == ""
     one, each = alone.cost.step, shared.cost.step
-    for part in ("weights_gib", "gradients_gib", "optimizer_gib"):
+    for part in ("weights_gib", "gradients_gib"):
         assert getattr(each, part) == pytest.approx(getattr(one, part) / 4)
+    # DeepSpeed's optimizer has a copy of its part of what trains, in float32 as the gradients
+    assert each.optimizer_gib == pytest.approx((one.optimizer_gib + one.gradients_gib) / 4)
     assert each.activations_gib == one.activations_gib

@@ -17,6 +17,7 @@ from compose_spec import PyCompose
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from lnt_core import __version__
+from sweeps.nodes.nvidia import OLDEST_DRIVER
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
 BIN = Path(sys.executable).parent
@@ -25,6 +26,8 @@ LAUNCHERS = sorted((CLUSTER / "launcher").glob("*.yaml"))
 MANIFESTS = sorted((CLUSTER / "kubernetes").glob("*.yaml"))
 EXACT = re.compile(r"[\w/]+:\d+\.\d+(\.\d+)?-[\w-]+(@sha256:[0-9a-f]{64})?")
 """An image with its whole version: PostgreSQL's has two numbers. A digest may follow."""
+CUDA_OF_TORCH = {"2.13": 13}
+"""The major version of CUDA of PyPI's build of the pinned torch; look it up for a new pin."""
 SHELL = ("slurm/sweep.sbatch", "mlflow/serve.sh")
 
 
@@ -124,6 +127,41 @@ def test_the_images_have_the_pinned_versions() -> None:
     assert f"ARG RAY_VERSION={RAY}" in (CLUSTER / "Dockerfile").read_text()
     mlflow = ".".join(version("mlflow").split(".")[:2])
     assert f"mlflow=={mlflow}.*" in (CLUSTER / "mlflow" / "Dockerfile").read_text()
+
+
+def test_the_image_of_nodes_has_deepspeed_and_what_compiles_its_operators() -> None:
+    text = (CLUSTER / "Dockerfile").read_text()
+    assert "pip install --no-cache-dir --constraint constraints.txt '.[deepspeed]'" in text
+    assert re.search(r"apt-get install .*\bg\+\+", text)
+    assert "CPUAdamBuilder().load()" in text
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in text
+    (command,) = re.findall(r"^(?:CMD|ENTRYPOINT) (.*)$", text, re.MULTILINE)
+    assert json.loads(command)[0] == "lnt"  # a list: no shell that keeps signals from it
+
+
+def test_every_driver_that_is_named_fits_the_pinned_torch() -> None:
+    constraints = (CLUSTER.parent / "constraints.txt").read_text()
+    (pin,) = re.findall(r"^torch==(\d+\.\d+)", constraints, re.MULTILINE)
+    oldest = OLDEST_DRIVER[CUDA_OF_TORCH[pin]]
+    for path in [*LAUNCHERS, *MANIFESTS, CLUSTER / "slurm/sweep.sbatch", CLUSTER / "Dockerfile"]:
+        named = re.findall(r"(?:driver |nvidia-)(\d{3})\b", path.read_text())
+        assert named, path
+        assert all(int(number) >= oldest for number in named), path
+
+
+def test_gpus_are_asked_for_wherever_nodes_are() -> None:
+    for path in LAUNCHERS:
+        types = yaml.safe_load(path.read_text()).get("available_node_types", {})
+        workers = [found for name, found in types.items() if name != "head"]
+        assert all(found["resources"]["GPU"] >= 1 for found in workers)
+        assert len(workers) == (0 if path.stem == "onprem" else 1)
+    for path in MANIFESTS:
+        (spec,) = filter(None, map(cluster_spec, documents(path)))
+        for group in spec["workerGroupSpecs"]:
+            (container,) = group["template"]["spec"]["containers"]
+            assert int(container["resources"]["limits"]["nvidia.com/gpu"]) >= 1
+    script = (CLUSTER / "slurm" / "sweep.sbatch").read_text()
+    assert re.search(r"^#SBATCH --gpus-per-node=[1-9]", script, re.MULTILINE)
 
 
 def images() -> dict[str, set[str]]:

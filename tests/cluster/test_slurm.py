@@ -1,6 +1,7 @@
 """cluster/slurm/sweep.sbatch under a real Slurm of one node."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 
@@ -39,9 +41,10 @@ SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.pid
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
+TaskPlugin=task/affinity
 SelectType=select/cons_tres
-NodeName={host} CPUs=2 State=UNKNOWN
+GresTypes=gpu
+NodeName={host} CPUs=2 Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -78,6 +81,7 @@ def slurm(tmp_path_factory):
     host = socket.gethostname().partition(".")[0]
     config = CONFIG.format(host=host, controller=controller, node=node, folder=folder)
     (folder / "slurm.conf").write_text(config)
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/zero\n")  # a GPU, to Slurm
     (folder / "state").mkdir()
     key = folder / "munge.key"
     key.write_bytes(os.urandom(1024))
@@ -98,6 +102,16 @@ def slurm(tmp_path_factory):
         daemon.wait(timeout=HANG_S)
 
 
+def raylet_of(job: str) -> psutil.Process:
+    """The process that starts the trials of a job's node."""
+    (found,) = [
+        process
+        for process in psutil.process_iter(["name"])
+        if process.info["name"] == "raylet" and process.environ().get("SLURM_JOB_ID") == job
+    ]
+    return found
+
+
 def test_a_sweep_is_cut_short_at_the_limit_and_goes_on(
     slurm, tmp_path, cache, micro, local
 ) -> None:
@@ -109,12 +123,16 @@ def test_a_sweep_is_cut_short_at_the_limit_and_goes_on(
     command = ["sbatch", "--parsable", "--nodes=1", "--cpus-per-task=2"]
     command += [f"--output={tmp_path}/%j.log", str(SCRIPT)]
     job = slurm(*command, **environment).strip()
+    assert re.search(r"TresPerNode=\S*gpu:1\b", slurm("scontrol", "show", "job", job))
     until = time.monotonic() + HANG_S
     while not list(tmp_path.glob("runs/s/*/trials/*/events.jsonl")):
         assert time.monotonic() < until, list(tmp_path.glob("*.log"))
         time.sleep(0.1)
-    slurm("scancel", "--signal=INT", "--batch", job)  # as Slurm does before a time limit
-    assert slurm.wait(job) == "130:0"
+    node = raylet_of(job)
+    assert len(node.cpu_affinity()) == 2, "all trials are bound to one core"
+    assert re.search(r"\bGPU,1\b", " ".join(node.cmdline()))
+    slurm("scancel", "--signal=TERM", "--batch", job)  # as Slurm does before a time limit
+    assert slurm.wait(job) == "143:0"
     again = slurm(*command, **environment, RESUME="1").strip()
     assert slurm.wait(again) == "0:0", (tmp_path / f"{again}.log").read_text()
     ended = [path.parent for path in tmp_path.glob("runs/s/*/trials/*/result.json")]

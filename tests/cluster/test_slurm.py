@@ -44,7 +44,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/affinity
 SelectType=select/cons_tres
 GresTypes=gpu
-NodeName={host} CPUs=2 Gres=gpu:1 State=UNKNOWN
+NodeName={host} CPUs=2 Gres=gpu:1 CpuBind=core State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 

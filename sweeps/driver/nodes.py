@@ -2,14 +2,14 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from lnt_core.errors import ConfigError, all_problems
+from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
 from sweeps.driver.ray_start import start_ray, wait_for_room
 from sweeps.nodes.facts import Asked, NodeFacts, gather
@@ -41,7 +41,7 @@ class Examination:
 
 
 def examine(sweep: SweepConfig | None, settings: Settings, address: str | None) -> Examination:
-    """Examine every node as `lnt run` does, but start nothing; for `lnt doctor`.
+    """Examine every node, but start nothing; for `lnt doctor`.
 
     Args:
         sweep: A sweep, whose needs are checked; None: what is wrong for any sweep.
@@ -53,36 +53,56 @@ def examine(sweep: SweepConfig | None, settings: Settings, address: str | None) 
         AccessError: The cluster refuses access.
     """
     cache = str(settings.cache.resolve())
-    asked, needs, resources, found = Asked(cache), Needs(), ResourcesConfig(), []
-    if sweep is not None:
-        check_sweep(sweep)
-        resources = sweep.resources
-        asked, needs = asked_for(sweep, cache), needs_of(sweep, planned_on_gpus(sweep))
+    if sweep is None:
+        asked, needs = Asked(cache), Needs()
+        here = gather(asked)
+        start_ray(address)
+        nodes = ask_nodes(asked, ResourcesConfig(), here, local=address is None)
+        return Examination(nodes, problems(nodes, needs), warnings(nodes, needs))
+    check_sweep(sweep)
+    planned, asked = planned_on_gpus(sweep), asked_for(sweep, cache)
     here = gather(asked)
     start_ray(address)
+    return examine_nodes(sweep, planned, asked, here, address)
+
+
+def examine_nodes(
+    sweep: SweepConfig,
+    planned: Sequence[PlannedTrial],
+    asked: Asked,
+    here: dict[str, Any],
+    address: str | None,
+) -> Examination:
+    """Examine every node of the Ray cluster that this process is connected to, for a sweep.
+
+    Waits until a trial fits, as long as the sweep allows.
+
+    Args:
+        sweep: The sweep.
+        planned: Its plan; may be empty if trials use no GPU.
+        asked: What nodes are asked for.
+        here: What `gather` returned in this process.
+        address: Address of the cluster; None if this process has started Ray.
+    """
+    resources, found = sweep.resources, []
     try:
-        if sweep is not None:
-            wait_for_room(resources, grows=address is not None)
-    except ConfigError as error:
+        wait_for_room(resources, grows=address is not None)
+    except ConfigError as error:  # what is wrong with the nodes may say why
         found.append(str(error))
-    nodes = ask_nodes(asked, resources, here, local=address is None)
-    return Examination(nodes, found + problems(nodes, needs), warnings(nodes, needs))
+    nodes, needs = (
+        ask_nodes(asked, resources, here, local=address is None),
+        needs_of(sweep, planned),
+    )
+    told = resources.gpu_memory_gib is not None  # by the plan, for the memory given there
+    return Examination(
+        nodes, found + problems(nodes, needs), [] if told else warnings(nodes, needs)
+    )
 
 
 def planned_on_gpus(sweep: SweepConfig) -> list[PlannedTrial]:
     """The plan, if trials use GPUs or the memory of one is given; it takes seconds to predict."""
     resources = sweep.resources
     return plan(sweep) if resources.gpus_per_trial or resources.gpu_memory_gib else []
-
-
-def check_nodes(nodes: list[Node], needs: Needs, where: str) -> None:
-    """Refuse a sweep that cannot run on these nodes.
-
-    Raises:
-        ConfigError: Lists what is wrong on which node.
-    """
-    if found := problems(nodes, needs):
-        raise all_problems(f"the nodes of {where}", found)
 
 
 def ask_nodes(

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 
+from lnt_core.errors import all_problems
 from sweeps import signals
 from sweeps.config import SweepConfig
 from sweeps.driver.budget import start_budget
 from sweeps.driver.finish import Outcome, finish
-from sweeps.driver.nodes import ask_nodes, check_nodes, planned_on_gpus
-from sweeps.driver.ray_start import start_ray, wait_for_room
+from sweeps.driver.nodes import examine_nodes, planned_on_gpus
+from sweeps.driver.ray_start import start_ray
 from sweeps.driver.steps import with_rungs
 from sweeps.driver.tuning import tune_trials
 from sweeps.nodes.facts import gather
-from sweeps.nodes.judge import warnings
-from sweeps.nodes.needs import asked_for, needs_of
+from sweeps.nodes.needs import asked_for
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.planned import too_big
 from sweeps.plan.trials import trials
@@ -80,12 +80,10 @@ def run_sweep(
     asked = asked_for(sweep, str(settings.cache.resolve()))
     here = _in_thread(gather, asked)
     start_ray(address)
-    wait_for_room(sweep.resources, grows=address is not None)
-    nodes = ask_nodes(asked, sweep.resources, here.result(), local=address is None)
-    needs = needs_of(sweep, planned)
-    check_nodes(nodes, needs, address or "this machine")
-    if sweep.resources.gpu_memory_gib is None:
-        _warn(warnings(nodes, needs), console)
+    found = examine_nodes(sweep, planned, asked, here.result(), address)
+    if found.problems:
+        raise all_problems(f"the nodes of {address or 'this machine'}", found.problems)
+    _warn(found.warnings, console)
     client = connecting.result()
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     begun()

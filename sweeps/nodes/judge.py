@@ -32,9 +32,13 @@ class Node:
 def problems(nodes: Sequence[Node], needs: Needs) -> list[str]:
     """What keeps the sweep from running on these nodes, a line each; the same of several in one."""
     found: dict[str, list[str]] = {}
+    none_trains = not any(node.trains for node in nodes)
     for node in nodes:
         for text in _node_problems(node, needs):
             found.setdefault(text, []).append(node.name)
+        if none_trains and needs.uses_gpus and node.facts:  # Ray may count no GPUs because of these
+            for text in gpu_problems(node.facts, needs, counted_by_ray=0, in_use=False):
+                found.setdefault(text, []).append(node.name)
     lines = [f"{_names(names)}: {text}" for text, names in found.items()]
     return lines + _unequal([node for node in nodes if node.facts], needs)
 

@@ -51,6 +51,14 @@ def test_a_driver_that_torch_cannot_use(driver, expected) -> None:
     assert len(problems([found], Needs())) == 1  # without a sweep: Ray counts a GPU here
 
 
+def test_where_ray_counts_no_gpus_the_driver_says_why() -> None:
+    found = replace(node(driver=Driver(problem="Unknown Error"), gpus=0), trains=False)
+    assert [line[:58] for line in problems([found], ON_GPUS)] == [
+        "10.0.0.1: the NVIDIA driver does not answer: Unknown Error"
+    ]
+    assert problems([found, node("10.0.0.2")], ON_GPUS) == []  # a head without a GPU is as it is
+
+
 @pytest.mark.parametrize("cuda", [(12, 0), (12, 9), (13, 0)])
 def test_a_driver_of_the_same_major_version_or_a_newer_one_will_do(cuda) -> None:
     found = node(driver=replace(DRIVER, cuda=cuda), torch_cuda="12.8")

@@ -78,7 +78,8 @@ PEAK_GIB = _metric(
 START_GIB = _metric(
     "memory/start_gib",
     "GiB",
-    "In use before the trial's own: the base, and anything that earlier trials have left behind.",
+    "In use before the trial's own: the base without what the trial trains a copy of on a GPU, and "
+    "anything that earlier trials have left behind.",
 )
 TRAINING_GIB = _metric(
     "memory/training_gib", "GiB", "How far the trial raised its worker's memory above its start."

@@ -9,7 +9,7 @@ import json
 import logging
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -125,7 +125,8 @@ def _get_ready(
     strategy = get_strategy(config.strategy.name)
     meter = MemoryMeter.start(prepared.base.device)
     model = tuned_copy(prepared.base, strategy, config.strategy, config.train.deepspeed)
-    prepared.base.lend_to(model)
+    lent_gib = prepared.base.lend_to(model)
+    meter = replace(meter, start_gib=meter.start_gib - lent_gib)
     gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
     steps = TrialSteps(model, strategy, config.strategy, prepared, worker.predictions)
     config = settle(config, steps, out, report=report, memory_gib=memory_gib)

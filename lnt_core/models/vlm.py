@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lnt_core.data.conversation import Conversations
 from lnt_core.data.images import open_rgb
 from lnt_core.devices.chosen import is_gpu
+from lnt_core.devices.memory import GIB
 from lnt_core.distributed.sharded import in_parts, own_float32
 from lnt_core.models.roles import Roles
 
@@ -102,22 +103,27 @@ class VisionLanguageModel:
         model.config.vision_feature_select_strategy = "full"
         return model
 
-    def lend_to(self, trial: nn.Module) -> None:
+    def lend_to(self, trial: nn.Module) -> float:
         """Give up on the GPU, until :meth:`take_back`, what the trial has trained copies of.
 
         These weights wait on the host. On a CPU, which is the host, they stay where they are.
 
         Args:
             trial: A copy of this model with a strategy applied and trained parameters of its own.
+
+        Returns:
+            GiB that have left the GPU.
         """
         if not is_gpu(self.device):
-            return
+            return 0.0
         used = {t.untyped_storage()._cdata for t in (*trial.parameters(), *trial.buffers())}
-        tower = {id(parameter) for parameter in self.tower.parameters()}
+        tower, moved = {id(parameter) for parameter in self.tower.parameters()}, 0
         for parameter in self.model.parameters():
             shared = in_parts(parameter) or parameter.untyped_storage()._cdata in used
             if id(parameter) not in tower and not shared:
                 parameter.data = parameter.data.cpu()
+                moved += parameter.nbytes
+        return moved / GIB
 
     def take_back(self) -> None:
         """Bring back to the GPU what :meth:`lend_to` has moved to the host."""

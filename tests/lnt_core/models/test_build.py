@@ -6,6 +6,7 @@ from PIL import Image
 
 from lnt_core.config import ModelConfig
 from lnt_core.data.samples import Sample, load_samples
+from lnt_core.devices.memory import GIB
 from lnt_core.models import vlm
 from lnt_core.models.build import load_base
 from lnt_core.strategies import get_strategy
@@ -108,12 +109,13 @@ def test_what_a_trial_trains_leaves_the_gpu_and_comes_back(parts, tmp_path, monk
     places = {name: p.data_ptr() for name, p in base.model.named_parameters()}
     strategy = get_strategy("attn_qv")
     trial = tuned_copy(base, strategy, strategy.Config())
-    base.lend_to(trial)
+    assert base.lend_to(trial) == 0
     assert places == {name: p.data_ptr() for name, p in base.model.named_parameters()}
     monkeypatch.setattr(vlm, "is_gpu", lambda device: True)
     monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: tensor.clone())
-    base.lend_to(trial)
+    lent_gib = base.lend_to(trial)
     moved = {name for name, p in base.model.named_parameters() if p.data_ptr() != places[name]}
     assert moved == {name for name, p in trial.named_parameters() if p.requires_grad}
+    assert lent_gib * GIB == sum(before[name].nbytes for name in moved)
     base.take_back()
     assert all(torch.equal(p, before[name]) for name, p in base.model.named_parameters())

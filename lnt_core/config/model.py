@@ -8,7 +8,7 @@ from lnt_core.config.bounds import MAX_TOKENS
 from lnt_core.config.data import DatasetConfig
 from lnt_core.frozen import Frozen
 
-Conversation = Literal["vicuna_v1", "plain", "chat_template"]
+Conversation = Literal["vicuna_v1", "llava_llama_2", "plain", "chat_template"]
 
 
 MAX_LAYERS, MAX_SIZE = 1000, 10_000_000
@@ -68,8 +68,9 @@ class ModelConfig(Frozen):
     tiny: bool | TinyConfig = False
     """Use the embedded tiny model. A mapping says what it is trained on."""
     conversation: Conversation = "vicuna_v1"
-    """Format of questions and answers as text. Default: `vicuna_v1` for a language model with a
-    vision tower, `chat_template` (the model's own) for a checkpoint, `plain` for the tiny model."""
+    """Format of questions and answers as text; `llava_llama_2` is LLaVA's for LLaMA-2-chat.
+    Default: `vicuna_v1` for a language model with a vision tower, `chat_template` (the model's own)
+    for a checkpoint, `plain` for the tiny model."""
     shapes: ShapesConfig | None = None
     """Only for plans without model files (`lnt plan --no-files`)."""
 

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lnt_core.config import Conversation
+from lnt_core.data.chat_template import ChatTemplate, Segment
 from lnt_core.data.samples import IMAGE, Sample
-from lnt_core.errors import ConfigError, DataError
+from lnt_core.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -20,8 +21,14 @@ VICUNA_SYSTEM = (
 )
 """System prompt of `vicuna_v1` in LLaVA's code (Visual Instruction Tuning, arXiv:2304.08485)."""
 
-Segment = tuple[str, bool]
-"""A piece of text, and whether it is an answer."""
+LLAVA_LLAMA_2_SYSTEM = (
+    "You are a helpful language and vision assistant. You are able to understand the visual "
+    "content that the user provides, and assist the user with a variety of tasks using natural "
+    "language."
+)
+"""System prompt of `llava_llama_2` in LLaVA's code, for LLaMA-2-chat."""
+SYSTEM_BLOCK = f"<<SYS>>\n{LLAVA_LLAMA_2_SYSTEM}\n<</SYS>>\n\n"
+"""How LLaMA-2-chat is given a system prompt, at the start of the first question."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,13 @@ class Conversations:
     image_token: str
     """Placeholder of one image feature in the text; the model puts the feature in its place."""
     num_image_tokens: int
-    template: Any = None
-    """Has ``apply_chat_template`` for the style ``chat_template``; the tokenizer if None."""
+    template: ChatTemplate | None = None
+    """The model's own, for the style ``chat_template``."""
+
+    @property
+    def end(self) -> str:
+        """The token after an answer, with which a model learns to stop."""
+        return self.template.end if self.template else str(self.tokenizer.eos_token)
 
     def encode(self, sample: Sample, *, max_length: int | None = None) -> Encoded:
         """Token ids of a conversation, with labels on each answer and the end token after it.
@@ -54,7 +66,7 @@ class Conversations:
             max_length: Longer conversations are truncated to this many tokens.
 
         Raises:
-            DataError: A question or answer contains the image token.
+            DataError: A question or answer contains the image token, or a reserved character.
         """
         ids, answers = self._tokenize(self._segments(sample.turns), has_image=bool(sample.image))
         labels = [i if a else IGNORE for i, a in zip(ids, answers, strict=True)]
@@ -65,59 +77,46 @@ class Conversations:
     ) -> list[int]:
         """Token ids of the prompt that asks ``question``, up to the start of the answer."""
         asked = f"{IMAGE}\n{question}" if image else question
-        segments = self._segments((*examples, (asked, "")))[:-1]
-        return self._tokenize(segments, has_image=image)[0]
+        return self._tokenize(self._prompt(examples, asked), has_image=image)[0]
 
     def prompt_text(self, question: str, *, examples: tuple[tuple[str, str], ...] = ()) -> str:
         """The text of a prompt as it is logged, with a single ``<image>``."""
-        segments = self._segments((*examples, (f"{IMAGE}\n{question}", "")))[:-1]
-        return "".join(text for text, _ in segments)
+        segments = self._prompt(examples, f"{IMAGE}\n{question}")
+        return "".join(text for text, _ in segments).replace(self.image_token, IMAGE)
+
+    def _prompt(self, turns: tuple[tuple[str, str], ...], question: str) -> list[Segment]:
+        """Segments up to the start of the answer to ``question``."""
+        if self.template is not None:
+            return self.template.prompt(turns, question)
+        return self._segments((*turns, (question, "")))[:-1]
 
     def _segments(self, turns: tuple[tuple[str, str], ...]) -> list[Segment]:
-        """Alternating question and answer segments; the last is the last answer."""
-        end = self.tokenizer.eos_token
-        if self.style == "chat_template":
-            return self._chat_segments(turns)
+        """Segments that are alternately not learnt (questions) and learnt (answers)."""
+        if self.template is not None:
+            return self.template.segments(turns)
         segments: list[Segment] = []
         for number, (question, answer) in enumerate(turns):
             if self.style == "plain":
-                segments += [(f"{question}\n", False), (f"{answer}{end}", True)]
+                segments += [(f"{question}\n", False), (f"{answer}{self.end}", True)]
+            elif self.style == "llava_llama_2":
+                begin = str(self.tokenizer.bos_token)  # the first is the tokenizer's to add
+                start = f"[INST] {SYSTEM_BLOCK}" if number == 0 else f"{begin}[INST] "
+                segments += [
+                    (f"{start}{question} [/INST]", False),
+                    (f" {answer} {self.end}", True),
+                ]
             else:
                 head = f"{VICUNA_SYSTEM} " if number == 0 else ""
                 segments += [
                     (f"{head}USER: {question} ASSISTANT:", False),
-                    (f" {answer}{end}", True),
+                    (f" {answer}{self.end}", True),
                 ]
-        return segments
-
-    def _chat_segments(self, turns: tuple[tuple[str, str], ...]) -> list[Segment]:
-        """Segments of the model's own template, from the text that each message adds to it."""
-        owner = self.template if self.template is not None else self.tokenizer
-        messages: list[dict[str, Any]] = []
-        segments: list[Segment] = []
-        text = ""
-        for question, answer in turns:
-            content: list[dict[str, str]] = [{"type": "image"}] if IMAGE in question else []
-            content.append({"type": "text", "text": question.replace(IMAGE, "").strip()})
-            messages.append({"role": "user", "content": content})
-            asked = owner.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-            answered = owner.apply_chat_template(messages, tokenize=False)
-            if not asked.startswith(text) or not answered.startswith(asked):
-                raise ConfigError(
-                    "model.conversation is 'chat_template', but the model's template rewrites "
-                    "earlier turns, so answers cannot be located in the text; choose 'vicuna_v1' "
-                    "or 'plain'"
-                )
-            start = len(asked.rstrip(" "))  # a space and the word after it are one token
-            segments += [(asked[len(text) : start], False), (answered[start:], True)]
-            text = answered
         return segments
 
     def _tokenize(
         self, segments: list[Segment], *, has_image: bool
     ) -> tuple[list[int], list[bool]]:
-        marker = self.image_token if self.style == "chat_template" else IMAGE
+        marker = IMAGE if self.template is None else self.image_token
         image_run = self.image_token * self.num_image_tokens
         text, spans = "", []
         for piece, is_answer in segments:
@@ -128,7 +127,7 @@ class Conversations:
         encoded = self.tokenizer(
             text,
             return_offsets_mapping=True,
-            add_special_tokens=self.style != "chat_template",
+            add_special_tokens=self.template is None or self.template.adds_special_tokens(text),
         )
         ids = encoded["input_ids"]
         image_id = self.tokenizer.convert_tokens_to_ids(self.image_token)

@@ -139,10 +139,11 @@ def greedy_captions(
     """Caption each image by greedy decoding.
 
     Args:
-        model: The model in evaluation mode, which takes features instead of pixels.
+        model: The model in evaluation mode, which takes features instead of pixels. Its own
+            generation config says which tokens end a caption (``lnt_core.models.tokens.greedy``).
         features: Image features of shape (images, tokens, channels).
         prompt_ids: Token ids of the prompt, the same for every image.
-        tokenizer: The model's tokenizer; its end-of-sequence token ends a caption.
+        tokenizer: The model's tokenizer.
         max_new_tokens: Maximum number of tokens per caption.
         bf16: Run under bfloat16 autocast, as in training.
     """
@@ -153,10 +154,6 @@ def greedy_captions(
             attention_mask=torch.ones_like(prompt),
             pixel_values=features,
             max_new_tokens=max_new_tokens,
-            do_sample=False,
-            num_beams=1,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
             synced_gpus=is_sharded(model),  # captions of other workers may be longer
         )
     texts: list[str] = tokenizer.batch_decode(

@@ -16,10 +16,11 @@ from lnt_core.distributed.sharded import loaded_in_parts, make_whole
 from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import ConfigError
 from lnt_core.models.roles import find_roles
+from lnt_core.models.tokens import conversations_of, join
 from lnt_core.models.vlm import VisionLanguageModel
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 def load_base(
@@ -172,15 +173,15 @@ def _compose(
     connector.to(load["dtype"])
     model.generation_config = causal.generation_config
     tokenizer = AutoTokenizer.from_pretrained(language)
-    drop_first = hasattr(tower.embeddings, "class_embedding")
-    conversations = _conversations(config, tokenizer, model, image_tokens(tower.config))
+    conversations = conversations_of(config, tokenizer, image_tokens(tower.config))
+    join(model, conversations)
     return VisionLanguageModel(
         model=model,
         roles=find_roles(model),
         conversations=conversations,
         image_processor=AutoImageProcessor.from_pretrained(vision),
         feature_layers=(config.vision_feature_layer,),
-        drop_first_token=drop_first,
+        num_dropped=first_tokens(tower),
     )
 
 
@@ -208,22 +209,65 @@ def _from_checkpoint(
             "layout of LLaVA are supported"
         )
     processor = AutoProcessor.from_pretrained(checkpoint)
-    drop_first = model.config.vision_feature_select_strategy == "default"
-    conversations = _conversations(
-        config,
-        processor.tokenizer,
-        model,
-        image_tokens(model.config.vision_config),
-        template=processor,
-    )
+    tower = model.get_submodule(*roles.require("vision"))
+    conversations = _of_checkpoint(config, model.config, processor, tower)
+    join(model, conversations)
     return VisionLanguageModel(
         model=model,
         roles=roles,
         conversations=conversations,
         image_processor=processor.image_processor,
         feature_layers=(layers,) if isinstance(layers, int) else tuple(layers),
-        drop_first_token=drop_first,
+        num_dropped=int(_drops_first(model.config)),
+        processor=processor,
     )
+
+
+def load_conversations(config: ModelConfig) -> Conversations:
+    """The conversations of a model other than the tiny one, without its weights."""
+    from transformers import AutoConfig, AutoModel, AutoProcessor, AutoTokenizer
+
+    if config.checkpoint is None:
+        vision = _vision_config(AutoConfig.from_pretrained(config.vision_tower))
+        tokenizer = AutoTokenizer.from_pretrained(config.language_model)
+        return conversations_of(config, tokenizer, image_tokens(vision))
+    whole = AutoConfig.from_pretrained(config.checkpoint)
+    with torch.device("meta"):
+        tower = AutoModel.from_config(whole.vision_config)
+    processor = AutoProcessor.from_pretrained(config.checkpoint)
+    return _of_checkpoint(config, whole, processor, tower)
+
+
+def most_image_tokens(config: ModelConfig) -> int:
+    """An upper bound of the tokens of one image, from the config of a model's files."""
+    from transformers import AutoConfig
+
+    vision = _vision_config(AutoConfig.from_pretrained(config.checkpoint or config.vision_tower))
+    return image_tokens(vision) + 1 + getattr(vision, "num_register_tokens", 0)
+
+
+def _of_checkpoint(
+    config: ModelConfig, whole: "PretrainedConfig", processor: Any, tower: nn.Module
+) -> Conversations:
+    first = 0 if _drops_first(whole) else first_tokens(tower)
+    num_tokens = image_tokens(whole.vision_config) + first
+    return conversations_of(config, processor.tokenizer, num_tokens, processor)
+
+
+def _drops_first(whole: "PretrainedConfig") -> bool:
+    """Whether LLaVA drops the tower's first token."""
+    return bool(whole.vision_feature_select_strategy == "default")
+
+
+def first_tokens(tower: nn.Module) -> int:
+    """The number of tokens before those of the image's patches: class and registers."""
+    tower = getattr(tower, "vision_model", tower)
+    embeddings: Any = tower.embeddings
+    if hasattr(embeddings, "class_embedding"):  # CLIP; SigLIP has none
+        return 1
+    config: Any = tower.config
+    is_dino = hasattr(embeddings, "cls_token")
+    return 1 + getattr(config, "num_register_tokens", 0) if is_dino else 0
 
 
 def image_tokens(vision: "PretrainedConfig") -> int:
@@ -239,35 +283,3 @@ def image_tokens(vision: "PretrainedConfig") -> int:
             f"model: the config of the vision tower, {type(vision).__name__}, must have a whole "
             "number as `image_size` and as `patch_size`"
         ) from None
-
-
-def _conversations(
-    config: ModelConfig,
-    tokenizer: "PreTrainedTokenizerBase",
-    model: "PreTrainedModel",
-    num_image_tokens: int,
-    template: Any = None,
-) -> Conversations:
-    """Conversations with an image token that has a row in the embedding."""
-    rows = model.get_input_embeddings().num_embeddings  # its weight may be sharded
-    unknown = (None, tokenizer.unk_token_id)
-    token = "<image>"
-    if tokenizer.convert_tokens_to_ids(token) in unknown and len(tokenizer) < rows:
-        tokenizer.add_tokens([token], special_tokens=True)
-    if tokenizer.convert_tokens_to_ids(token) in unknown:
-        token = tokenizer.unk_token  # with byte fallback, no text contains it
-    if token is None:
-        raise ConfigError(
-            "model.language_model: no token can serve as the image token, since the embedding has "
-            "no unused row and the tokenizer no unknown token"
-        )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    model.config.image_token_id = tokenizer.convert_tokens_to_ids(token)
-    return Conversations(
-        style=config.conversation,
-        tokenizer=tokenizer,
-        image_token=token,
-        num_image_tokens=num_image_tokens,
-        template=template,
-    )

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from lnt_core.data.conversation import VICUNA_SYSTEM
+from lnt_core.data.conversation import SYSTEM_BLOCK, VICUNA_SYSTEM
+from lnt_core.data.samples import IMAGE
 from lnt_core.errors import ConfigError
+from lnt_core.models.tokens import greedy
 from lnt_core.models.vlm import VisionLanguageModel
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import GenerationConfig, PreTrainedModel
 
 MERGED = "merged"
 """Folder of the checkpoint within an export."""
@@ -20,28 +22,40 @@ _TURNS = """{%- for message in messages -%}
 {%- set parts = message['content'] -%}
 {%- if parts is string -%}{%- set parts = [{'type': 'text', 'text': parts}] -%}{%- endif -%}
 {%- if message['role'] == 'user' -%}
-{{- '@BEFORE_QUESTION' -}}
+{{- '@FIRST' if loop.first else '@LATER' -}}
 {%- for part in parts if part['type'] == 'image' -%}{{- '@IMAGE\\n' -}}{%- endfor -%}
 {%- for part in parts if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}
 {{- '@AFTER_QUESTION' -}}
 {%- elif message['role'] == 'assistant' -%}
 {{- '@BEFORE_ANSWER' -}}
 {%- for part in parts if part['type'] == 'text' -%}{{- part['text'] -}}{%- endfor -%}
-{{- '@END' -}}
+{{- '@AFTER_ANSWER@END' -}}
 {%- else -%}{{- raise_exception("roles are 'user' and 'assistant'") -}}
 {%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '@GENERATE' -}}{%- endif -%}"""
+_AS_TEXT = (
+    "{%- set said = namespace(messages=[]) %}"
+    "{%- for message in messages %}"
+    "{%- set said.content = message['content'] if message['content'] is string else '' %}"
+    "{%- for part in message['content'] if message['content'] is not string %}"
+    "{%- set said.content = said.content + "
+    "('@IMAGE\n' if part['type'] == 'image' else part['text']) %}"
+    "{%- endfor %}"
+    "{%- set said.messages = said.messages"
+    " + [{'role': message['role'], 'content': said.content}] %}"
+    "{%- endfor %}"
+    "{%- set messages = said.messages %}"
+).replace("@IMAGE", IMAGE)
+"""Before a language model's own template: makes text of contents that are parts."""
 _STYLES = {
-    "plain": {"BEFORE_QUESTION": "", "AFTER_QUESTION": "\\n", "BEFORE_ANSWER": "", "GENERATE": ""},
-    "vicuna_v1": {
-        "BEFORE_QUESTION": "USER: ",
-        "AFTER_QUESTION": "",
-        "BEFORE_ANSWER": " ASSISTANT: ",
-        "GENERATE": " ASSISTANT:",
-    },
+    "plain": ("", "", "\n", "", "", ""),
+    "vicuna_v1": (f"{VICUNA_SYSTEM} USER: ", "USER: ", "", " ASSISTANT: ", "", " ASSISTANT:"),
+    "llava_llama_2": (f"[INST] {SYSTEM_BLOCK}", "@BEGIN[INST] ", " [/INST]", " ", " ", ""),
 }
-"""Text around questions and answers, by style; the same as in ``Conversations._segments``."""
+"""Text around questions and answers, by style and in the order of `_PLACES`; the same as in
+``Conversations._segments``."""
+_PLACES = ("FIRST", "LATER", "AFTER_QUESTION", "BEFORE_ANSWER", "AFTER_ANSWER", "GENERATE")
 
 
 def save_plain(
@@ -61,10 +75,10 @@ def save_plain(
     Raises:
         ConfigError: The model does not fit the LLaVA architecture of transformers.
     """
-    plain = model if base.conversations.template is not None else _as_llava(base, model)
+    plain = model if base.processor is not None else _as_llava(base, model)
     plain.to(torch.float32)
     plain.config.dtype = torch.float32
-    plain.generation_config = _generation(base, model, max_new_tokens)
+    plain.generation_config = _generation(base, max_new_tokens)
     plain.save_pretrained(folder)
     processor(base).save_pretrained(folder)
 
@@ -72,8 +86,8 @@ def save_plain(
 def processor(base: VisionLanguageModel) -> Any:
     """A transformers processor that makes the same prompts as the model's conversations."""
     conversations = base.conversations
-    if conversations.template is not None:
-        own = copy.deepcopy(conversations.template)
+    if base.processor is not None:
+        own = copy.deepcopy(base.processor)
         if conversations.style != "chat_template":
             own.chat_template = chat_template(base)
         return own
@@ -87,7 +101,7 @@ def processor(base: VisionLanguageModel) -> Any:
         tokenizer=tokenizer,
         patch_size=tower.config.patch_size,
         vision_feature_select_strategy=_select_strategy(base),
-        num_additional_image_tokens=int(base.drop_first_token),
+        num_additional_image_tokens=base.num_dropped,
         image_token=conversations.image_token,
         chat_template=chat_template(base),
     )
@@ -97,14 +111,16 @@ def chat_template(base: VisionLanguageModel) -> str:
     """A Jinja chat template that renders turns as :class:`Conversations` does."""
     conversations = base.conversations
     if conversations.style == "chat_template":
-        return str(conversations.tokenizer.chat_template)
+        own = base.processor or conversations.tokenizer
+        return (_AS_TEXT if base.processor is None else "") + str(own.chat_template)
     text = _TURNS
-    marks = {"IMAGE": conversations.image_token, "END": str(conversations.tokenizer.eos_token)}
-    for mark, value in (_STYLES[conversations.style] | marks).items():
-        text = text.replace(f"@{mark}", value)
-    if conversations.style == "vicuna_v1":
-        system = VICUNA_SYSTEM.replace("'", "\\'")
-        text = f"{{{{- '{system} ' -}}}}\n{text}"
+    marks = dict(zip(_PLACES, _STYLES[conversations.style], strict=True)) | {
+        "IMAGE": conversations.image_token,
+        "END": conversations.end,
+        "BEGIN": str(conversations.tokenizer.bos_token),
+    }
+    for mark, value in marks.items():
+        text = text.replace(f"@{mark}", value.replace("'", "\\'").replace("\n", "\\n"))
     return text
 
 
@@ -115,6 +131,7 @@ def _as_llava(base: VisionLanguageModel, model: "PreTrainedModel") -> "PreTraine
     own, connector = model.config, model.model.multi_modal_projector
     text = copy.deepcopy(model.model.language_model.config)
     text.tie_word_embeddings = False
+    text.vocab_size = max(text.vocab_size, own.image_token_id + 1)
     layers = base.feature_layers
     config = LlavaConfig(
         vision_config=base.tower.config,
@@ -133,8 +150,9 @@ def _as_llava(base: VisionLanguageModel, model: "PreTrainedModel") -> "PreTraine
         connector = _two_layers(connector, plain.model.multi_modal_projector)
     plain.model.vision_tower = model.model.vision_tower
     plain.model.multi_modal_projector = connector
-    plain.model.language_model = model.model.language_model
-    plain.lm_head = copy.deepcopy(model.lm_head)  # tied weights are written twice
+    plain.model.language_model = language = model.model.language_model
+    plain.lm_head = _with_rows(model.lm_head, text.vocab_size)  # tied weights are written twice
+    language.set_input_embeddings(_with_rows(language.get_input_embeddings(), text.vocab_size))
     found = {name: tensor.shape for name, tensor in plain.state_dict().items()}
     if found != expected:
         other = sorted(found.items() ^ expected.items(), key=str)[:2]
@@ -143,6 +161,17 @@ def _as_llava(base: VisionLanguageModel, model: "PreTrainedModel") -> "PreTraine
             f"differ in name or shape from those of transformers' own LLaVA ({other} ...)"
         )
     return plain
+
+
+def _with_rows(module: Any, rows: int) -> nn.Module:
+    """A copy of an embedding or a head with this many rows: zeros for tokens that had none."""
+    longer: Any = copy.deepcopy(module)
+    for name, parameter in module.named_parameters(recurse=False):
+        zeros = parameter.new_zeros(rows - len(parameter), *parameter.shape[1:])
+        longer.register_parameter(name, nn.Parameter(torch.cat([parameter.detach(), zeros])))
+    setattr(longer, "num_embeddings" if isinstance(module, nn.Embedding) else "out_features", rows)
+    whole: nn.Module = longer
+    return whole
 
 
 def _two_layers(connector: nn.Linear, projector: Any) -> nn.Module:
@@ -158,19 +187,11 @@ def _two_layers(connector: nn.Linear, projector: Any) -> nn.Module:
 
 
 def _select_strategy(base: VisionLanguageModel) -> str:
-    return "default" if base.drop_first_token else "full"
+    return "default" if base.num_dropped else "full"
 
 
-def _generation(base: VisionLanguageModel, model: "PreTrainedModel", max_new_tokens: int) -> Any:
-    """Greedy decoding, as in scoring; the rest is that of the base's generation config."""
-    tokenizer = base.conversations.tokenizer
-    generation = copy.deepcopy(model.generation_config)
-    changes: dict[str, Any] = {"do_sample": False, "num_beams": 1, "max_length": None}
-    changes |= dict.fromkeys(("temperature", "top_p", "top_k"))
-    generation.update(
-        **changes,
-        max_new_tokens=max_new_tokens,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
+def _generation(base: VisionLanguageModel, max_new_tokens: int) -> "GenerationConfig":
+    """Greedy decoding, as in scoring."""
+    generation = greedy(base.conversations, base.model.generation_config)
+    generation.max_new_tokens = max_new_tokens
     return generation

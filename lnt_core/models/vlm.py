@@ -40,8 +40,10 @@ class VisionLanguageModel:
     conversations: Conversations
     image_processor: Any
     feature_layers: tuple[int, ...]
-    drop_first_token: bool
-    """Whether the tower's first token (the class token) is dropped from the features."""
+    num_dropped: int
+    """Number of the tower's first tokens (class, registers) that are dropped from the features."""
+    processor: Any = None
+    """The processor of a whole checkpoint, as published; None for a composed model."""
 
     @property
     def device(self) -> torch.device:
@@ -83,7 +85,7 @@ class VisionLanguageModel:
         outputs = self.tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
         layers = [outputs.hidden_states[layer] for layer in self.feature_layers]
         features: Tensor = torch.cat(layers, dim=-1)
-        return features[:, 1:] if self.drop_first_token else features
+        return features[:, self.num_dropped :]
 
     def trial_copy(self) -> "PreTrainedModel":
         """A copy with its own modules that shares every weight with the base.

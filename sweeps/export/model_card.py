@@ -62,8 +62,6 @@ tokens = model.generate(
     attention_mask=torch.ones_like(ids),
     pixel_values=pixels,
     max_new_tokens=64,
-    do_sample=False,
-    eos_token_id=base.conversations.tokenizer.eos_token_id,
 )
 print(base.conversations.tokenizer.decode(tokens[0, ids.shape[1]:], skip_special_tokens=True))"""
 DELTA = """from pathlib import Path

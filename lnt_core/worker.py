@@ -6,6 +6,7 @@ from typing import Any
 
 from lnt_core.config import DataConfig, SelectConfig, TrialConfig
 from lnt_core.data.conversation import Encoded
+from lnt_core.data.encoding import encode_samples
 from lnt_core.data.samples import load_samples
 from lnt_core.data.scenes import scenes_data
 from lnt_core.devices.chosen import settle_device
@@ -88,13 +89,14 @@ class Worker:
         assert data.tune is not None
         assert data.select is not None
         base, store = self._aligned_base(config, data, report)
-        encoded = [
-            base.conversations.encode(sample, max_length=config.train.max_length)
-            for sample in load_samples(data.tune, seed=config.seed)
-        ]
+        encoded = encode_samples(
+            base.conversations,
+            load_samples(data.tune, seed=config.seed),
+            max_length=config.train.max_length,
+        )
         return Prepared(
             base=base,
-            samples=tuple(encoded),
+            samples=encoded,
             store=store,
             select=_task(data.select, data.select.split, base, config.seed),
             report=_task(data.select, data.select.report_split, base, config.seed)

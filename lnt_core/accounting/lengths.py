@@ -4,9 +4,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lnt_core.config import DataConfig, ScenesConfig, ShapesConfig
+from lnt_core.accounting.answers import usable_samples
+from lnt_core.config import DataConfig, ModelConfig, ScenesConfig, ShapesConfig
 from lnt_core.data.conversation import IGNORE, Encoded
-from lnt_core.data.samples import Sample, load_samples
+from lnt_core.data.samples import Sample
 from lnt_core.data.scenes import CAPTIONS_PER_SCENE, draw_scene
 
 TOKENS_PER_WORD = 1.4
@@ -40,7 +41,7 @@ def encoded_lengths(samples: Sequence[Encoded]) -> Lengths:
 
 def estimated_lengths(
     data: DataConfig,
-    shapes: ShapesConfig | None,
+    model: ModelConfig,
     *,
     image_tokens: int,
     max_length: int,
@@ -51,7 +52,8 @@ def estimated_lengths(
 
     Args:
         data: The data config.
-        shapes: Lengths and number of samples to assume without files; None for the defaults.
+        model: Its tokenizer tells which samples have no answer left within ``max_length``; its
+            `shapes` are assumed without files.
         image_tokens: Tokens of one image.
         max_length: Number of tokens to which conversations are truncated.
         seed: Seed by which a subset of the data is drawn.
@@ -62,10 +64,11 @@ def estimated_lengths(
         count = data.scenes.num_train * CAPTIONS_PER_SCENE
     elif files:
         assert data.tune is not None
-        samples = load_samples(data.tune, seed=seed)
+        usable = usable_samples(model, data.tune, seed=seed, max_length=max_length)
+        samples = usable.samples or usable.cut_off  # then the check refuses
         count = len(samples)
     else:
-        shapes = shapes or ShapesConfig(language={}, vision={})
+        shapes = model.shapes or ShapesConfig(language={}, vision={})
         longest = min(shapes.longest_sample, max_length)
         subset = data.tune.num_samples if data.tune else None
         return Lengths(

@@ -28,6 +28,10 @@ class DatasetConfig(Frozen):
     """LLaVA layout only: the kinds of instructions to use. Default: all three."""
     num_samples: int | None = Field(default=None, ge=1)
     """Number of samples to draw at random, with `seed`, from the selected ones. Default: all."""
+    skip_bad: int = Field(default=0, ge=0, le=10**9)
+    """How many unusable samples are left out: conversations whose turns do not alternate, blank
+    answers, images that are missing or no images. More of them are refused. `data.skip_bad` sets it
+    for `align` and `tune`."""
 
 
 class SelectConfig(Frozen):
@@ -100,6 +104,17 @@ class DataConfig(Frozen):
     exif_orientation: bool = True
     """Turn images upright as their EXIF data say, as transformers' `load_image` does. With `false`
     the model sees them as they are stored, as in LLaVA's own training code."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _skip_bad_of_both(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "skip_bad" not in values:
+            return values
+        own = {"skip_bad": values["skip_bad"]}
+        stages = {n: own | values[n] for n in ("align", "tune") if isinstance(values.get(n), dict)}
+        if not stages:
+            return values  # refused as an unknown key: scenes have nothing to skip
+        return {k: v for k, v in values.items() if k != "skip_bad"} | stages
 
     @model_validator(mode="after")
     def _files_or_scenes(self) -> Self:

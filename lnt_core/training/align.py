@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from lnt_core.config import AlignConfig, DatasetConfig, TrainConfig, TuneConfig
+from lnt_core.data.encoding import encode_samples
 from lnt_core.data.samples import load_samples
 from lnt_core.distributed.ranks import gather, is_first, num_workers
 from lnt_core.distributed.sharded import whole
@@ -91,12 +92,11 @@ def _train(
 ) -> Weights:
     strategy = get_strategy("connector")
     model = tuned_copy(base, strategy, strategy.Config(), stage.deepspeed)  # type: ignore[call-arg]
-    encode = base.conversations.encode
     samples = load_samples(data, seed=config.seed)
     pad_id = base.conversations.tokenizer.pad_token_id
     trained = train(
         model,
-        [encode(sample, max_length=config.max_length) for sample in samples],
+        encode_samples(base.conversations, samples, max_length=config.max_length),
         stage,
         strategy=strategy,
         learning_rate=config.learning_rate,

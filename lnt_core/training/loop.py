@@ -219,6 +219,7 @@ def optimizer_step(
             num_answer_tokens=num_answer_tokens,
             bf16=config.precision == "bf16",
         )
+        loss = _reaching(loss, engine.model)
         engine.backward(loss if samples else 0 * loss)
         total += loss.item() if samples else 0.0
     total = engine.summed(total)
@@ -229,6 +230,17 @@ def optimizer_step(
     engine.clear()
     rate = float(engine.state.schedule.get_last_lr()[0])
     return Step(total, rate, norm, penalty)
+
+
+def _reaching(loss: Tensor, model: nn.Module) -> Tensor:
+    """The loss with a gradient, of zeros where text alone uses nothing that trains.
+
+    Of a micro-batch without images, the connector has no part in the loss.
+    """
+    if loss.requires_grad:
+        return loss
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return loss + sum(0.0 * parameter.sum() for parameter in trained)
 
 
 def answer_loss(

@@ -32,17 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _plan(args: argparse.Namespace) -> int:
     sweep = load(args)
-    check_sweep(sweep, files=not args.no_files)
+    notes = check_sweep(sweep, files=not args.no_files)
     with Console(stderr=True).status("Predicting from models without weights ..."):
         planned = plan(sweep, files=not args.no_files)
     if args.json:
-        print(json.dumps(plan_json(sweep, planned)))
+        print(json.dumps(plan_json(sweep, planned) | {"left_out": notes}))
     else:
-        print_plan(sweep, planned)
+        print_plan(sweep, planned, notes)
     return EXIT_DONE
 
 
-def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
+def print_plan(sweep: SweepConfig, planned: list[PlannedTrial], notes: list[str]) -> None:
     """Print a line per trial, a line per strategy, the total, and what the numbers assume."""
     console = Console()
     if not console.is_terminal:
@@ -58,8 +58,9 @@ def print_plan(sweep: SweepConfig, planned: list[PlannedTrial]) -> None:
         *_found_on_the_device(planned),
         *(spans.lines(sweep) if (spans := makespans(sweep, planned)) else ()),
         *(f"(!) {line}" for line in too_big(planned)),
+        *notes,
     ]:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(left: tuple[str, ...], right: tuple[str, ...], title: str = "") -> Table:

@@ -193,7 +193,7 @@ def trial_run(context: Context, trial: SweepTrial, tags: dict[str, str]) -> Tria
         tag.KIND: "trial",
         tag.STRATEGY: strategy,
         tag.OPTIONS: trial.options,
-        tag.NUM_STEPS: str(total_steps(config.train, config.data, config.seed, context.cache)),
+        tag.NUM_STEPS: str(total_steps(config, context.cache)),
         tag.SEED: str(config.seed_of_training),
         tag.DATA_SHA256: data_sha256(config.data),
         tag.ADDED_BY: trial.added_by,

@@ -156,7 +156,7 @@ class Control:
             return Answer(False, f"the sweep already has this trial: {trial.id}")
         if started_from is not None:
             config = trial.config
-            total = total_steps(config.train, config.data, config.seed, self._context.cache)
+            total = total_steps(config, self._context.cache)
             if started_from.step >= total:
                 return Answer(
                     False,

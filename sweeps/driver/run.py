@@ -72,7 +72,8 @@ def run_sweep(
         LntError: The base model cannot be prepared.
         DiskFullError: The disk is full; the sweep can be resumed.
     """
-    check_sweep(sweep)
+    for note in check_sweep(sweep):
+        console.print(note, highlight=False, markup=False, soft_wrap=True)
     planned = planned_on_gpus(sweep)
     _warn(too_big(planned), console)
     sweep = with_rungs(sweep, settings)

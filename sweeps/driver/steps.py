@@ -4,27 +4,32 @@ import math
 from functools import lru_cache
 from pathlib import Path
 
-from lnt_core.config import DataConfig, TuneConfig
-from lnt_core.data.samples import load_samples
+from lnt_core.config import DataConfig, ModelConfig, TrialConfig
 from lnt_core.errors import ConfigError
 from sweeps.config import SearchConfig, SweepConfig
 from sweeps.plan.labels import counted
 from sweeps.settings import Settings
 
 
-def total_steps(train: TuneConfig, data: DataConfig, seed: int, cache: Path) -> int:
+def total_steps(config: TrialConfig | SweepConfig, cache: Path) -> int:
     """Optimizer steps of stage 2; reads the data if training is given in epochs."""
-    count = _num_samples(data, seed, cache) if train.max_steps is None else 0
-    return train.num_steps(count)
+    train = config.train
+    if train.max_steps is not None:
+        return train.num_steps(0)
+    data = config.trial_data if isinstance(config, SweepConfig) else config.data
+    return train.num_steps(_num_samples(config.model, data, train.max_length, config.seed, cache))
 
 
 @lru_cache(maxsize=64)
-def _num_samples(data: DataConfig, seed: int, cache: Path) -> int:
+def _num_samples(
+    model: ModelConfig, data: DataConfig, max_length: int, seed: int, cache: Path
+) -> int:
+    from lnt_core.accounting.answers import usable_samples
     from lnt_core.worker import located
 
     stage = located(data, cache).tune
     assert stage is not None
-    return len(load_samples(stage, seed=seed))
+    return len(usable_samples(model, stage, seed=seed, max_length=max_length).samples)
 
 
 def rung_steps(search: SearchConfig, total_steps: int) -> tuple[int, ...]:
@@ -52,7 +57,7 @@ def with_rungs(sweep: SweepConfig, settings: Settings) -> SweepConfig:
     """
     if sweep.search.scheduler == "none":
         return sweep
-    total = total_steps(sweep.train, sweep.trial_data, sweep.seed, settings.cache)
+    total = total_steps(sweep, settings.cache)
     rungs = rung_steps(sweep.search, total)
     if not rungs:
         raise ConfigError(

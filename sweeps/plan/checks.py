@@ -35,17 +35,21 @@ MAY_VARY = ("train.", "data.tune.")
 compare."""
 
 
-def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
+def check_sweep(sweep: SweepConfig, *, files: bool = True) -> list[str]:
     """Check a sweep before it starts.
 
     Args:
         sweep: The sweep.
         files: Whether to check that models and data files exist and can be read.
 
+    Returns:
+        What is left out of the training data, a line for each kind of thing.
+
     Raises:
         ConfigError: Lists every problem found.
     """
     problems = point_problems(sweep)
+    notes: list[str] = []
     if files:
         problems += _storage_problems(sweep.tracking.storage)
         problems += _model_problems(sweep.model)
@@ -55,8 +59,13 @@ def check_sweep(sweep: SweepConfig, *, files: bool = True) -> None:
         from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
 
         problems = Costs(sweep, files=files).problems(strategies(sweep))
+    if files and not problems:
+        from sweeps.plan.data_notes import data_notes  # as above
+
+        notes, problems = data_notes(sweep)
     if problems:
         raise all_problems(sweep.name, problems)
+    return notes
 
 
 def strategy_problems(content: Any) -> list[str]:

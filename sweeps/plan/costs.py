@@ -133,7 +133,7 @@ class Costs:
         """Estimated lengths of the conversations in the tune data."""
         return estimated_lengths(
             sweep.trial_data,
-            sweep.model.shapes,
+            sweep.model,
             image_tokens=self._image_tokens,
             max_length=sweep.train.max_length,
             seed=sweep.seed,

@@ -1,6 +1,7 @@
 """A trial from its config to its scores."""
 
 import contextlib
+import json
 import random
 import shutil
 import subprocess
@@ -169,3 +170,29 @@ def test_a_trial_needs_no_library_of_sweeps() -> None:
     code = "import sys, lnt_core.trial; print({'ray', 'mlflow', 'optuna'}.isdisjoint(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+@pytest.mark.parametrize("strategy", ["connector", "layernorm"])
+def test_text_alone_trains_too(strategy, parts, scenes, tmp_path) -> None:
+    """A micro-batch without images gives the connector no gradient."""
+    turns = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}]
+    content = [{"conversations": turns}] * 8
+    (tmp_path / "text.json").write_text(json.dumps(content))
+    tune = {"annotations": str(tmp_path / "text.json"), "images": str(tmp_path)}
+    config = TrialConfig.model_validate(
+        {
+            "model": model_config(parts),
+            "data": scenes.model_dump() | {"tune": tune},
+            "strategy": {"name": strategy},
+            "learning_rate": 1e-3,
+            "train": TRAIN,
+        }
+    )
+    losses = []
+    run_trial(
+        config,
+        out=tmp_path / "trial",
+        report=lambda step, metrics: losses.append(metrics.get("train/loss")),
+        worker=Worker(tmp_path / "cache"),
+    )
+    assert len([loss for loss in losses if loss is not None]) == TRAIN["max_steps"]

@@ -1,13 +1,13 @@
 """Estimated lengths of conversations when the data cannot be read."""
 
 from lnt_core.accounting.lengths import estimated_lengths
-from lnt_core.config import DataConfig, ScenesConfig
+from lnt_core.config import DataConfig, ModelConfig, ScenesConfig
 
 
 def test_lengths_of_drawn_scenes_are_near_those_of_real_text() -> None:
     lengths = estimated_lengths(
         DataConfig(scenes=ScenesConfig()),
-        None,
+        ModelConfig(tiny=True),
         image_tokens=36,
         max_length=2048,
         seed=0,

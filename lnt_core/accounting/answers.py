@@ -1,0 +1,52 @@
+"""Counts the samples that trials use: `max_length` may cut a conversation before its answer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lnt_core.config import DatasetConfig, ModelConfig
+from lnt_core.data.encoding import has_answer, may_lack_answer
+from lnt_core.data.samples import Sample, load_samples
+from lnt_core.models.build import load_conversations, most_image_tokens
+
+
+@dataclass(frozen=True)
+class Usable:
+    """The samples of one stage, as a trial has them."""
+
+    samples: list[Sample]
+    """Those that have an answer left."""
+    cut_off: list[Sample]
+    """Those that have none."""
+
+
+def usable_samples(
+    config: ModelConfig, data: DatasetConfig, *, seed: int, max_length: int
+) -> Usable:
+    """The samples that a trial uses, without the model's weights.
+
+    The tokenizer is loaded only if some question is long enough. The tiny model has none before it
+    is trained: its samples, which are short captions, are all taken to be usable.
+
+    Raises:
+        DataError: The data cannot be read.
+    """
+    samples = load_samples(data, seed=seed)
+    cut_off = set() if config.tiny else _without_answer(config, samples, max_length)
+    return Usable(
+        [sample for index, sample in enumerate(samples) if index not in cut_off],
+        [sample for index, sample in enumerate(samples) if index in cut_off],
+    )
+
+
+def _without_answer(config: ModelConfig, samples: Sequence[Sample], max_length: int) -> set[int]:
+    """Indices of samples without an answer in their first ``max_length`` tokens."""
+    image_tokens = most_image_tokens(config)
+    risky = [
+        index
+        for index, sample in enumerate(samples)
+        if may_lack_answer(sample, max_length=max_length, num_image_tokens=image_tokens)
+    ]
+    if not risky:
+        return set()
+    encode = load_conversations(config).encode
+    return {i for i in risky if not has_answer(encode(samples[i], max_length=max_length))}

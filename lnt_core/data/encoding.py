@@ -1,0 +1,49 @@
+"""Encodes samples, and leaves out those of which no answer is left within `max_length`."""
+
+import logging
+from collections.abc import Sequence
+
+from lnt_core.data.conversation import IGNORE, Conversations, Encoded
+from lnt_core.data.samples import Sample
+from lnt_core.errors import DataError
+
+logger = logging.getLogger(__name__)
+MOST_ADDED = 1000
+"""Most tokens that a style or chat template is taken to put before the first answer, the question
+and its image aside."""
+
+
+def encode_samples(
+    conversations: Conversations, samples: Sequence[Sample], *, max_length: int
+) -> tuple[Encoded, ...]:
+    """Token ids of samples with an answer in their first ``max_length`` tokens; not of others.
+
+    Raises:
+        DataError: No sample has an answer left, or a text has the image token.
+    """
+    encoded = [conversations.encode(sample, max_length=max_length) for sample in samples]
+    kept = tuple(sample for sample in encoded if has_answer(sample))
+    if not kept:
+        raise DataError(f"no conversation has an answer in its first {max_length} tokens")
+    if len(kept) < len(encoded):
+        logger.warning(
+            "%d of %d conversations have no answer in their first %d tokens: left out",
+            len(encoded) - len(kept),
+            len(encoded),
+            max_length,
+        )
+    return kept
+
+
+def has_answer(encoded: Encoded) -> bool:
+    """Whether any token is learnt."""
+    return any(label != IGNORE for label in encoded.labels[1:])
+
+
+def may_lack_answer(sample: Sample, *, max_length: int, num_image_tokens: int) -> bool:
+    """Whether the first answer may begin beyond ``max_length``; without a tokenizer.
+
+    A tokenizer makes at most one token of each byte.
+    """
+    most = num_image_tokens + len(sample.turns[0][0].encode()) + MOST_ADDED
+    return most >= max_length

@@ -1,0 +1,70 @@
+"""What is left out of the training data, told before a sweep starts."""
+
+from lnt_core.accounting.answers import usable_samples
+from lnt_core.config import DatasetConfig
+from lnt_core.data.layouts import some
+from lnt_core.data.samples import read_samples
+from lnt_core.paths import shown
+from sweeps.config import SweepConfig
+from sweeps.plan.space import value_combinations, with_values
+
+Stage = tuple[str, DatasetConfig, int, int]
+"""Key of the data, the data, `max_length` and seed."""
+
+
+def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
+    """What is left out of the training data, and what makes it unusable.
+
+    Returns:
+        A line for each kind of thing that is left out, with its number and the first names; and
+        messages about a `max_length` that leaves no conversation an answer.
+
+    Raises:
+        DataError: The data cannot be read.
+    """
+    notes, problems = [], []
+    for key, data, max_length, seed in _stages(sweep):
+        notes += _of_file(key, data)
+        usable = usable_samples(sweep.model, data, seed=seed, max_length=max_length)
+        if not usable.samples:
+            problems.append(
+                f"{key}: no conversation has an answer in its first {max_length} tokens; raise "
+                f"{'train' if key == 'data.tune' else 'align'}.max_length"
+            )
+        elif usable.cut_off:
+            names = [shown(repr(sample.turns[0][0][:60])) for sample in usable.cut_off]
+            total = len(usable.cut_off) + len(usable.samples)
+            notes.append(
+                f"{key}: {len(names)} of {total} conversations have no answer in their first "
+                f"{max_length} tokens (max_length) and are left out: {some(names)}"
+            )
+    return list(dict.fromkeys(notes)), list(dict.fromkeys(problems))
+
+
+def _stages(sweep: SweepConfig) -> list[Stage]:
+    """What each stage trains on; nothing for drawn scenes."""
+    found: list[Stage] = []
+    for values in value_combinations(sweep):
+        varied = with_values(sweep, values)
+        data = varied.trial_data
+        if data.tune is None:
+            continue
+        found.append(("data.tune", data.tune, varied.train.max_length, varied.seed))
+        if varied.trial_align is not None:
+            align, key = varied.trial_align, "data.align" if data.align else "data.tune"
+            found.append((key, data.align or data.tune, align.max_length, align.seed))
+    return list(dict.fromkeys(found))
+
+
+def _of_file(key: str, data: DatasetConfig) -> list[str]:
+    read = read_samples(data)
+    lines = [
+        f"{key}: {len(names)} of {len(read.samples)} conversations: each {what}: {some([*names])}"
+        for what, names in read.shortened.items()
+    ]
+    if read.left_out:
+        lines.append(
+            f"{key}: {len(read.left_out)} samples are left out (skip_bad: {data.skip_bad}): "
+            f"{some([*read.left_out], '; ')}"
+        )
+    return lines

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from lnt_core.accounting.answers import usable_samples
 from lnt_core.config import DataConfig, ModelConfig, ScenesConfig, ShapesConfig
@@ -23,18 +24,21 @@ class Lengths:
     num_samples: int
     mean: float
     longest: int
+    image_tokens: int
+    """Tokens of one image; 0 if no conversation has any."""
     longest_answer: int
     """Positions from the earliest answer of all conversations to the end of the longest one."""
 
 
-def encoded_lengths(samples: Sequence[Encoded]) -> Lengths:
-    """Exact lengths of encoded conversations."""
+def encoded_lengths(samples: Sequence[Encoded], *, image_tokens: int) -> Lengths:
+    """Exact lengths of encoded conversations, of which an image has ``image_tokens``."""
     lengths = [len(sample.input_ids) for sample in samples]
     answers = [next(i for i, t in enumerate(s.labels) if t != IGNORE) for s in samples]
     return Lengths(
         num_samples=len(samples),
         mean=sum(lengths) / len(lengths),
         longest=max(lengths),
+        image_tokens=image_tokens if any(sample.image for sample in samples) else 0,
         longest_answer=max(lengths) - min(answers),
     )
 
@@ -75,6 +79,7 @@ def estimated_lengths(
             min(shapes.num_samples, subset or shapes.num_samples),
             min(shapes.tokens_per_sample, max_length),
             longest,
+            image_tokens,
             longest - image_tokens,
         )
     return _of_words(samples, count, image_tokens=image_tokens, max_length=max_length)
@@ -83,7 +88,7 @@ def estimated_lengths(
 def _scene_samples(scenes: ScenesConfig) -> list[Sample]:
     rng = random.Random(scenes.seed)
     drawn = [draw_scene(rng)[1] for _ in range(SAMPLED_SCENES)]
-    return [Sample(None, (("", caption),)) for captions in drawn for caption in captions]
+    return [Sample(Path("drawn"), (("", caption),)) for captions in drawn for caption in captions]
 
 
 def _of_words(
@@ -94,11 +99,13 @@ def _of_words(
 
     text = [sum(tokens(q) + tokens(a) for q, a in sample.turns) for sample in samples]
     questions = [tokens(sample.turns[0][0]) for sample in samples]
-    lengths = [min(image_tokens + length, max_length) for length in text]
+    images = [image_tokens if sample.image else 0 for sample in samples]
+    lengths = [min(sum(parts), max_length) for parts in zip(images, text, strict=True)]
     longest = max(lengths)
     return Lengths(
         num_samples=count,
         mean=sum(lengths) / len(lengths),
         longest=round(longest),
-        longest_answer=max(1, round(longest - image_tokens - min(questions))),
+        image_tokens=max(images),
+        longest_answer=max(1, round(longest - max(images) - min(questions))),
     )

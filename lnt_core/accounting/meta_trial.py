@@ -57,9 +57,7 @@ class MetaTrial:
         """
         micro = micro_batch_size or self.train.micro_batch
         changes = {"gradient_checkpointing": checkpointing, "micro_batch_size": micro}
-        shape = longest_batch(
-            self.model, self.roles, lengths, batch=micro, image_tokens=self.image_tokens
-        )
+        shape = longest_batch(self.model, self.roles, lengths, batch=micro)
         train = self.train.model_copy(update=changes)
         return predict_step(
             self.model,

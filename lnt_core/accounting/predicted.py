@@ -60,14 +60,12 @@ def feature_channels(model: nn.Module, roles: Roles) -> int:
     return next(m.in_features for m in connector.modules() if isinstance(m, nn.Linear))
 
 
-def longest_batch(
-    model: nn.Module, roles: Roles, lengths: Lengths, *, batch: int, image_tokens: int
-) -> StepShape:
+def longest_batch(model: nn.Module, roles: Roles, lengths: Lengths, *, batch: int) -> StepShape:
     """Shape of a micro-batch of ``batch`` conversations as long as the longest in the data."""
     return StepShape(
         batch=batch,
         tokens=lengths.longest,
-        image_tokens=image_tokens,
+        image_tokens=lengths.image_tokens,
         feature_channels=feature_channels(model, roles),
         answer_tokens=lengths.longest_answer,
     )

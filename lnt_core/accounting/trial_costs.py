@@ -49,7 +49,9 @@ class TrialSteps:
     @cached_property
     def lengths(self) -> Lengths:
         """Lengths of the tune data."""
-        return encoded_lengths(self.prepared.samples)
+        prepared = self.prepared
+        image_tokens = prepared.base.conversations.num_image_tokens
+        return encoded_lengths(prepared.samples, image_tokens=image_tokens)
 
     def of(self, train: TuneConfig) -> StepCost:
         """Cost of a step on each worker.
@@ -71,7 +73,6 @@ class TrialSteps:
             base.roles,
             self.lengths,
             batch=train.micro_batch,
-            image_tokens=base.conversations.num_image_tokens,
         )
         tower_gib = held_by(base.tower)
         return predict_step(

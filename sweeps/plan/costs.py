@@ -89,6 +89,11 @@ class Costs:
                 self._apply(copy.deepcopy(self._skeleton), strategy)
             except ConfigError as error:
                 found.append(f"search.strategy: {strategy.name}: {error}")
+            if strategy.name == "connector" and not self._has_images("tune"):
+                found.append(
+                    "search.strategy: connector: data.tune has no image, so that nothing would be "
+                    "trained"
+                )
         return found
 
     def value_problems(self) -> list[str]:

@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -177,8 +178,12 @@ def test_text_alone_trains_too(strategy, parts, scenes, tmp_path) -> None:
     """A micro-batch without images gives the connector no gradient."""
     turns = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}]
     content = [{"conversations": turns}] * 8
+    folder = scenes.tune.images
+    if strategy == "connector":  # which learns nothing from text alone
+        image = min(path.name for path in Path(folder).iterdir())
+        content.append({"conversations": turns, "image": image})
     (tmp_path / "text.json").write_text(json.dumps(content))
-    tune = {"annotations": str(tmp_path / "text.json"), "images": str(tmp_path)}
+    tune = {"annotations": str(tmp_path / "text.json"), "images": folder}
     config = TrialConfig.model_validate(
         {
             "model": model_config(parts),

@@ -31,15 +31,17 @@ def usable_samples(
         DataError: The data cannot be read.
     """
     samples = load_samples(data, seed=seed)
-    cut_off = set() if config.tiny else _without_answer(config, samples, max_length)
+    cut_off = without_answer(config, samples, max_length)
     return Usable(
         [sample for index, sample in enumerate(samples) if index not in cut_off],
         [sample for index, sample in enumerate(samples) if index in cut_off],
     )
 
 
-def _without_answer(config: ModelConfig, samples: Sequence[Sample], max_length: int) -> set[int]:
-    """Indices of samples without an answer in their first ``max_length`` tokens."""
+def without_answer(config: ModelConfig, samples: Sequence[Sample], max_length: int) -> set[int]:
+    """Indices of samples without an answer in their first ``max_length`` tokens; see above."""
+    if config.tiny:
+        return set()
     image_tokens = most_image_tokens(config)
     risky = [
         index

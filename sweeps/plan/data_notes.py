@@ -1,15 +1,18 @@
 """What is left out of the training data, told before a sweep starts."""
 
-from lnt_core.accounting.answers import usable_samples
-from lnt_core.config import DatasetConfig
+from pathlib import Path
+
+from lnt_core.accounting.answers import Usable, usable_samples, without_answer
+from lnt_core.config import CAPTION_PROMPT, DatasetConfig
 from lnt_core.data.layouts import some
-from lnt_core.data.samples import read_samples
+from lnt_core.data.samples import IMAGE, Sample, read_samples
 from lnt_core.paths import shown
 from sweeps.config import SweepConfig
 from sweeps.plan.space import value_combinations, with_values
 
-Stage = tuple[str, DatasetConfig, int, int]
-"""Key of the data, the data, `max_length` and seed."""
+Stage = tuple[str, DatasetConfig | None, int, int]
+"""Key of the data, the data, `max_length` and seed; None stands for drawn scenes."""
+DRAWN = Sample(Path("drawn"), ((f"{IMAGE}\n{CAPTION_PROMPT}", "A circle."),))
 
 
 def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
@@ -24,12 +27,16 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
     """
     notes, problems = [], []
     for key, data, max_length, seed in _stages(sweep):
-        notes += _of_file(key, data)
-        usable = usable_samples(sweep.model, data, seed=seed, max_length=max_length)
+        if data is None:
+            cut = [DRAWN] if without_answer(sweep.model, [DRAWN], max_length) else []
+            usable = Usable([] if cut else [DRAWN], cut)
+        else:
+            notes += _of_file(key, data)
+            usable = usable_samples(sweep.model, data, seed=seed, max_length=max_length)
         if not usable.samples:
             problems.append(
-                f"{key}: no conversation has an answer in its first {max_length} tokens; raise "
-                f"{'train' if key == 'data.tune' else 'align'}.max_length"
+                f"{key}: max_length is {max_length}, but no conversation has an answer in that "
+                "many tokens; raise it"
             )
         elif usable.cut_off:
             names = [shown(repr(sample.turns[0][0][:60])) for sample in usable.cut_off]
@@ -42,13 +49,11 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
 
 
 def _stages(sweep: SweepConfig) -> list[Stage]:
-    """What each stage trains on; nothing for drawn scenes."""
+    """What each stage trains on."""
     found: list[Stage] = []
     for values in value_combinations(sweep):
         varied = with_values(sweep, values)
         data = varied.trial_data
-        if data.tune is None:
-            continue
         found.append(("data.tune", data.tune, varied.train.max_length, varied.seed))
         if varied.trial_align is not None:
             align, key = varied.trial_align, "data.align" if data.align else "data.tune"

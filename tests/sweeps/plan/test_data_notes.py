@@ -58,5 +58,18 @@ def test_what_is_left_out_is_counted_and_named(told) -> None:
 
 
 def test_a_length_that_leaves_no_answer_is_refused(told) -> None:
-    with pytest.raises(ConfigError, match="no conversation has an answer in its first 100 tokens"):
+    with pytest.raises(ConfigError, match=r"data\.tune: max_length is 100, but no conversation"):
         told(LONG, LONG, max_length=100)
+
+
+def test_drawn_scenes_need_room_for_their_captions_too(parts, tmp_path) -> None:
+    sweep = {
+        "name": "drawn",
+        "model": model_config(parts).model_dump(),
+        "data": {"scenes": {"num_train": 2, "num_val": 2, "num_test": 2}},
+        "search": {"strategy": ["layernorm"], "learning_rate": [1e-3]},
+        "train": {"max_length": 17},
+        "tracking": {"storage": str(tmp_path)},
+    }
+    with pytest.raises(ConfigError, match="max_length is 17, but no conversation has an answer"):
+        check_sweep(SweepConfig.model_validate(sweep))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ANSWER_S = 180.0
 """Seconds that a node has to start a process, import DeepSpeed if a trial uses it, and answer."""
 HEAD = "node:__internal_head__"
-"""Ray's resource of the node that runs the processes that supervise distributed trials."""
+"""Ray's resource of the node that runs drivers of jobs, and supervises distributed trials."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,8 @@ def examine_nodes(
         wait_for_room(resources, grows=address is not None)
     except ConfigError as error:  # what is wrong with the nodes may say why
         found.append(str(error))
-    nodes, needs = (
-        ask_nodes(asked, resources, here, local=address is None),
-        needs_of(sweep, planned),
-    )
+    nodes = ask_nodes(asked, resources, here, local=address is None)
+    needs = needs_of(sweep, planned)
     told = resources.gpu_memory_gib is not None  # by the plan, for the memory given there
     return Examination(
         nodes, found + problems(nodes, needs), [] if told else warnings(nodes, needs)
@@ -178,10 +176,12 @@ def _node(
 
     has = node["Resources"]
     free = available_resources_per_node().get(node["NodeID"], {})
+    trains = num_workers_that_fit(worker_bundle(resources), [node]) > 0
     made = Node(
         name,
-        trains=num_workers_that_fit(worker_bundle(resources), [node]) > 0,
+        trains=trains,
         facts=None,
+        used=trains or HEAD in has,
         gpus=has.get("GPU", 0.0),
         gpus_in_use=has.get("GPU", 0.0) - free.get("GPU", 0.0),
     )

@@ -23,6 +23,8 @@ class Node:
     facts: NodeFacts | None
     error: str = ""
     """Why there are no facts."""
+    used: bool = True
+    """Whether the sweep uses the node at all; one that it does not use may be as it likes."""
     gpus: float = 0.0
     """GPUs that Ray counts here."""
     gpus_in_use: float = 0.0
@@ -33,6 +35,7 @@ def problems(nodes: Sequence[Node], needs: Needs) -> list[str]:
     """What keeps the sweep from running on these nodes, a line each; the same of several in one."""
     found: dict[str, list[str]] = {}
     none_trains = not any(node.trains for node in nodes)
+    nodes = [node for node in nodes if node.used or none_trains]
     for node in nodes:
         for text in _node_problems(node, needs):
             found.setdefault(text, []).append(node.name)

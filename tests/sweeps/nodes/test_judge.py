@@ -36,6 +36,12 @@ def test_versions_are_the_same_on_all_nodes() -> None:
     assert len(problems(nodes, Needs(uses_gpus=False, peaks_gib={}))) == 4  # GPUs are there
 
 
+def test_a_node_that_the_sweep_does_not_use_may_be_as_it_likes() -> None:
+    other = Node("other", trains=False, facts=None, error="no answer", used=False)
+    assert problems([node(), other], Needs(uses_gpus=True)) == []
+    assert problems([other], Needs(uses_gpus=True)) == ["other: no answer"]
+
+
 def test_the_same_on_many_nodes_is_one_line() -> None:
     nodes = [Node(f"n{i}", trains=True, facts=None, error="no answer") for i in range(9)]
     assert problems(nodes, Needs()) == ["n0, n1, n2, n3 and 5 more nodes: no answer"]

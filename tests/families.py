@@ -172,7 +172,7 @@ def save_language_model(name: str, folder: Path) -> str:
     import torch
     from transformers import AutoModelForCausalLM, GenerationConfig
 
-    from tests.conftest import text_config
+    from tests.parts import text_config
 
     family = FAMILIES[name]
     folder.mkdir(parents=True)

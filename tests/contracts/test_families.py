@@ -12,8 +12,8 @@ from lnt_core.training.batches import collate
 from lnt_core.training.loop import answer_loss
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
-from tests.conftest import TRAIN
 from tests.families import FAMILIES, save_language_model
+from tests.parts import TRAIN
 
 TURNS = (
     ("<image>\nWhat is there?", "A large red circle."),

@@ -14,9 +14,9 @@ from lnt_core.models.build import load_base
 from lnt_core.models.plain import save_plain
 from lnt_core.strategies import STRATEGIES
 from lnt_core.strategies.merge import check_mergeable, merge
-from tests.conftest import model_config, save_parts, text_config
 from tests.contracts.test_strategies import CASES, applied, batch, options_of, save
 from tests.families import FAMILIES, save_language_model
+from tests.parts import model_config, save_parts, text_config
 
 MERGING = [case for case in CASES if STRATEGIES[options_of(case).name].merges]
 QUESTION = "What is beside the circle?"

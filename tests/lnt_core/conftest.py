@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.conftest import VISION, _train_tokenizer, text_config
+from tests.parts import VISION, _train_tokenizer, text_config
 
 SENTENCES = ["A dog runs. A cat sits."] * 4
 TEMPLATE = (

@@ -6,7 +6,7 @@ import pytest
 
 from lnt_core.config import AlignConfig, DatasetConfig
 from lnt_core.identity import align_id, trial_id
-from tests.conftest import TRAIN
+from tests.parts import TRAIN
 
 
 def test_the_name_follows_content_not_place(trial_config, scenes, tmp_path) -> None:

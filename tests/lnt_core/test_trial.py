@@ -15,8 +15,8 @@ from lnt_core.config import AlignConfig, StartedFrom, TrialConfig
 from lnt_core.errors import TrialError
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
-from tests.conftest import TRAIN, model_config
 from tests.damage import WAYS
+from tests.parts import TRAIN, model_config
 
 
 def silent(step, metrics):

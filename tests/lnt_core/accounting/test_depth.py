@@ -11,7 +11,7 @@ from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
-from tests.conftest import VISION
+from tests.parts import VISION
 
 SHAPE = StepShape(batch=4, tokens=40, image_tokens=16, feature_channels=32, answer_tokens=20)
 OWN = {

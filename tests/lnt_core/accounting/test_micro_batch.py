@@ -15,8 +15,8 @@ from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import TrainConfig
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
-from tests.conftest import TRAIN
 from tests.damage import WAYS, set_aside
+from tests.parts import TRAIN
 
 AUTO = TRAIN | {"micro_batch_size": "auto", "checkpoint_every_steps": 1}
 REL = 1e-5

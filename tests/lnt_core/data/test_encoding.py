@@ -9,7 +9,7 @@ from lnt_core.config import DatasetConfig
 from lnt_core.data.encoding import encode_samples
 from lnt_core.data.samples import Sample
 from lnt_core.errors import DataError
-from tests.conftest import model_config
+from tests.parts import model_config
 
 SHORT = Sample(None, (("Q?", "A."),))
 LONG = Sample(None, (("What is there? " * 199 + "What is there?", "A."),))

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from lnt_core.config import ModelConfig
-from tests.conftest import model_config, save_parts, text_config
 from tests.lnt_core.launch import torchrun
+from tests.parts import model_config, save_parts, text_config
 
 pytestmark = pytest.mark.sweep
 WORKERS = 4

@@ -11,7 +11,7 @@ from lnt_core.models import vlm
 from lnt_core.models.build import load_base
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
-from tests.conftest import model_config, save_parts, text_config
+from tests.parts import model_config, save_parts, text_config
 
 
 def logits(base, scenes, model, *, pixels: bool):

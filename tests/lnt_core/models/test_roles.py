@@ -13,7 +13,7 @@ from lnt_core.models.roles import find_roles
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.lora import LoraConfig
 from sweeps.plan.load import PRESETS
-from tests.conftest import VISION, text_config
+from tests.parts import VISION, text_config
 
 # Zhao et al., arXiv:2312.11420, re-derived by hand; LoRA is rank 64. Percent of all parameters.
 PAPER_SHARES = {

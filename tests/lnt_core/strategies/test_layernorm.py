@@ -7,8 +7,8 @@ from lnt_core.accounting.parameters import count_parameters
 from lnt_core.errors import ConfigError
 from lnt_core.models.roles import find_roles
 from lnt_core.strategies import get_strategy
-from tests.conftest import text_config
 from tests.lnt_core.strategies.trained import options
+from tests.parts import text_config
 
 
 @pytest.mark.parametrize(

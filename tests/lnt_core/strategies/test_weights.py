@@ -5,8 +5,8 @@ import pytest
 from lnt_core.models.build import load_base
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.weights import save_weights
-from tests.conftest import model_config, save_parts, text_config
 from tests.lnt_core.strategies.trained import options
+from tests.parts import model_config, save_parts, text_config
 
 
 @pytest.mark.parametrize("name", ["lora", "adalora"])

@@ -17,8 +17,8 @@ from lnt_core.seeding import seed_everything
 from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.strategies.weights import load_connector, load_weights
 from lnt_core.training.zero_engine import slice_of
-from tests.conftest import model_config
 from tests.lnt_core.launch import torchrun
+from tests.parts import model_config
 
 STEPS = 20
 TRAIN = {

@@ -6,7 +6,7 @@ from rich.console import Console
 from sweeps.driver.finish import finish
 from sweeps.storage.execution import new_execution
 from sweeps.worker.context import Context
-from tests.conftest import model_config
+from tests.parts import model_config
 from tests.sweeps.executions import end_trial, tiny_sweep, track
 
 

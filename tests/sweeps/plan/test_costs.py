@@ -11,7 +11,7 @@ from sweeps.plan.costs import Cost, Costs
 from sweeps.plan.load import load_sweep
 from sweeps.plan.planned import plan
 from sweeps.plan.space import strategies
-from tests.conftest import VISION
+from tests.parts import VISION
 
 PARTS = ("weights_gib", "gradients_gib", "optimizer_gib", "activations_gib")
 

@@ -7,7 +7,7 @@ import pytest
 from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
 from sweeps.plan.checks import check_sweep
-from tests.conftest import model_config
+from tests.parts import model_config
 
 GOOD = [("human", "Where is it?"), ("gpt", "On sand.")]
 LONG = [("human", "What is there? " * 100), ("gpt", "A circle.")]

@@ -10,7 +10,7 @@ import torch
 
 from lnt_core.errors import TrialError
 from sweeps.worker.out_of_memory import count_kill, halved, num_kills, run_in_memory
-from tests.conftest import TRAIN
+from tests.parts import TRAIN
 
 HUNGRY = """
 import json, resource, sys, torch

@@ -80,6 +80,6 @@ def test_each_node_says_what_is_wrong_there(odd_nodes, micro, tmp_path, cache) -
     done = lnt("run", "gpus.yaml", *at, cwd=tmp_path, **token)
     assert done.returncode == 2
     lines = [line.strip() for line in done.stderr.splitlines()]
-    assert lines[0] == f"lnt: the nodes of {odd_nodes.gcs}: 3 problems"
-    assert {old_driver, unseen} < set(lines)
+    # of the node with other packages the sweep needs nothing: it has no GPU
+    assert lines == [f"lnt: the nodes of {odd_nodes.gcs}: 1 problem", old_driver]
     assert list((tmp_path / "shared" / "runs").iterdir()) == []

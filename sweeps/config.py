@@ -206,6 +206,18 @@ class SweepConfig(Frozen):
     tracking: TrackingConfig = TrackingConfig()
     seed: Seed = 0
 
+    @model_validator(mode="before")
+    @classmethod
+    def _precision_of_the_device(cls, values: Any) -> Any:
+        """Trials on GPUs compute in bf16 unless the sweep says otherwise."""
+        if not isinstance(values, dict):
+            return values
+        train, resources = values.get("train", {}), values.get("resources", {})
+        gpus = resources.get("gpus_per_trial", 0) if isinstance(resources, dict) else 0
+        if not isinstance(train, dict) or "precision" in train or not gpus:
+            return values
+        return {**values, "train": {**train, "precision": "bf16"}}
+
     @model_validator(mode="after")
     def _data_given(self) -> Self:
         if self.data is None and not self.model.tiny:

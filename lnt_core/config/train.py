@@ -55,7 +55,8 @@ class TrainConfig(Frozen):
     """Compile forward and backward (`torch.compile`): takes minutes once, then steps are faster."""
     precision: Precision = "fp32"
     """`fp32`; `tf32`, which is float32 with TF32 matrix products (NVIDIA GPUs only); or `bf16`, in
-    which frozen weights and computation are bfloat16 and trained parameters float32."""
+    which frozen weights and computation are bfloat16 and trained parameters float32. In a sweep the
+    default is `bf16` if its trials use GPUs."""
     deterministic: bool = False
     """Use operations that give the same digits in every run on the same kind of GPU, or fail where
     there are none. Without it, the last digits vary on a GPU: attention's backward pass adds in a

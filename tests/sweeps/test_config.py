@@ -59,3 +59,11 @@ def test_nor_is_it_shown_where_the_uri_is_no_text_or_no_yaml(value, capsys) -> N
     said = capsys.readouterr().err
     assert "postgresql://lnt:***@db/x" in said
     assert "secret" not in said
+
+
+def test_trials_on_gpus_compute_in_bf16_unless_told_otherwise() -> None:
+    on_gpu = ("resources.gpus_per_trial=1",)
+    assert load_sweep("demo", ()).train.precision == "fp32"
+    assert load_sweep("demo", on_gpu).train.precision == "bf16"
+    assert load_sweep("demo", (*on_gpu, "train.precision=fp32")).train.precision == "fp32"
+    assert load_sweep("paper-7b", ()).train.precision == "tf32"

@@ -17,6 +17,7 @@ FACTS = NodeFacts(
     torch_cuda="13.0",
     torch_hip="",
     driver=DRIVER,
+    cpu_has_bf16=True,
     compiler="c++",
     has_compiler=True,
     deepspeed=None,

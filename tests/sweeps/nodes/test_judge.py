@@ -98,3 +98,11 @@ def test_what_settings_need() -> None:
         "10.0.0.1: model.attention is flash_attention_2, but flash-attn is not installed: pip "
         "install flash-attn --no-build-isolation, or leave model.attention out to use sdpa",
     ]
+
+
+def test_bf16_on_a_cpu_without_its_instructions_is_refused() -> None:
+    needs = Needs(uses_gpus=False, bf16_on_cpu=True)
+    (told,) = problems([node(cpu_has_bf16=False)], needs)
+    assert "train.precision is bf16, but the CPU has no instructions for it" in told
+    assert problems([node(cpu_has_bf16=True)], needs) == []
+    assert problems([node(cpu_has_bf16=False)], Needs(uses_gpus=False)) == []

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from lnt_core.config import CAPTION_PROMPT, DatasetConfig, SelectConfig
 from lnt_core.data.images import check_header
 from lnt_core.data.kinds import of_kinds
@@ -13,7 +11,6 @@ from lnt_core.data.layouts import KarpathyFile, LlavaItem, is_karpathy, read_ann
 from lnt_core.data.turns import turns_of
 from lnt_core.errors import DataError
 from lnt_core.paths import is_within, shown
-from lnt_core.seeding import generator
 
 IMAGE = "<image>"
 """Placeholder of the image in a question, as in LLaVA's files."""
@@ -56,6 +53,10 @@ def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
     """
     samples = list(read_samples(data).samples)
     if data.num_samples is not None and data.num_samples < len(samples):
+        import torch  # which takes a second, and is needed here alone
+
+        from lnt_core.seeding import generator
+
         chosen = torch.randperm(len(samples), generator=generator("subset", seed))
         samples = [samples[i] for i in sorted(chosen[: data.num_samples].tolist())]
     return samples

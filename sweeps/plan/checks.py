@@ -48,20 +48,41 @@ def check_sweep(sweep: SweepConfig, *, files: bool = True) -> list[str]:
     Raises:
         ConfigError: Lists every problem found.
     """
+    check_values(sweep, files=files)
+    return check_models(sweep) if files else []
+
+
+def check_values(sweep: SweepConfig, *, files: bool = True) -> None:
+    """The quick part of :func:`check_sweep`, without torch: values, and files of data.
+
+    Raises:
+        ConfigError: Lists every problem found.
+    """
     problems = point_problems(sweep)
-    notes: list[str] = []
     if files:
         problems += _storage_problems(sweep.tracking.storage)
         problems += _model_problems(sweep.model)
         for data in _datas(sweep):
             problems += data_problems(sweep.model, data)
-    if files and not problems:
-        from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
+    if problems:
+        raise all_problems(sweep.name, problems)
 
-        problems = Costs(sweep, files=files).problems(strategies(sweep))
-    if files and not problems:
-        from sweeps.plan.data_notes import data_notes  # as above
 
+def check_models(sweep: SweepConfig) -> list[str]:
+    """The slow part of :func:`check_sweep`: models, strategies applied to them, conversations.
+
+    Returns:
+        What is left out of the training data.
+
+    Raises:
+        ConfigError: Lists every problem found.
+    """
+    from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
+    from sweeps.plan.data_notes import data_notes
+
+    notes: list[str] = []
+    problems = Costs(sweep, files=True).problems(strategies(sweep))
+    if not problems:
         notes, problems = data_notes(sweep)
     if problems:
         raise all_problems(sweep.name, problems)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE = 0.95
 NUM_RESAMPLES = 10_000
@@ -47,6 +46,8 @@ def mean_interval(scores: Sequence[float]) -> Interval:
     Args:
         scores: CIDEr x 100 of each image, at least 2.
     """
+    from scipy import stats  # takes half a second, which nobody waits for before a sweep
+
     mean, error = float(np.mean(scores)), float(stats.sem(scores))
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(scores) - 1)) * error
     return Interval(mean - reach, mean + reach)
@@ -99,6 +100,8 @@ def _resampled_means(
 
 def _expanded(n: int) -> tuple[float, float]:
     """The quantiles of the resampled means that bound the expanded interval, for n images."""
+    from scipy import stats
+
     t = stats.t.ppf((1 - CONFIDENCE) / 2, n - 1)
     tail = float(stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
     return tail, 1 - tail

@@ -37,6 +37,36 @@ def test_help_answers_without_the_heavy_libraries() -> None:
     assert all(command in done.stdout for command in COMMANDS)
 
 
+def test_the_end_of_the_command_collects_no_garbage() -> None:
+    code = (
+        "import atexit, gc; from sweeps.cli.main import main\n"
+        "atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 1000))\n"
+        "main()"
+    )
+    argv = [sys.executable, "-c", code, "--version"]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.stdout == f"lnt {__version__}\nFalse True\n"
+    assert done.returncode == EXIT_DONE
+
+
+def test_a_mistake_in_a_sweep_file_is_told_before_torch_is_imported(tmp_path) -> None:
+    (tmp_path / "sweep.yaml").write_text(
+        "name: twice\nmodel: {tiny: true}\n"
+        "search: {strategy: [full], learning_rate: [1e-3, 1e-3]}\n"
+    )
+    code = (
+        "import sys; from sweeps.plan.checks import check_values\n"
+        "from sweeps.plan.load import load_sweep\n"
+        "try: check_values(load_sweep('sweep.yaml', []))\n"
+        "except Exception as error: print(error)\n"
+        f"print(*{HEAVY} & set(sys.modules) - {{'pydantic'}})"
+    )
+    argv = [sys.executable, "-c", code]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
+    assert "is listed twice" in done.stdout
+    assert done.stdout.splitlines()[-1] == "", done.stderr
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_of_its_own(command, capsys) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -32,6 +32,12 @@ int nvmlDeviceGetMemoryInfo(void *handle, memory_t *memory) {
     memory->used = memory->total - memory->free;
     return 0;
 }
+int nvmlDeviceGetUtilizationRates(void *handle, unsigned *of_gpu_and_memory) {
+    of_gpu_and_memory[0] = 93;
+    return 0;
+}
+int nvmlDeviceGetPowerUsage(void *handle, unsigned *milliwatts) { *milliwatts = 350000; return 0; }
+int nvmlDeviceGetEnforcedPowerLimit(void *handle, unsigned *mw) { *mw = 700000; return 0; }
 int nvmlDeviceGetName(void *handle, char *text, unsigned size) {
     snprintf(text, size, "%s", handle == &device ? NAME : NAME " MIG 3g");
     return 0;

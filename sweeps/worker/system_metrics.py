@@ -1,5 +1,6 @@
 """CPU, memory and GPU use of a trial's node, under the names that MLflow uses."""
 
+import contextlib
 import threading
 from types import TracebackType
 from typing import Any, Self
@@ -29,11 +30,11 @@ class SystemMetrics:
         self._step = events.last_step(KEY) + 1
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="system metrics", daemon=True)
-        self._monitors = _monitors() if every_s else []
+        self._gpus = _gpus() if every_s else []
 
     def __enter__(self) -> Self:
         """Start sampling."""
-        if self._monitors:
+        if self._every_s:
             self._collect()  # CPU use is the mean since the last call: discard the first
             self._thread.start()
         return self
@@ -45,7 +46,7 @@ class SystemMetrics:
         trace: TracebackType | None,
     ) -> None:
         """Stop the thread and take the last sample."""
-        if self._monitors:
+        if self._every_s:
             self._ended.set()
             self._thread.join()
             self._sample()
@@ -59,12 +60,10 @@ class SystemMetrics:
         self._step += 1
 
     def _collect(self) -> dict[str, float]:
-        found: dict[str, float] = {}
-        for monitor in self._monitors:
-            monitor.collect_metrics()
-            found |= monitor.aggregate_metrics()
-            monitor.clear_metrics()
-        return found
+        found = _of_host()
+        for number, handle in enumerate(self._gpus):
+            found |= {f"gpu_{number}_{name}": value for name, value in _of_gpu(handle).items()}
+        return {name: round(value, 1) for name, value in found.items()}
 
 
 def is_sample(metrics: dict[str, float]) -> bool:
@@ -77,11 +76,42 @@ def is_sample(metrics: dict[str, float]) -> bool:
     return all(name.startswith(PREFIX) for name in metrics)
 
 
-def _monitors() -> list[Any]:
-    from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-    from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+def _of_host() -> dict[str, float]:
+    """CPU use since the last call, and memory, under the names of MLflow's monitors."""
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return {
+        "cpu_utilization_percentage": psutil.cpu_percent(),  # since the last call
+        "system_memory_usage_megabytes": memory.used / 1e6,
+        "system_memory_usage_percentage": memory.used / memory.total * 100,
+    }
+
+
+def _gpus() -> list[Any]:
+    """NVML's handles of this node's GPUs; none without NVML."""
+    import pynvml
 
     try:
-        return [CPUMonitor(), GPUMonitor()]
-    except RuntimeError:  # NVML is not available
-        return [CPUMonitor()]
+        pynvml.nvmlInit()
+        return [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+    except pynvml.NVMLError:
+        return []
+
+
+def _of_gpu(handle: Any) -> dict[str, float]:
+    """What NVML knows of a GPU; some GPUs lack some of it."""
+    import pynvml
+
+    found: dict[str, float] = {}
+    with contextlib.suppress(pynvml.NVMLError):
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        found["memory_usage_percentage"] = memory.used / memory.total * 100
+        found["memory_usage_megabytes"] = memory.used / 1e6
+    with contextlib.suppress(pynvml.NVMLError):
+        found["utilization_percentage"] = pynvml.nvmlDeviceGetUtilizationRates(handle).gpu
+    with contextlib.suppress(pynvml.NVMLError):
+        watts = pynvml.nvmlDeviceGetPowerUsage(handle) / 1000
+        limit = pynvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000
+        found |= {"power_usage_watts": watts, "power_usage_percentage": watts / limit * 100}
+    return found

@@ -1,10 +1,15 @@
 """Samples of a node go where a trial's metrics go, and go on after a resume."""
 
+import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 from sweeps.storage.events import EventLog, read_events
-from sweeps.worker.system_metrics import KEY, SystemMetrics
+from sweeps.worker.system_metrics import KEY, PREFIX, SystemMetrics
+from tests.nvml import fake_driver
 
 
 def samples(path: Path) -> list[tuple[int, dict[str, float]]]:
@@ -38,3 +43,33 @@ def test_a_resumed_trial_goes_on_counting(tmp_path) -> None:
 def test_none_are_taken_if_none_are_wanted(tmp_path) -> None:
     run(tmp_path / "e.jsonl", every_s=0, takes_s=0.0)
     assert samples(tmp_path / "e.jsonl") == []
+
+
+BOTH = f"""
+import json
+from pathlib import Path
+from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
+from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
+from sweeps.storage.events import EventLog, read_events
+from sweeps.worker.system_metrics import SystemMetrics
+theirs = {{}}
+for monitor in (CPUMonitor(), GPUMonitor()):
+    monitor.collect_metrics()
+    theirs |= {{"{PREFIX}" + name: value for name, value in monitor.aggregate_metrics().items()}}
+with SystemMetrics(EventLog(Path("e.jsonl")), 60):
+    pass
+((event, _),) = read_events(Path("e.jsonl"))
+print(json.dumps([theirs, event.metrics]))
+"""
+
+
+def test_names_and_units_are_those_that_mlflow_draws(tmp_path) -> None:
+    environment = os.environ | fake_driver(tmp_path / "nvml")
+    argv = [sys.executable, "-c", BOTH]
+    done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    theirs, ours = json.loads(done.stdout)
+    assert theirs.keys() == ours.keys()
+    of_gpu = {name: value for name, value in ours.items() if "gpu" in name}
+    assert len(of_gpu) == 5
+    assert of_gpu == {name: theirs[name] for name in of_gpu}

@@ -96,7 +96,12 @@ def test_a_micro_batch_is_found_here_for_a_stated_gpu_alone(resources, size) -> 
         "name": "s",
         "model": {"tiny": True},
         "search": {"strategy": ["full"], "learning_rate": [1e-3]},
-        "train": {"batch_size": 16, "micro_batch_size": "auto", "max_steps": 10},
+        "train": {
+            "batch_size": 16,
+            "micro_batch_size": "auto",
+            "max_steps": 10,
+            "precision": "fp32",
+        },
         "resources": resources | {"gpu_peak_tflops": 100},
     }
     sweep = SweepConfig.model_validate(content)

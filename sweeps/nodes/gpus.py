@@ -102,7 +102,8 @@ def _unfit(gpu: Gpu, major: int, needs: Needs) -> str:
             f"install a torch that is built for CUDA {major - 1} ({BUILDS})"
         )
     if needs.since_ampere and gpu.capability < AMPERE:
-        return f"{has}, but {needs.since_ampere[0]} needs {AMPERE[0]}.{AMPERE[1]}"
+        needed = f"{needs.since_ampere[0]} needs {AMPERE[0]}.{AMPERE[1]}"
+        return f"{has}, but {needed}: change it, or give trials newer GPUs"
     return ""
 
 

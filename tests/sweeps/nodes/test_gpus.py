@@ -86,8 +86,8 @@ def test_a_torch_without_cuda() -> None:
         (
             T4,
             BF16,
-            "Tesla T4, has compute capability 7.5, but train.precision: bf16 needs 8.0: change it, or "
-            "give trials newer GPUs",
+            "Tesla T4, has compute capability 7.5, but train.precision: bf16 needs 8.0: change it, "
+            "or give trials newer GPUs",
         ),
         (
             replace(H100, free_gib=12.25),

@@ -1,25 +1,37 @@
-"""Stage 1: trains the connector alone, once, and saves it for all trials."""
+"""Stage 1: trains the connector alone, once, and saves it for all trials.
 
+Until it is saved, checkpoints stand beside it in the cache: whoever comes next, in any sweep, goes
+on from the last one.
+"""
+
+import logging
+import math
+import shutil
+import uuid
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from lnt_core.config import AlignConfig, DatasetConfig, TrainConfig, TuneConfig
 from lnt_core.data.encoding import encode_samples
 from lnt_core.data.samples import load_samples
-from lnt_core.distributed.ranks import gather, is_first, num_workers
+from lnt_core.distributed.ranks import gather, is_first, num_workers, wait_for_all
 from lnt_core.distributed.sharded import whole
 from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import DamagedError, TrialError
-from lnt_core.files import check_torch, set_aside
+from lnt_core.files import check_torch, content_crc32, set_aside
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import cpu_threads
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.training.checkpoints import save_atomically
-from lnt_core.training.loop import Hooks, Report, report_nothing, train
+from lnt_core.training.loop import Hooks, Report, Trained, report_nothing, train
+from lnt_core.training.recovery import settle_checkpoint
+from lnt_core.training.turn import turn
 
+logger = logging.getLogger(__name__)
 Weights = dict[str, torch.Tensor]
 """The connector's tensors by name."""
 
@@ -54,6 +66,10 @@ def train_connector(
 ) -> Weights:
     """Train the connector of stage 1, save it and return it.
 
+    Only one process, or group of workers, trains it; others wait meanwhile, and take what it saved.
+    What was killed goes on from its last checkpoint, and ends with the same connector to the last
+    bit.
+
     Args:
         base: The base model. It does not change, unless ZeRO-3 shards it: then it must not be used
             afterwards.
@@ -62,18 +78,80 @@ def train_connector(
         store: Image features.
         saved: File to write, named by a hash of everything that stage 1 depends on.
         deepspeed: The trial's `train.deepspeed`, by which several workers share stage 1 as well.
-        report: Called with the step and its metrics after every step.
+        report: Called with the step and its metrics for every step of the training, those included
+            that were done before it was killed.
 
     Raises:
         TrialError: Training diverged.
     """
     if num_workers() == 1 and stage_of(deepspeed) != 3:
         deepspeed = None
-    with cpu_threads(1):  # so that the result does not depend on which trial trains it
-        connector = _train(base, data, _stage(config, deepspeed), config, store, report)
-    if is_first():
-        save_atomically(connector, saved)
+    with turn(saved):
+        if (connector := kept_connector(saved)) is not None:  # from the one that was waited for
+            return connector
+        checkpoint = _checkpoint(saved, deepspeed)
+        with cpu_threads(1):  # so that the result does not depend on which trial trains it
+            stage = _stage(config, deepspeed)
+            model, trained = _train(base, data, stage, config, store, checkpoint, report)
+        connector = _connector(model, base)
+        if is_first() and not trained.diverged:
+            save_atomically(connector, saved)
+        if is_first():
+            _forget(saved)
+    if trained.diverged:
+        raise TrialError(
+            f"stage 1 diverged at step {trained.steps} with align.learning_rate "
+            f"{config.learning_rate:g}; choose a smaller one"
+        )
     return connector
+
+
+def _checkpoint(saved: Path, deepspeed: Deepspeed) -> Path | None:
+    """Where checkpoints go: only what trains in the same way may go on from them.
+
+    None if several workers have no folder in common.
+    """
+    workers = num_workers()
+    own = f"-{content_crc32({'deepspeed': deepspeed, 'workers': workers})}" if deepspeed else ""
+    checkpoint = saved.with_name(f"{_stem(saved)}{own}{saved.suffix}")
+    if not _is_shared(saved.parent):
+        if is_first():
+            logger.warning(
+                "stage 1 has no checkpoints: its %d workers do not see the same %s; set LNT_CACHE "
+                "to a folder that all nodes share",
+                workers,
+                saved.parent,
+            )
+        return None
+    settle_checkpoint(checkpoint, at_most=math.inf)
+    return checkpoint
+
+
+def _is_shared(folder: Path) -> bool:
+    """Whether all workers see the same folder."""
+    if num_workers() == 1:
+        return True
+    probe = folder / f".{gather(uuid.uuid4().hex)[0]}"
+    if is_first():
+        probe.touch()
+    wait_for_all()
+    seen = all(gather(probe.exists()))
+    if is_first():
+        probe.unlink()
+    return seen
+
+
+def _forget(saved: Path) -> None:
+    """Delete all checkpoints of this stage 1, of whatever number of workers."""
+    for path in saved.parent.glob(f"{_stem(saved)}*"):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _stem(saved: Path) -> str:
+    return f"{saved.stem}.checkpoint"
 
 
 def _stage(config: AlignConfig, deepspeed: Deepspeed) -> TuneConfig:
@@ -88,8 +166,9 @@ def _train(
     stage: TuneConfig,
     config: AlignConfig,
     store: FeatureStore,
+    checkpoint: Path | None,
     report: Report,
-) -> Weights:
+) -> tuple[nn.Module, Trained]:
     strategy = get_strategy("connector")
     model = tuned_copy(base, strategy, strategy.Config(), stage.deepspeed)  # type: ignore[call-arg]
     samples = load_samples(data, seed=config.seed)
@@ -103,13 +182,13 @@ def _train(
         seed=config.seed,
         store=store,
         pad_id=int(pad_id),
-        hooks=Hooks(report),
+        hooks=Hooks(report, replay=True),
+        checkpoint=checkpoint,
     )
-    if trained.diverged:
-        raise TrialError(
-            f"stage 1 diverged at step {trained.steps} with align.learning_rate "
-            f"{config.learning_rate:g}; choose a smaller one"
-        )
+    return model, trained
+
+
+def _connector(model: nn.Module, base: VisionLanguageModel) -> Weights:
     connector = model.get_submodule(*base.roles.require("connector"))
     with whole(list(connector.parameters())):
         return {n: tensor.to("cpu", copy=True) for n, tensor in connector.state_dict().items()}

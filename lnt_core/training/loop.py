@@ -29,6 +29,8 @@ DIVERGED_FACTOR = 3.0  # assumed: the loss of a useful run never triples
 DIVERGED_WINDOW = 10
 """Number of losses averaged. Training has diverged when a loss is not finite, or when the mean of
 the last losses is more than ``DIVERGED_FACTOR`` times the mean of the first."""
+REPORTED = "reported"
+"""In a checkpoint, beside the divergence monitor: metrics of each step, with ``Hooks.replay``."""
 
 
 def report_nothing(step: int, metrics: dict[str, float]) -> None:
@@ -45,6 +47,9 @@ class Hooks:
     """Called with the gradients of the loss, before clipping and without those of the penalty."""
     after_step: Callable[[int], None] | None = None
     """Called after every step that did not diverge, for evaluation midway."""
+    replay: bool = False
+    """Keep what is reported in the checkpoints, and report it again after a resume: for a caller
+    who cannot know what was reported before."""
 
 
 @dataclass(frozen=True)
@@ -145,11 +150,14 @@ def train(
 
     total = config.num_steps(len(samples))
     engine = engine_for(config)(model, strategy, config, learning_rate=learning_rate, total=total)
-    step, monitor = _resumed(engine, checkpoint)
+    step, monitor, reported = _resumed(engine, checkpoint)
+    for earlier, metrics in enumerate(reported, start=1):
+        hooks.report(earlier, metrics)
 
     def keep() -> None:
         if checkpoint is not None:
-            engine.save(checkpoint, step=step, monitor=vars(monitor))
+            replayed = {REPORTED: reported} if hooks.replay else {}
+            engine.save(checkpoint, step=step, monitor=vars(monitor) | replayed)
 
     batches = _batches(samples, config.batch_size, seed=seed, num_done=step)
     model.train()
@@ -161,8 +169,11 @@ def train(
         tokens += sum(len(sample.input_ids) for sample in chosen)
         diverged = monitor.diverged(done.loss)
         tokens_per_s = tokens / (time.perf_counter() - started)
+        measured = done.metrics() | {metric.TOKENS_PER_S: tokens_per_s}
+        if hooks.replay:
+            reported.append(measured)
         try:
-            hooks.report(step, done.metrics() | {metric.TOKENS_PER_S: tokens_per_s})
+            hooks.report(step, measured)
         except (KeyboardInterrupt, SystemExit):  # asked to stop: save the progress so far
             keep()
             raise
@@ -176,10 +187,16 @@ def train(
     return Trained(step, diverged, monitor.mean(monitor.last), elapsed, tokens / elapsed)
 
 
-def _resumed(engine: Engine, checkpoint: Path | None) -> tuple[int, LossMonitor]:
-    """The step and the divergence monitor to start with: those of the checkpoint if it exists."""
+def _resumed(
+    engine: Engine, checkpoint: Path | None
+) -> tuple[int, LossMonitor, list[dict[str, float]]]:
+    """Step, divergence monitor and reports to start with: those of the checkpoint if it exists."""
     kept = None if checkpoint is None else engine.load(checkpoint)
-    return (0, LossMonitor()) if kept is None else (kept[0], LossMonitor(**kept[1]))
+    if kept is None:
+        return 0, LossMonitor(), []
+    step, monitor = kept
+    reported = monitor.pop(REPORTED, [])
+    return step, LossMonitor(**monitor), reported
 
 
 def _batches(

@@ -1,0 +1,67 @@
+"""Only one process, or group of workers, makes a file of the cache; others wait for it."""
+
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lnt_core.distributed.ranks import gather, is_first
+from lnt_core.errors import ConfigError
+from lnt_core.paths import shown
+
+logger = logging.getLogger(__name__)
+POLL_S = 1.0
+"""Seconds between two attempts to get the lock."""
+
+
+@contextmanager
+def turn(path: Path) -> Iterator[None]:
+    """Hold the lock of a file that is about to be made; wait while another process holds it.
+
+    The lock ends with the process that holds it, however that ends. Rank 0 holds it for all workers
+    of a trial, which must all call this.
+
+    Args:
+        path: The file; the lock is ``<stem>.lock`` beside it, and gone afterwards.
+
+    Raises:
+        ConfigError: The file system has no locks.
+    """
+    lock, held, waited = path.with_suffix(".lock"), None, False
+    while True:
+        held = _locked(lock) if is_first() else None
+        if gather(held is not None)[0]:  # polled, for a collective that waits would time out
+            break
+        if is_first() and not waited:
+            logger.info("waiting for another process, which makes %s", shown(path))
+        waited = True
+        time.sleep(POLL_S)
+    try:
+        yield
+    finally:
+        if held is not None:
+            lock.unlink(missing_ok=True)
+            os.close(held)
+
+
+def _locked(lock: Path) -> int | None:
+    """The descriptor of a lock file that this process has locked; None if another one has."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    held = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock.stat().st_ino == os.fstat(held).st_ino:  # else its holder has just deleted it
+            return held
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError as error:
+        os.close(held)
+        raise ConfigError(
+            f"{shown(lock)} cannot be locked ({error.strerror}): set LNT_CACHE to a folder on a "
+            "file system with locks"
+        ) from error
+    os.close(held)
+    return None

@@ -8,6 +8,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import uuid
 import zipfile
 import zlib
@@ -156,14 +157,38 @@ def set_aside(path: Path, why: str, then: str) -> None:
         why: What is wrong with it.
         then: What happens now, as the end of the sentence.
     """
-    number = 1
-    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
-        number += 1
+    aside = _aside(path)
     try:
         path.rename(aside)
     except FileNotFoundError:
         return
     logger.warning("%s is damaged (%s) and now %s: %s", path, why, aside.name, then)
+
+
+def cut_off(path: Path, size: int, why: str, then: str) -> None:
+    """Move the end of a file to ``<name>.damaged-<n>``, and log one sentence about it.
+
+    Args:
+        path: The file, to which nobody writes meanwhile.
+        size: How many bytes of it are whole, and stay.
+        why: What is wrong with the first byte after them.
+        then: What happens now, as the end of the sentence.
+    """
+    aside = _aside(path)
+    with path.open("rb") as file, aside.open("wb") as end:
+        file.seek(size)
+        shutil.copyfileobj(file, end)
+    os.truncate(path, size)
+    logger.warning(
+        "%s is damaged from byte %d on (%s), which is now %s: %s", path, size, why, aside.name, then
+    )
+
+
+def _aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    return aside
 
 
 def _bytes(path: Path) -> bytes:

@@ -30,7 +30,7 @@ class TrialResult:
 
 def write_result(result: TrialResult, config: TrialConfig, out: Path) -> None:
     """Write how the trial in ``out`` has ended."""
-    write_json(out / ENDED, {"trial": trial_id(config)} | asdict(result))
+    write_json(out / ENDED, {"trial": _identity(config)} | asdict(result))
 
 
 def forget_result(out: Path) -> None:
@@ -51,13 +51,18 @@ def ended(config: TrialConfig, out: Path) -> TrialResult | None:
     except DamagedError as error:
         set_aside(path, error.why, "the trial is run again")
         return None
-    if content.pop("trial") != trial_id(config):  # left by another trial
+    if content.pop("trial") != _identity(config):  # left by another trial
         return None
     result = TrialResult(**content)
     if lost_files(out, result.files):
         return None
     has_weights(out, result.files)
     return result
+
+
+def _identity(config: TrialConfig) -> str:
+    """What a trial's attempts with any micro-batch size have in common."""
+    return trial_id(config.with_micro_batch(1))
 
 
 def lost_files(out: Path, files: Mapping[str, str]) -> list[str]:

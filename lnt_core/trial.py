@@ -96,9 +96,14 @@ def run_trial(
     result = TrialResult(status, trained.steps, metrics, left_in(out) if is_first() else {})
     if is_first():
         write_result(result, config, out)
-        forget_checkpoints(out / CHECKPOINT)
-        (out / GRADIENTS).unlink(missing_ok=True)
+        forget_progress(out)
     return result
+
+
+def forget_progress(out: Path) -> None:
+    """Delete what an ended trial would have resumed from."""
+    forget_checkpoints(out / CHECKPOINT)
+    (out / GRADIENTS).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

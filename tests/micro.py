@@ -42,7 +42,7 @@ def losses(trial: Path) -> dict[int, str]:
     """The loss of each step; a step that two processes wrote must be the same in both."""
     found: dict[int, str] = {}
     for line in (trial / "events.jsonl").read_text().splitlines():
-        step, _, metrics = json.loads(line)
+        step, _, metrics, _ = json.loads(line)
         if "train/loss" in metrics:
             loss = repr(metrics["train/loss"])
             assert found.setdefault(step, loss) == loss, f"step {step} of {trial.name}"

@@ -7,7 +7,7 @@ from lnt_core.errors import LntError
 from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.results.read import BASE_PREFIX
-from sweeps.storage.execution import BASE, BASE_SCORES, Execution, TrialStatus, read_json
+from sweeps.storage.execution import BASE, Execution, TrialStatus
 from sweeps.tracking.tracker import Tracker
 from sweeps.worker.context import BASE_ID
 
@@ -47,7 +47,8 @@ class BaseRun:
         if result.get("status") != TrialStatus.FINISHED:
             self.error = str(result.get("error", "the process of the untuned base was stopped"))
             return
-        scores = read_json(self._execution.path / BASE_SCORES)
+        scores = self._execution.base_scores()
+        assert scores is not None
         self._live_table.base_ended(scores[metric.SELECT_CIDER])
         log_base(self._execution, self._tracker)
         self._queue.open()
@@ -68,9 +69,9 @@ class BaseRun:
 
 def log_base(execution: Execution, tracker: Tracker) -> None:
     """Log scores, captions and analysis of the base to the parent run, if it is scored."""
-    if not (execution.path / BASE_SCORES).exists():
+    scores = execution.base_scores()
+    if scores is None:
         return
-    scores = read_json(execution.path / BASE_SCORES)
     tracker.parent_metrics({BASE_PREFIX + name: value for name, value in scores.items()})
     for path in sorted((execution.path / BASE).iterdir()):
         tracker.parent_artifact(path, folder=BASE)

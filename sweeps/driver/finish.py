@@ -1,6 +1,7 @@
 """The end of a sweep: registers the winners, logs figures and report, closes the parent run."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -8,9 +9,12 @@ from rich.console import Console
 from lnt_core import metrics as metric
 from lnt_core.analysis.figures import Analysis, draw_winners
 from lnt_core.analysis.trial_analysis import ANALYSIS
+from lnt_core.errors import LntError
+from lnt_core.files import read_json
 from lnt_core.trial import WEIGHTS
 from sweeps.export.best import BEST, best_config, config_that_ran, write_best
 from sweeps.export.mlflow_model import make_model
+from sweeps.passwords import redacted
 from sweeps.results.captions import captions_on_disk
 from sweeps.results.comparison import Comparison, compare_winners
 from sweeps.results.plots import draw_curve, draw_pareto
@@ -18,7 +22,7 @@ from sweeps.results.read import BEST_PREFIX, read_sweep
 from sweeps.results.report.content import gather, in_a_line
 from sweeps.results.report.write import lead, write_report
 from sweeps.results.selection import Sweep
-from sweeps.storage.execution import BASE, Execution, TrialStatus, read_json
+from sweeps.storage.execution import BASE, Execution, TrialStatus
 from sweeps.tracking.dashboard import NOTE, parent_note
 from sweeps.tracking.registry import entries
 from sweeps.tracking.tracker import Tracker
@@ -54,16 +58,19 @@ def finish(
     *,
     left_out: dict[str, str],
 ) -> Outcome:
-    """Log figures, winners and report, close the parent run and return the outcome."""
+    """Log figures, winners and report, close the parent run and return the outcome.
+
+    Raises:
+        LntError: MLflow no longer has the sweep.
+    """
     execution = context.execution
     failed = [r for r in execution.results().values() if r.status == TrialStatus.FAILED]
     errors = tuple(in_a_line(result.error) for result in failed)
     status = "FAILED" if errors else "FINISHED"
-    tracker.flush()
-    sweep = read_sweep(client, context.sweep.name, tracker.parent_id)
+    sweep = _read(context, tracker)
     _draw(sweep, execution, tracker)
     if sweep.winners:
-        _log_best(sweep, context, tracker, client, console)
+        _log_best(sweep, context, tracker, console)
     sweep_at_end = replace(sweep, status=status)
     tracker.later(lambda: _log_report(client, sweep_at_end, execution))
     tracker.close(
@@ -96,16 +103,28 @@ def _draw(sweep: Sweep, execution: Execution, tracker: Tracker) -> None:
         tracker.parent_artifact(execution.path / figure)
 
 
-def _log_best(
-    sweep: Sweep, context: Context, tracker: Tracker, client: "MlflowClient", console: Console
-) -> None:
+def _read(context: Context, tracker: Tracker) -> Sweep:
+    """The sweep as MLflow has it, once everything is sent."""
+    name, parent_id = context.sweep.name, tracker.parent_id
+    try:
+        return tracker.ask(lambda client: read_sweep(client, name, parent_id))
+    except Exception as error:
+        told = str(error).splitlines()[0][:200]
+        uri = redacted(context.sweep.tracking.uri)
+        raise LntError(
+            f"{uri} no longer has the runs of this sweep ({told}); what was trained is kept in "
+            f"{context.execution.path}, and --resume says how to log it anew"
+        ) from error
+
+
+def _log_best(sweep: Sweep, context: Context, tracker: Tracker, console: Console) -> None:
     """Log each winner's weights, as a registered model if the sweep wants it, and `best.yaml`."""
     execution, registers = context.execution, context.sweep.tracking.register == "winners"
     with console.status("Logging the winners' weights ..."):
         for entry, winner in zip(entries(sweep), sweep.winners, strict=True):
             trial = winner.trial
             config = config_that_ran(execution, trial.trial_id)
-            tags = client.get_run(trial.run_id).data.tags
+            tags = tracker.ask(partial(_tags_of, run_id=trial.run_id))
             best = best_config(sweep, trial, config, context.sweep.resources, tags)
             if registers:
                 make_model(execution.trial(trial.trial_id) / WEIGHTS, trial, best, context.cache)
@@ -118,6 +137,10 @@ def _log_best(
     score = sweep.winners[0].trial.score
     assert score is not None
     tracker.parent_metrics({BEST_PREFIX + metric.SELECT_CIDER: score})
+
+
+def _tags_of(client: "MlflowClient", run_id: str) -> dict[str, str]:
+    return dict(client.get_run(run_id).data.tags)
 
 
 def _log_report(client: "MlflowClient", sweep: Sweep, execution: Execution) -> None:

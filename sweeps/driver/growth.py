@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lnt_core.config.bounds import MAX_SEED
-from lnt_core.trial import WEIGHTS
+from lnt_core.outcome import has_weights
 from sweeps.config import MAX_EXTENSIONS
 from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, repeated_points, winners
-from sweeps.storage.execution import TrialStatus
+from sweeps.storage.execution import Result, TrialStatus
 from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import Context
 
@@ -45,7 +45,7 @@ class Growth:
                     add_trial(execution, trial)
                 self._announce(len(fresh))
                 return [trial.id for trial in fresh]
-        again = self._lost(ended)
+        again = self._lost(ended, results)
         if again:
             self._announce(len(again), again=True)
         return again
@@ -80,13 +80,16 @@ class Growth:
             for seed in range(first + 1, first + self._num_seeds)
         ]
 
-    def _lost(self, ended: list[Trial]) -> list[str]:
-        """Winners whose weights were deleted while another trial was ahead; they are rerun once."""
+    def _lost(self, ended: list[Trial], results: Mapping[str, Result]) -> list[str]:
+        """Winners without weights, which are rerun once.
+
+        They were deleted while another trial was ahead, or are damaged.
+        """
         execution, found = self._context.execution, []
         for winner in winners(ended):
             name = winner.trial.trial_id
-            missing = not (execution.trial(name) / WEIGHTS).exists()
-            if winner.seeds and missing and name not in self._again:
+            lost = not has_weights(execution.trial(name), results[name].files)
+            if winner.seeds and lost and name not in self._again:
                 self._again.add(name)
                 found.append(name)
         return found

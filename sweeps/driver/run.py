@@ -1,9 +1,11 @@
 """Runs a sweep: checks it, prepares the base model, runs the trials, picks the winners."""
 
+import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
@@ -22,10 +24,13 @@ from sweeps.plan.checks import check_sweep
 from sweeps.plan.planned import too_big
 from sweeps.plan.trials import trials
 from sweeps.settings import Settings
-from sweeps.storage.execution import latest_execution, new_execution
+from sweeps.storage.execution import Execution, latest_execution, new_execution
 from sweeps.storage.full_disk import DiskFullError, disk_full, is_disk_full
+from sweeps.storage.mending import mend
+from sweeps.storage.notices import noted, told
 from sweeps.storage.trials import add_trial
 from sweeps.tracking.datasets import dataset_inputs
+from sweeps.tracking.parent import check_parent, check_store
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.runs import flat
 from sweeps.tracking.store import connect, experiment_id
@@ -36,7 +41,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 
-Given = TypeVar("Given")
 Result = TypeVar("Result")
 
 PATIENCE_S = 30.0
@@ -77,7 +81,8 @@ def run_sweep(
     planned = planned_on_gpus(sweep)
     _warn(too_big(planned), console)
     sweep = with_rungs(sweep, settings)
-    connecting = _in_thread(connect, sweep.tracking.uri)  # takes seconds, most of which it waits
+    # takes seconds, most of which it waits
+    connecting = _in_thread(_connect, sweep, settings, resume)
     asked = asked_for(sweep, str(settings.cache.resolve()))
     here = _in_thread(gather, asked)
     start_ray(address)
@@ -88,9 +93,7 @@ def run_sweep(
     client = connecting.result()
     execution = latest_execution(sweep) if resume else new_execution(sweep)
     begun()
-    with execution.locked():
-        for trial in trials(sweep):
-            add_trial(execution, trial)
+    with _opened(execution, sweep, console, resume=resume):
         budget = start_budget(sweep.budget, sweep.resources, execution)
         context = Context(sweep, execution, settings.cache.resolve(), budget)
         tracker: Tracker | None = None
@@ -111,13 +114,43 @@ def run_sweep(
             raise
 
 
-def _in_thread(work: Callable[[Given], Result], given: Given) -> "Future[Result]":
+@contextmanager
+def _opened(
+    execution: Execution, sweep: SweepConfig, console: Console, *, resume: bool
+) -> Iterator[None]:
+    """Keep other drivers away, mend what is damaged, and write the trials that are planned."""
+    with (
+        execution.locked(),
+        told(execution.path, functools.partial(_say, console)),
+        noted(execution.path),
+    ):
+        planned = trials(sweep)
+        if resume:
+            mend(execution, sweep, planned)
+        for trial in planned:
+            add_trial(execution, trial)
+        yield
+
+
+def _connect(sweep: SweepConfig, settings: Settings, resume: bool) -> "MlflowClient":
+    """A client of the tracking store, which has the parent run of an execution to be resumed."""
+    uri = sweep.tracking.uri
+    if not resume:
+        return connect(uri)
+    execution = latest_execution(with_rungs(sweep, settings))
+    check_store(uri, execution)
+    client = connect(uri)
+    check_parent(client, sweep.name, uri, execution)
+    return client
+
+
+def _in_thread(work: Callable[..., Result], *given: Any) -> "Future[Result]":
     """Start work in a thread for which an interrupted command need not wait."""
     future: Future[Result] = Future()
 
     def run() -> None:
         try:
-            future.set_result(work(given))
+            future.set_result(work(*given))
         except BaseException as error:  # noqa: BLE001  raised by the one who asks for the result
             future.set_exception(error)
 
@@ -131,7 +164,11 @@ def _warn(lines: list[str], console: Console) -> None:
     The sweep runs all the same: a prediction may be wrong, and a trial out of memory fails alone.
     """
     for line in lines:
-        console.print(f"Warning: {line}", highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"Warning: {line}")
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _tracker(context: Context, client: "MlflowClient") -> Tracker:

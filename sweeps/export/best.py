@@ -7,13 +7,15 @@ from pydantic import Field, ValidationError
 
 from lnt_core.config import TrialConfig
 from lnt_core.errors import ConfigError, all_problems
+from lnt_core.files import read_yaml
 from lnt_core.frozen import Frozen
 from lnt_core.paths import is_file, shown
 from sweeps.resources import ResourcesConfig
 from sweeps.results import tags as tag
 from sweeps.results.selection import Sweep, Trial
-from sweeps.storage.execution import RAN, TRIAL, Execution
+from sweeps.storage.execution import RAN, Execution
 from sweeps.storage.format import FORMAT, check_format
+from sweeps.storage.trials import read_trial
 from sweeps.tracking.provenance import UNKNOWN, read_versions
 from sweeps.validation import load_yaml, validation_problems
 
@@ -74,9 +76,10 @@ def best_config(
 
 def config_that_ran(execution: Execution, trial_id: str) -> TrialConfig:
     """A trial's config, with the micro-batch size that it finally ran with."""
-    folder = execution.trial(trial_id)
-    path = folder / (RAN if (folder / RAN).exists() else TRIAL)
-    return TrialConfig.model_validate(load_yaml(path))
+    ran = execution.trial(trial_id) / RAN
+    if ran.exists():
+        return TrialConfig.model_validate(read_yaml(ran))
+    return read_trial(execution, trial_id).config
 
 
 def write_best(best: BestConfig, path: Path) -> None:

@@ -7,12 +7,19 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lnt_core import metrics as metric
+from lnt_core.errors import DamagedError
+from lnt_core.files import cut_off
+
 EVENTS = "events.jsonl"
-"""In a trial's folder: one JSON list ``[step, time_ms, metrics]`` per line."""
+"""In a trial's folder: one JSON list ``[step, time_ms, metrics, checksum]`` per line."""
+_CHECKSUM = b', "'
+"""Between the metrics and the checksum, which is that of the bytes before."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,8 @@ class EventLog:
 
     Their metrics would be the same, as resume is exact, but would appear twice in MLflow.
 
+    What is damaged in the file is cut off, with all that follows, and set aside.
+
     Args:
         path: The file, created if it does not exist.
     """
@@ -37,12 +46,8 @@ class EventLog:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._last: dict[str, int] = {}
-        end = 0
         if path.exists():
-            for event, end in read_events(path):  # noqa: B007  `end` is used below
-                newer(event, self._last)
-            if end < path.stat().st_size:
-                os.truncate(path, end)  # drops the incomplete last line of a killed process
+            self._read(path)
         self._file = path.open("ab")
         self._lock = threading.Lock()  # a thread that samples system metrics writes as well
 
@@ -52,17 +57,47 @@ class EventLog:
             event = newer(Event(step, int(time.time() * 1000), metrics), self._last)
             if not event.metrics:
                 return
-            line = json.dumps([event.step, event.time_ms, event.metrics])
-            self._file.write(line.encode() + b"\n")
+            self._file.write(_line(event))
             self._file.flush()
 
     def last_step(self, key: str) -> int:
         """The last step of a metric in the file; -1 if it has none."""
         return self._last.get(key, -1)
 
+    def whole_up_to(self, evaluated: Collection[int]) -> int:
+        """The last step of training of which the file has everything.
+
+        Args:
+            evaluated: Steps after which the trial is scored midway.
+        """
+        step = max(0, self.last_step(metric.LOSS))
+        scored = step not in evaluated or self.last_step(metric.SELECT_CIDER) >= step
+        return step if scored else step - 1
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _read(self, path: Path) -> None:
+        end = 0
+        try:
+            for event, end in read_events(path):  # noqa: B007  `end` is used below
+                newer(event, self._last)
+        except DamagedError as error:
+            cut_off(path, end, error.why, "the trial goes on from a checkpoint before that")
+        if end < path.stat().st_size:
+            os.truncate(path, end)  # drops the incomplete last line of a killed process
+
+
+def is_whole(path: Path, *, steps: int) -> bool:
+    """Whether an event file is undamaged to the end of a trial of so many steps."""
+    last: dict[str, int] = {}
+    try:
+        for event, _ in read_events(path):
+            newer(event, last)
+    except (DamagedError, FileNotFoundError):
+        return False
+    return last.get(metric.FINAL_LOSS, -1) >= steps
 
 
 def newer(event: Event, last_steps: dict[str, int]) -> Event:
@@ -78,11 +113,32 @@ def newer(event: Event, last_steps: dict[str, int]) -> Event:
 
 
 def read_events(path: Path, offset: int = 0) -> Iterator[tuple[Event, int]]:
-    """Complete events from a byte offset on, each with the offset of the next one."""
+    """Complete events from a byte offset on, each with the offset of the next one.
+
+    Raises:
+        DamagedError: The next line is not as it was written.
+    """
     with path.open("rb") as file:
         file.seek(offset)
         for line in file:
             if not line.endswith(b"\n"):
                 return
+            event = _event(line, path)
             offset += len(line)
-            yield Event(*json.loads(line)), offset
+            yield event, offset
+
+
+def _line(event: Event) -> bytes:
+    content = json.dumps([event.step, event.time_ms, event.metrics]).encode()[:-1]
+    return content + _end_of(content)
+
+
+def _end_of(content: bytes) -> bytes:
+    return _CHECKSUM + f'{zlib.crc32(content):08x}"]\n'.encode()
+
+
+def _event(line: bytes, path: Path) -> Event:
+    content = line.rpartition(_CHECKSUM)[0]
+    if line != content + _end_of(content):
+        raise DamagedError(path, "the checksum of a line is another")
+    return Event(*json.loads(content + b"]"))

@@ -5,14 +5,14 @@
     base.json, base/                  metrics of the untuned base; its captions, the report images
     trials/<trial id>/                trial.yaml, origin.json: written when the trial is planned
                                       events.jsonl, checkpoint.pt, result.json, ...: when it runs
-        tracked.json                  the trial's MLflow run, and how much of its events it has
+        tracked.json                  the trial's MLflow run
     curve.png, best.yaml              written when the sweep has ended
+
+What happens to each file when it is damaged: docs/damaged-files.md.
 """
 
 import fcntl
 import hashlib
-import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,20 +21,32 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import ValidationError
 
 from lnt_core import metrics as metric
-from lnt_core.errors import ConfigError
+from lnt_core.errors import ConfigError, DamagedError
+from lnt_core.files import (
+    CRC32,
+    checksums,
+    parsed_json,
+    read_json,
+    read_yaml,
+    set_aside,
+    write_json,
+    write_yaml,
+)
 from sweeps.config import SweepConfig
 from sweeps.storage.format import FORMAT, check_format
 
+EXECUTION = "execution.json"
+SWEEP = "sweep.yaml"
 RESULT = "result.json"
 TRIAL = "trial.yaml"
 BASE_SCORES = "base.json"
 BASE = "base"
 """Folder of the untuned base's captions and the report's samples, also in MLflow."""
 TRACKED = "tracked.json"
-"""In a trial's folder: its MLflow run, and how many bytes of its events were sent."""
+"""In a trial's folder: its MLflow run, and whether that has been closed."""
 KILLS = "killed_for_memory"
 """In a trial's folder: how many times Ray's memory monitor killed the trial."""
 RAN = "ran.yaml"
@@ -82,6 +94,8 @@ class Result:
     """``user`` if it was stopped by `lnt trial stop`; empty otherwise."""
     took_s: float = 0.0
     """Seconds of the last attempt, without earlier attempts whose process died."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Checksums of captions, analysis and weights, by their paths in the trial's folder."""
 
     @property
     def score(self) -> float | None:
@@ -106,7 +120,11 @@ class Execution:
         return self.path / "trials" / trial_id
 
     def result(self, trial_id: str) -> Result | None:
-        """How a trial ended; None if it has not ended."""
+        """How a trial ended; None if it has not ended.
+
+        Raises:
+            DamagedError: The file is damaged; :func:`sweeps.storage.mending.mend` sees to that.
+        """
         path = self.trial(trial_id) / RESULT
         if not path.is_file():
             return None
@@ -127,8 +145,24 @@ class Execution:
 
     def forget_result(self, trial_id: str) -> None:
         """Delete a trial's result, so that it is run again."""
-        (self.trial(trial_id) / RESULT).unlink()
+        (self.trial(trial_id) / RESULT).unlink(missing_ok=True)
         (self.trial(trial_id) / KILLS).unlink(missing_ok=True)
+
+    def base_scores(self) -> dict[str, float] | None:
+        """Metrics of the untuned base; None if it has not been scored."""
+        path = self.path / BASE_SCORES
+        return read_json(path)["scores"] if path.exists() else None
+
+    def write_base(self, scores: dict[str, float]) -> None:
+        """Write the metrics of the untuned base, with checksums of what is in its folder."""
+        folder = self.path / BASE
+        files = checksums(folder, (path for path in folder.iterdir() if path.is_file()))
+        write_json(self.path / BASE_SCORES, {"scores": scores, "files": files})
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether MLflow has had a run of one of its trials."""
+        return any(self.path.glob(f"trials/*/{TRACKED}*"))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -163,11 +197,8 @@ def new_execution(sweep: SweepConfig) -> Execution:
         break
     else:
         raise ConfigError(f"{parent} already has 99 executions started in this second")
-    (execution.path / "sweep.yaml").write_text(sweep_yaml(sweep), encoding="utf-8")
-    write_json(
-        execution.path / "execution.json",
-        {"format": FORMAT, "sweep_sha256": _sha256(sweep)},
-    )
+    write_yaml(execution.path / SWEEP, sweep.model_dump(mode="json"))
+    _write_head(execution.path, sweep)
     return execution
 
 
@@ -175,48 +206,60 @@ def latest_execution(sweep: SweepConfig) -> Execution:
     """The latest execution of exactly this sweep, to be resumed.
 
     Raises:
-        ConfigError: There is none, the sweep file has changed since, or the execution was written
-            in another format.
+        ConfigError: There is none, the sweep file has changed since, the execution was written in
+            another format, or it is damaged beyond telling whether it is one of this sweep.
     """
     parent = Path(sweep.tracking.storage).resolve() / sweep.name
-    paths = sorted(p.parent for p in parent.glob("*/execution.json"))
+    paths = sorted((p.parent for p in parent.glob(f"*/{EXECUTION}")), reverse=True)
+    for path in paths:
+        head = _read_head(path)
+        matches = head.get("sweep_sha256") == _sha256(sweep)
+        if matches or path == paths[0]:
+            check_format(head.get("format"), f"the execution {path}")
+        if matches:
+            return Execution(path)
     if not paths:
         raise ConfigError(f"{parent} has no execution to resume; run without --resume")
-    check_format(
-        read_json(paths[-1] / "execution.json").get("format"), f"the execution {paths[-1]}"
+    raise ConfigError(
+        f"the sweep has changed since {paths[0].name} was started: compare it with "
+        f"{paths[0] / SWEEP}, or run without --resume"
     )
-    matching = [
-        p for p in paths if read_json(p / "execution.json")["sweep_sha256"] == _sha256(sweep)
-    ]
-    if not matching:
+
+
+def _write_head(folder: Path, sweep: SweepConfig) -> None:
+    write_json(folder / EXECUTION, {"format": FORMAT, "sweep_sha256": _sha256(sweep)})
+
+
+def _read_head(folder: Path) -> dict[str, Any]:
+    """The content of ``execution.json``; if that is damaged, it is made from the sweep file."""
+    path = folder / EXECUTION
+    try:
+        return read_json(path)
+    except DamagedError as error:
+        if (older := _without_checksum(path)) is not None:
+            return older
+        why = error.why
+    try:
+        sweep = SweepConfig.model_validate(read_yaml(folder / SWEEP))
+    except (DamagedError, FileNotFoundError, ValidationError):
         raise ConfigError(
-            f"the sweep has changed since {paths[-1].name} was started: compare it with "
-            f"{paths[-1] / 'sweep.yaml'}, or run without --resume"
-        )
-    return Execution(matching[-1])
+            f"{path} is damaged ({why}), and so is {SWEEP} beside it: it cannot be told whether "
+            f"{folder.name} is an execution of this sweep; move its folder away, or run without "
+            "--resume"
+        ) from None
+    set_aside(path, why, f"it has been made again from {SWEEP}")
+    _write_head(folder, sweep)
+    return read_json(path)
 
 
-def sweep_yaml(sweep: SweepConfig) -> str:
-    """The sweep as YAML, including every default."""
-    return yaml.safe_dump(sweep.model_dump(mode="json"), sort_keys=False)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file atomically: readers see the old content or all of the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file atomically."""
-    write_text(path, json.dumps(content, indent=1))
-
-
-def read_json(path: Path) -> Any:
-    """Parse a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+def _without_checksum(path: Path) -> dict[str, Any] | None:
+    """The content of a file that another format wrote, without a checksum; None if it is none."""
+    try:
+        content = parsed_json(path.read_bytes(), path)
+    except DamagedError:
+        return None
+    is_other = isinstance(content, dict) and CRC32 not in content
+    return content if is_other and content.get("format") != FORMAT else None
 
 
 def _sha256(sweep: SweepConfig) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lnt_core.data.images import open_rgb
 from lnt_core.data.samples import CaptionedImage
+from lnt_core.files import write_text
 
 SAMPLES = "samples.jsonl"
 NUM_SAMPLES = 12
@@ -47,9 +48,8 @@ def write_samples(
         Sample(items[i].image.name, items[i].references, _jpeg(items[i].image, exif_orientation))
         for i in sorted(chosen[:NUM_SAMPLES].tolist())
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(asdict(sample), ensure_ascii=False) for sample in samples]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(path, "\n".join(lines) + "\n")
 
 
 def read_samples(path: Path) -> tuple[Sample, ...]:

@@ -6,9 +6,12 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from typing import TypeVar
 
 from sweeps.storage.full_disk import is_disk_full
 
+Answered = TypeVar("Answered")
 logger = logging.getLogger(__name__)
 AWAY = {
     "ChunkedEncodingError",
@@ -78,6 +81,23 @@ class Outbox:
         self._orders.put(done.set)
         while not done.wait(timeout=1):
             pass
+
+    def ask(self, question: Callable[[], Answered]) -> Answered:
+        """What ``question`` returns, after the orders added so far; raises what it fails with."""
+        answer: Future[Answered] = Future()
+
+        def order() -> None:
+            try:
+                answer.set_result(question())
+            except Exception as error:
+                if is_away(error):
+                    raise
+                answer.set_exception(error)
+
+        self.put(order)
+        while not answer.done():  # waiting without a timeout blocks Ctrl-C
+            wait([answer], timeout=1)
+        return answer.result()
 
     def close(self, *, waiting: Callable[[], None], patience_s: float | None = None) -> None:
         """Wait until the remaining orders are carried out, then end the thread.

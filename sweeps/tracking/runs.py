@@ -1,9 +1,11 @@
 """Trials as nested MLflow runs: opened, sent their metrics, closed, and found again after a kill.
 
-The trial's folder records its run's id and how many bytes of its events were sent, so the driver
-that resumes the sweep continues from there. Every operation here may be repeated.
+The trial's folder records its run's id. How much of its events the run has is asked of MLflow, so
+the driver that resumes the sweep sends each point once, whatever became of the events meanwhile.
+Every operation here may be repeated.
 """
 
+import contextlib
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -14,12 +16,15 @@ from lnt_core.accounting.micro_batch import kept_choice
 from lnt_core.analysis.figures import draw_layers
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
+from lnt_core.errors import DamagedError
+from lnt_core.files import read_json, set_aside, write_json
 from sweeps.results import tags as tag
-from sweeps.storage.events import EVENTS, Event, newer, read_events
-from sweeps.storage.execution import TRACKED, Execution, Result, TrialStatus, read_json, write_json
+from sweeps.storage.events import EVENTS, Event
+from sweeps.storage.execution import TRACKED, Execution, Result, TrialStatus
 from sweeps.tracking.dashboard import NOTE
 from sweeps.tracking.datasets import dataset_inputs
 from sweeps.tracking.outbox import is_away
+from sweeps.tracking.unsent import UnsentEvents
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,9 +58,8 @@ class Tracked:
     """What has been sent of a trial to MLflow."""
 
     run_id: str
-    sent_bytes: int = 0
-    """Bytes of the trial's events that were sent."""
     closed: bool = False
+    """Whether MLflow has all of the trial."""
 
 
 class TrialRuns:
@@ -76,19 +80,26 @@ class TrialRuns:
         self._parent_id = parent_id
         self._execution = execution
         self._open: dict[str, Tracked] = {}
-        self._last_steps: dict[str, dict[str, int]] = {}
+        self._unsent: dict[str, UnsentEvents] = {}
+        """Of the open runs."""
 
     def tracked(self, trial_id: str) -> Tracked | None:
-        """What has been sent of a trial; None if it has no run yet."""
+        """What has been sent of a trial; None if it has no run yet, or if that is not known."""
         path = self._execution.trial(trial_id) / TRACKED
-        return Tracked(**read_json(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return Tracked(**read_json(path))
+        except DamagedError as error:
+            set_aside(path, error.why, "its run is found again in MLflow by its tags")
+            return None
 
     def send_events(self) -> None:
         """Send the events that the open trials have written since the last call."""
         refused: Exception | None = None
-        for trial_id, state in sorted(self._open.items()):
+        for trial_id in sorted(self._open):
             try:
-                self._send_events_of(trial_id, state)
+                self._send_events_of(trial_id)
             except Exception as error:
                 if is_away(error):
                     raise
@@ -101,15 +112,19 @@ class TrialRuns:
         if trial.trial_id in self._open:
             return self._open[trial.trial_id]
         known = self.tracked(trial.trial_id)
+        found = self._find(trial.trial_id) if known is None else known.run_id
         if known is None:
-            known = Tracked(self._find(trial.trial_id) or self._create(trial))
+            known = Tracked(found or self._create(trial))
             self._log_params(known.run_id, trial.config)
             self._client.log_inputs(known.run_id, dataset_inputs(trial.config.data))
-        else:
-            self._client.update_run(known.run_id, status="RUNNING")
+        if found is not None:
+            self._client.update_run(found, status="RUNNING")
             note = {NOTE: trial.tags[NOTE]} if NOTE in trial.tags else {}
-            self.set_tags(known.run_id, {tag.STATUS: TrialStatus.RUNNING} | note)
+            self.set_tags(found, {tag.STATUS: TrialStatus.RUNNING} | note)
             known.closed = False
+        path = self._execution.trial(trial.trial_id) / EVENTS
+        last_steps = {} if found is None else self._steps_in(found)
+        self._unsent[trial.trial_id] = UnsentEvents(path, last_steps)
         self._save(trial.trial_id, known)
         self._open[trial.trial_id] = known
         return known
@@ -120,7 +135,11 @@ class TrialRuns:
         if known is not None and known.closed:
             return
         state = self.open(trial)
-        self._send_events_of(trial.trial_id, state)
+        try:
+            self._send_events_of(trial.trial_id)
+        except DamagedError:
+            self._interrupt(trial.trial_id)
+            raise
         folder = self._execution.trial(trial.trial_id)
         _draw_layers(trial, folder)
         for path in sorted(path for kind in ARTIFACTS for path in folder.glob(kind)):
@@ -146,11 +165,10 @@ class TrialRuns:
 
     def kill_open(self) -> None:
         """End the runs that are still open as KILLED, after sending their last events."""
-        for trial_id, state in sorted(self._open.items()):
-            self._send_events_of(trial_id, state)
-            self._client.set_tag(state.run_id, tag.STATUS, TrialStatus.INTERRUPTED)
-            self._client.set_terminated(state.run_id, "KILLED")
-        self._open.clear()
+        for trial_id in sorted(self._open):
+            with contextlib.suppress(DamagedError):  # told already; the trial sees to it
+                self._send_events_of(trial_id)
+            self._interrupt(trial_id)
 
     def log_metrics(self, run_id: str, events: Iterable[Event]) -> None:
         """Send events in batches.
@@ -167,26 +185,21 @@ class TrialRuns:
         for start in range(0, len(metrics), MAX_METRICS):
             self._client.log_batch(run_id, metrics=metrics[start : start + MAX_METRICS])
 
-    def _send_events_of(self, trial_id: str, state: Tracked) -> None:
-        """Send each step once, even if two processes wrote it.
+    def _send_events_of(self, trial_id: str) -> None:
+        run_id = self._open[trial_id].run_id
+        self._unsent[trial_id].send(lambda events: self.log_metrics(run_id, events))
 
-        A process on a node that Ray considers dead may still write while the trial runs elsewhere.
-        """
-        path = self._execution.trial(trial_id) / EVENTS
-        if not path.exists():
-            return
-        if trial_id not in self._last_steps:
-            sent = (event for event, end in read_events(path) if end <= state.sent_bytes)
-            self._last_steps[trial_id] = {}
-            for event in sent:
-                newer(event, self._last_steps[trial_id])
-        events = list(read_events(path, state.sent_bytes))
-        if events:
-            last = dict(self._last_steps[trial_id])
-            self.log_metrics(state.run_id, [newer(event, last) for event, _ in events])
-            self._last_steps[trial_id] = last
-            state.sent_bytes = events[-1][1]
-            self._save(trial_id, state)
+    def _interrupt(self, trial_id: str) -> None:
+        run_id = self._open[trial_id].run_id
+        self._client.set_tag(run_id, tag.STATUS, TrialStatus.INTERRUPTED)
+        self._client.set_terminated(run_id, "KILLED")
+        del self._open[trial_id]
+
+    def _steps_in(self, run_id: str) -> dict[str, int]:
+        """The last step of each metric of a run in MLflow."""
+        keys = self._client.get_run(run_id).data.metrics
+        histories = {key: self._client.get_metric_history(run_id, key) for key in keys}
+        return {key: max(point.step for point in points) for key, points in histories.items()}
 
     def _create(self, trial: TrialRun) -> str:
         tags = trial.tags | {
@@ -220,7 +233,6 @@ class TrialRuns:
 
     def _closed(self, trial_id: str) -> None:
         state = self._open.pop(trial_id)
-        self._last_steps.pop(trial_id, None)
         state.closed = True
         self._save(trial_id, state)
 

@@ -21,7 +21,7 @@ def sqlite_lock(uri: str) -> Iterator[None]:
     Raises:
         ConfigError: The file system of the database has no file locks.
     """
-    database = _sqlite_file(uri)
+    database = sqlite_file(uri)
     if database is None:
         yield
         return
@@ -52,7 +52,7 @@ def _lock(file: int, uri: str, folder: Path) -> None:
         ) from None
 
 
-def _sqlite_file(uri: str) -> Path | None:
+def sqlite_file(uri: str) -> Path | None:
     """The file of an SQLite database; None if ``uri`` is another store, or a database in memory."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError

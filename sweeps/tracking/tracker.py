@@ -8,7 +8,7 @@ the driver that resumes the sweep continues the same runs.
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from lnt_core.trial import WEIGHTS
 from sweeps.results import tags as tag
@@ -17,6 +17,7 @@ from sweeps.storage.execution import Execution, Result
 from sweeps.storage.format import FORMAT
 from sweeps.tracking.dashboard import NOTE, VIEW, parent_note, trials_view, view_key
 from sweeps.tracking.outbox import Outbox
+from sweeps.tracking.parent import find_parent
 from sweeps.tracking.registry import Entry, register
 from sweeps.tracking.runs import TrialRun, TrialRuns
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput
 
 
+Answered = TypeVar("Answered")
 Control = Callable[["MlflowClient", str], None]
 """Carries out requests to the sweep; called repeatedly with the client and the parent run's id."""
 
@@ -121,6 +123,14 @@ class Tracker:
         """Wait until everything so far is sent."""
         self._outbox.flush()
 
+    def ask(self, question: Callable[["MlflowClient"], Answered]) -> Answered:
+        """What ``question`` returns once everything so far is sent; insists while MLflow is away.
+
+        Raises:
+            Exception: What ``question`` raised although MLflow could be reached.
+        """
+        return self._outbox.ask(lambda: question(self._client))
+
     def close(
         self,
         status: str,
@@ -160,15 +170,11 @@ class Tracker:
     ) -> str:
         from mlflow.entities import Param
 
-        execution = {tag.KIND: "sweep", tag.FORMAT: str(FORMAT), tag.EXECUTION: self._execution.id}
-        found = self._client.search_runs(
-            [self._experiment_id],
-            " and ".join(f"tags.`{key}` = '{value}'" for key, value in execution.items()),
-        )
-        if found:
-            run_id = str(found[0].info.run_id)
+        run_id = find_parent(self._client, self._experiment_id, self._execution)
+        if run_id is not None:
             self._client.update_run(run_id, status="RUNNING")
             return run_id
+        execution = {tag.KIND: "sweep", tag.FORMAT: str(FORMAT), tag.EXECUTION: self._execution.id}
         run = self._client.create_run(
             self._experiment_id, run_name=tags[tag.SWEEP], tags=tags | execution
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lnt_core.config import TrialConfig
 from lnt_core.training.loop import Report
-from sweeps.storage.execution import BASE, BASE_SCORES, write_json
+from sweeps.storage.execution import BASE
 from sweeps.worker.context import Context, base_config
 from sweeps.worker.group import GroupTask, WorkerGroup
 from sweeps.worker.process import own_worker, worker_for
@@ -34,7 +34,8 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
     resources, out = context.sweep.resources, context.execution.path / BASE
     if num_workers:
         out.mkdir(parents=True, exist_ok=True)
-        group = WorkerGroup(_score, GroupTask(config, context.cache, out, resources), num_workers)
+        task = GroupTask(config, context.cache, out, resources, context.execution.path)
+        group = WorkerGroup(_score, task, num_workers)
         group.start()
         group.join()
         scores = group.outcome()
@@ -44,7 +45,7 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
         worker.prepare(config, report=report)
         prepared()
         scores = score_base(config, worker, out)
-    write_json(context.execution.path / BASE_SCORES, scores)
+    context.execution.write_base(scores)
 
 
 def _score(task: GroupTask) -> dict[str, float]:

@@ -29,6 +29,7 @@ def run_distributed(
     out: Path,
     *,
     resources: ResourcesConfig,
+    execution: Path,
     report: Report,
     sample_every_s: float = 0.0,
 ) -> TrialResult:
@@ -39,6 +40,7 @@ def run_distributed(
         cache: Folder of what sweeps share, at this path on every node.
         out: The trial's folder, which all nodes see.
         resources: Resources of each worker, and the number of workers.
+        execution: Folder of the trial's execution.
         report: Called with the step and metrics of each event once it is on disk.
         sample_every_s: Seconds between system metrics samples on rank 0's node; 0: no samples.
 
@@ -46,7 +48,7 @@ def run_distributed(
         WorkerDiedError: A worker process died.
         Exception: What a worker raised.
     """
-    task = GroupTask(config, cache, out, resources, sample_every_s)
+    task = GroupTask(config, cache, out, resources, execution, sample_every_s)
     training = WorkerGroup(_train, task, resources.workers_of(config.strategy.name))
     offset = (out / EVENTS).stat().st_size if (out / EVENTS).exists() else 0
     training.start()
@@ -80,6 +82,7 @@ def _train(task: GroupTask) -> dict[str, Any]:
     events = EventLog(task.out / EVENTS)
     try:
         with SystemMetrics(events, task.sample_every_s):
-            return asdict(run(report=events.write))
+            whole = events.whole_up_to(task.config.train.evaluate_at_steps)
+            return asdict(run(report=events.write, reported=whole))
     finally:
         events.close()

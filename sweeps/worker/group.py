@@ -11,8 +11,9 @@ from typing import Any
 from lnt_core.config import TrialConfig
 from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.errors import LntError
+from lnt_core.files import read_json, write_json
 from sweeps.resources import ResourcesConfig
-from sweeps.storage.execution import read_json, write_json
+from sweeps.storage.notices import noted
 from sweeps.worker.placement import worker_bundle
 
 OUTCOME = "outcome.json"
@@ -36,6 +37,8 @@ class GroupTask:
     """Folder of the results, which all nodes see."""
     resources: ResourcesConfig
     """Resources of each worker."""
+    noted: Path
+    """The execution, which the user is told of through its folder (``sweeps.storage.notices``)."""
     sample_every_s: float = 0.0
     """Seconds between system metrics samples on rank 0's node; 0: no samples."""
 
@@ -109,7 +112,8 @@ def _write_outcome(loop_config: dict[str, Any]) -> None:
     from lnt_core.distributed.ranks import is_first
 
     task: GroupTask = loop_config["task"]
-    done = loop_config["work"](task)
+    with noted(task.noted):
+        done = loop_config["work"](task)
     if is_first():
         write_json(task.out / OUTCOME, done)
 

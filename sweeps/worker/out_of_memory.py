@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from lnt_core.config import TrialConfig
 from lnt_core.devices.faults import is_out_of_memory
-from lnt_core.errors import TrialError
+from lnt_core.errors import DamagedError, TrialError
+from lnt_core.files import read_json, set_aside, write_json
 from sweeps.storage.execution import KILLS
 
 Done = TypeVar("Done")
@@ -71,12 +72,18 @@ def run_in_memory(
 
 def count_kill(folder: Path) -> None:
     """Record that the memory monitor killed the trial of this folder once more."""
-    (folder / KILLS).write_text(str(num_kills(folder) + 1))
+    write_json(folder / KILLS, {"kills": num_kills(folder) + 1})
 
 
 def num_kills(folder: Path) -> int:
     """How often the memory monitor has killed the trial of this folder."""
-    return int((folder / KILLS).read_text()) if (folder / KILLS).exists() else 0
+    try:
+        return int(read_json(folder / KILLS)["kills"])
+    except FileNotFoundError:
+        return 0
+    except DamagedError as error:
+        set_aside(error.path, error.why, "the count starts anew")
+        return 0
 
 
 def halved(config: TrialConfig) -> TrialConfig | None:

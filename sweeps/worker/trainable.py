@@ -20,6 +20,7 @@ from sweeps.resources import ResourcesConfig
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import RAN, Result, TrialStatus
 from sweeps.storage.full_disk import is_disk_full
+from sweeps.storage.notices import noted
 from sweeps.storage.trials import write_config
 from sweeps.worker.base import run_base
 from sweeps.worker.context import BASE_ID, OBJECTIVE, TRIAL_KEY, Context
@@ -43,10 +44,11 @@ def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
 
     name = tune_config[TRIAL_KEY]
     try:
-        if name == BASE_ID:
-            final = _base_outcome(context)
-        else:
-            final = _outcome(context.trial(tune_config), context)
+        with noted(context.execution.path):
+            if name == BASE_ID:
+                final = _base_outcome(context)
+            else:
+                final = _outcome(context.trial(tune_config), context)
     except Exception as error:
         if not is_disk_full(error):
             raise
@@ -162,12 +164,20 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
                 context.cache,
                 out,
                 resources=resources,
+                execution=context.execution.path,
                 report=to_ray,
                 sample_every_s=every_s,
             )
         worker = worker_for(resources, context.cache)
         memory_gib = memory_share_gib(resources)
-        return run_trial(chosen, out=out, report=report, worker=worker, memory_gib=memory_gib)
+        return run_trial(
+            chosen,
+            out=out,
+            report=report,
+            worker=worker,
+            memory_gib=memory_gib,
+            reported=events.whole_up_to(config.train.evaluate_at_steps),
+        )
 
     try:
         with SystemMetrics(events, every_s if one_process else 0.0):
@@ -180,7 +190,8 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
         if against_peak:
             report(done.steps, against_peak)
         metrics = done.metrics | against_peak
-        return Result(TrialStatus(done.status), done.steps, metrics, note=note), False
+        status = TrialStatus(done.status)
+        return Result(status, done.steps, metrics, note=note, files=done.files), False
     except WorkerDiedError:
         raise
     except LntError as error:

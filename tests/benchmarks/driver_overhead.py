@@ -128,12 +128,12 @@ def nothing(tune_config: dict[str, Any], context: Any) -> None:
 
     from lnt_core.trial import WEIGHTS
     from sweeps.storage.events import EVENTS, EventLog
-    from sweeps.storage.execution import BASE, BASE_SCORES, Result, write_json
+    from sweeps.storage.execution import BASE, Result
     from sweeps.worker.context import BASE_ID
 
     if tune_config["trial"] == BASE_ID:
         (context.execution.path / BASE).mkdir()
-        write_json(context.execution.path / BASE_SCORES, {"select/cider": 1.0})
+        context.execution.write_base({"select/cider": 1.0})
         tune.report({"step": 0, "trial": BASE_ID, "status": "finished"})
         return
     trial = context.trial(tune_config)

@@ -103,7 +103,7 @@ def emitted(events: Path) -> collections.Counter:
     """What a trial wrote; a step that it wrote twice counts once."""
     points: dict[tuple[str, int], float] = {}
     for line in events.read_text().splitlines():
-        step, _, metrics = json.loads(line)
+        step, _, metrics, _ = json.loads(line)
         for key, value in metrics.items():
             points.setdefault((key, step), value)
     return collections.Counter((key, step, value) for (key, step), value in points.items())

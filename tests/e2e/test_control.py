@@ -109,7 +109,7 @@ def _check_the_warm_clone(sweep, tags) -> None:
     began = int(warm["lnt.started_at_step"])
     (events,) = [p for p in sweep.files("events.jsonl") if p.parent.name == warm["lnt.trial_id"]]
     lines = [json.loads(line) for line in events.read_text().splitlines()]
-    rates = {step: metrics["train/lr"] for step, _, metrics in lines if "train/lr" in metrics}
+    rates = {step: metrics["train/lr"] for step, _, metrics, _ in lines if "train/lr" in metrics}
     assert list(rates) == list(range(began + 1, WARM_STEPS + 1))
     assert max(rates.values()) <= 2e-4
     half = max(WARM_STEPS // 2, began + 1)  # the cosine is its own config's

@@ -10,8 +10,8 @@ from sweeps.driver.callback import DriverCallback, SweepStopper, last_error, tri
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.ray_patches import KILLED_FOR_MEMORY
 from sweeps.driver.weights import WinnerWeights
-from sweeps.storage.execution import KILLS, TrialStatus, write_json
-from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY
+from sweeps.storage.execution import TrialStatus
+from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, num_kills
 from tests.sweeps.driver.executions import at_rate, context_of, finish
 
 
@@ -130,13 +130,12 @@ def test_a_process_killed_for_memory_too_often_is_told_what_to_lower(driver, tmp
     assert driver.execution.result(driver.trial.id).error == TOO_LITTLE_MEMORY
 
 
-@pytest.mark.parametrize(("error", "kills"), [(KILLED_FOR_MEMORY, "1"), ("a bug", None)])
+@pytest.mark.parametrize(("error", "kills"), [(KILLED_FOR_MEMORY, 1), ("a bug", 0)])
 def test_only_a_kill_for_memory_is_counted_for_the_next_attempt(
     driver, tmp_path, error, kills
 ) -> None:
     driver.callback.on_trial_recover(0, [], with_error(driver, tmp_path, error))
-    path = driver.execution.trial(driver.trial.id) / KILLS
-    assert (path.read_text() if path.exists() else None) == kills
+    assert num_kills(driver.execution.trial(driver.trial.id)) == kills
 
 
 def test_the_weights_of_a_beaten_trial_go_at_once(driver) -> None:
@@ -213,7 +212,7 @@ class TestBase:
 
     def test_its_scores_go_to_the_parent_run_and_it_is_no_trial(self, base_first) -> None:
         (base_first.execution.path / "base").mkdir()
-        write_json(base_first.execution.path / "base.json", {"select/cider": 3.5})
+        base_first.execution.write_base({"select/cider": 3.5})
         base_first.callback.on_trial_complete(0, [], self.of(base_first, status="finished"))
         assert base_first.tracker.told == [("parent_metrics", {"base/select/cider": 3.5})]
         assert base_first.table.told[-1] == ("base_ended", 3.5)

@@ -1,6 +1,6 @@
 """The folder of an execution: which one is resumed, and who may work in it."""
 
-import json
+import random
 import subprocess
 import sys
 
@@ -11,12 +11,13 @@ from sweeps.config import SweepConfig
 from sweeps.plan.load import load_sweep
 from sweeps.storage.execution import (
     KILLS,
+    TRACKED,
     Execution,
     Result,
     latest_execution,
     new_execution,
-    write_json,
 )
+from tests.damage import WAYS, empty, set_aside
 
 
 @pytest.fixture
@@ -118,24 +119,6 @@ def test_only_a_finished_trial_has_a_score() -> None:
     assert Result("stopped", 3, {"select/cider": 5.0}).score is None
 
 
-def test_who_reads_a_file_while_it_is_written_reads_the_old_one_whole(tmp_path) -> None:
-    path = tmp_path / "state.json"
-    write_json(path, {"runs": [1]})
-    with path.open() as reader:
-        write_json(path, {"runs": [1, 2]})
-        assert json.load(reader) == {"runs": [1]}
-    assert json.loads(path.read_text()) == {"runs": [1, 2]}
-
-
-def test_json_is_written_whole_or_not_at_all_and_leaves_nothing_beside_it(tmp_path) -> None:
-    path = tmp_path / "deep" / "x.json"
-    write_json(path, {"a": 1})
-    with pytest.raises(TypeError):
-        write_json(path, {"a": object()})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert list(path.parent.iterdir()) == [path]
-
-
 def test_a_trial_whose_result_is_forgotten_begins_with_no_kill_counted(sweep) -> None:
     execution = new_execution(sweep)
     execution.write_result("a", Result("failed"))
@@ -144,3 +127,44 @@ def test_a_trial_whose_result_is_forgotten_begins_with_no_kill_counted(sweep) ->
     execution.forget_result("a")
     assert execution.result("a") is None
     assert not kills.exists()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_damaged_head_is_made_again_from_the_sweep_file(way, sweep) -> None:
+    started = new_execution(sweep)
+    path = started.path / "execution.json"
+    whole = path.read_bytes()
+    WAYS[way](path, random.Random(1))
+    assert latest_execution(sweep) == started
+    assert path.read_bytes() == whole
+    assert set_aside(started.path) == ["execution.json.damaged-1"]
+
+
+def test_a_damaged_head_is_still_that_of_another_sweep(sweep) -> None:
+    started = new_execution(sweep)
+    empty(started.path / "execution.json", random.Random(1))
+    with pytest.raises(ConfigError, match="the sweep has changed since"):
+        latest_execution(sweep.model_copy(update={"seed": 1}))
+
+
+def test_without_head_and_sweep_file_an_execution_is_not_guessed_at(sweep) -> None:
+    started = new_execution(sweep)
+    for name in ("execution.json", "sweep.yaml"):
+        empty(started.path / name, random.Random(1))
+    with pytest.raises(ConfigError, match=r"is damaged \(it is empty\), and so is sweep.yaml"):
+        latest_execution(sweep)
+
+
+def test_what_an_older_version_wrote_without_a_checksum_is_of_another_format(sweep) -> None:
+    path = new_execution(sweep).path / "execution.json"
+    path.write_text('{"format": 1, "sweep_sha256": "0"}')
+    with pytest.raises(ConfigError, match="has format 1, "):
+        latest_execution(sweep)
+
+
+def test_an_execution_is_tracked_once_a_trial_had_a_run(sweep) -> None:
+    execution = new_execution(sweep)
+    assert not execution.is_tracked
+    (execution.trial("a")).mkdir(parents=True)
+    (execution.trial("a") / f"{TRACKED}.damaged-1").touch()
+    assert execution.is_tracked

@@ -3,10 +3,11 @@
 import pytest
 
 from lnt_core.errors import ConfigError
+from lnt_core.files import read_json, write_json
 from sweeps.config import SweepConfig
 from sweeps.export.best import load_best
 from sweeps.results.read import read_sweep
-from sweeps.storage.execution import latest_execution, new_execution, read_json, write_json
+from sweeps.storage.execution import latest_execution, new_execution
 from sweeps.storage.format import FORMAT, check_format
 from sweeps.tracking.store import experiment_id
 

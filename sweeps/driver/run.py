@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
-from lnt_core.errors import all_problems
+from lnt_core.errors import LntError, all_problems
 from sweeps import signals
 from sweeps.config import SweepConfig
 from sweeps.driver.budget import start_budget
@@ -20,8 +20,7 @@ from sweeps.driver.steps import with_rungs
 from sweeps.driver.tuning import tune_trials
 from sweeps.nodes.facts import gather
 from sweeps.nodes.needs import asked_for
-from sweeps.plan.checks import check_sweep
-from sweeps.plan.planned import too_big
+from sweeps.plan.checks import check_models, check_values
 from sweeps.plan.trials import trials
 from sweeps.settings import Settings
 from sweeps.storage.execution import Execution, latest_execution, new_execution
@@ -76,16 +75,21 @@ def run_sweep(
         LntError: The base model cannot be prepared.
         DiskFullError: The disk is full; the sweep can be resumed.
     """
-    for note in check_sweep(sweep):
+    check_values(sweep)
+    checking = _in_thread(check_models, sweep)
+    if address is None:
+        _start_beside(checking)
+    for note in checking.result():
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     planned = planned_on_gpus(sweep)
-    _warn(too_big(planned), console)
+    _warn(planned.too_big(), console)
     sweep = with_rungs(sweep, settings)
     # takes seconds, most of which it waits
     connecting = _in_thread(_connect, sweep, settings, resume)
     asked = asked_for(sweep, str(settings.cache.resolve()))
     here = _in_thread(gather, asked)
-    start_ray(address)
+    if address is not None:
+        start_ray(address)
     found = examine_nodes(sweep, planned, asked, here.result(), address)
     if found.problems:
         raise all_problems(f"the nodes of {address or 'this machine'}", found.problems)
@@ -112,6 +116,18 @@ def run_sweep(
             if full and not isinstance(error, DiskFullError):
                 raise disk_full(execution.path) from error
             raise
+
+
+def _start_beside(checking: "Future[list[str]]") -> None:
+    """Start Ray on this machine while the sweep is being checked.
+
+    What the check refuses goes before whatever is wrong with Ray. Neither leaves anything behind.
+    """
+    try:
+        start_ray(None)
+    except LntError:
+        checking.result()
+        raise
 
 
 @contextmanager

@@ -198,7 +198,7 @@ def new_execution(sweep: SweepConfig) -> Execution:
     else:
         raise ConfigError(f"{parent} already has 99 executions started in this second")
     write_yaml(execution.path / SWEEP, sweep.model_dump(mode="json"))
-    _write_head(execution.path, sweep)
+    write_json(execution.path / EXECUTION, _head(sweep))
     return execution
 
 
@@ -226,12 +226,12 @@ def latest_execution(sweep: SweepConfig) -> Execution:
     )
 
 
-def _write_head(folder: Path, sweep: SweepConfig) -> None:
-    write_json(folder / EXECUTION, {"format": FORMAT, "sweep_sha256": _sha256(sweep)})
+def _head(sweep: SweepConfig) -> dict[str, Any]:
+    return {"format": FORMAT, "sweep_sha256": _sha256(sweep)}
 
 
 def _read_head(folder: Path) -> dict[str, Any]:
-    """The content of ``execution.json``; if that is damaged, it is made from the sweep file."""
+    """The content of ``execution.json``; if that is damaged, what it was by the sweep file."""
     path = folder / EXECUTION
     try:
         return read_json(path)
@@ -247,9 +247,17 @@ def _read_head(folder: Path) -> dict[str, Any]:
             f"{folder.name} is an execution of this sweep; move its folder away, or run without "
             "--resume"
         ) from None
-    set_aside(path, why, f"it has been made again from {SWEEP}")
-    _write_head(folder, sweep)
-    return read_json(path)
+    return _head(sweep)
+
+
+def mend_head(folder: Path, sweep: SweepConfig) -> None:
+    """Write ``execution.json`` again if it is damaged; ``sweep``: that of the execution."""
+    path = folder / EXECUTION
+    try:
+        read_json(path)
+    except DamagedError as error:
+        set_aside(path, error.why, "it has been written again")
+        write_json(path, _head(sweep))
 
 
 def _without_checksum(path: Path) -> dict[str, Any] | None:

@@ -26,6 +26,7 @@ from sweeps.storage.execution import (
     Execution,
     Result,
     TrialStatus,
+    mend_head,
 )
 from sweeps.storage.trials import COPY, ORIGIN, read_copy, read_trial, write_config, write_trial
 
@@ -44,6 +45,7 @@ def mend(execution: Execution, sweep: SweepConfig, planned: Iterable[SweepTrial]
     Raises:
         ConfigError: A trial is damaged that stands nowhere else.
     """
+    mend_head(execution.path, sweep)
     if why := _damage_of_yaml(execution.path / SWEEP):
         set_aside(execution.path / SWEEP, why, "it has been written again")
         write_yaml(execution.path / SWEEP, sweep.model_dump(mode="json"))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
+from lnt_core.errors import LntError
 from sweeps.storage.full_disk import is_disk_full
 
 Answered = TypeVar("Answered")
@@ -140,7 +141,9 @@ class Outbox:
     def _drop(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"[:200]
         if reason not in self.refused:
-            logger.error("MLflow: %s; this is left out", reason, exc_info=error)
+            known = _is_gone(error) or hasattr(error, "error_code") or isinstance(error, LntError)
+            trace = None if known else error
+            logger.error("MLflow: %s; this is left out", reason, exc_info=trace)
             self.refused.append(reason)
 
 
@@ -151,7 +154,7 @@ def is_away(error: BaseException) -> bool:
 
 def _patience_s(error: BaseException) -> float:
     """Seconds for which an order that fails with this error is repeated."""
-    if any(text in str(error) for text in GONE):
+    if _is_gone(error):
         return 0.0
     code = getattr(error, "error_code", "")
     if code in AWAY_CODES or is_disk_full(error):
@@ -163,3 +166,7 @@ def _patience_s(error: BaseException) -> float:
             return math.inf
         cause = cause.__cause__ or cause.__context__
     return SERVER_ERROR_S if code == SERVER_ERROR else 0.0
+
+
+def _is_gone(error: BaseException) -> bool:
+    return any(text in str(error) for text in GONE)

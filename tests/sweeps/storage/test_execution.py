@@ -15,6 +15,7 @@ from sweeps.storage.execution import (
     Execution,
     Result,
     latest_execution,
+    mend_head,
     new_execution,
 )
 from tests.damage import WAYS, empty, set_aside
@@ -83,6 +84,7 @@ def test_an_execution_killed_while_it_was_made_is_passed_over(sweep) -> None:
     assert latest_execution(sweep) == whole
 
 
+@pytest.mark.heavy
 def test_a_driver_in_another_process_keeps_this_one_away(sweep) -> None:
     execution = new_execution(sweep)
     code = (
@@ -136,6 +138,7 @@ def test_a_damaged_head_is_made_again_from_the_sweep_file(way, sweep) -> None:
     whole = path.read_bytes()
     WAYS[way](path, random.Random(1))
     assert latest_execution(sweep) == started
+    mend_head(started.path, sweep)
     assert path.read_bytes() == whole
     assert set_aside(started.path) == ["execution.json.damaged-1"]
 

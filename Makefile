@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test test-tiers check docs bench bench-gpu clean
+.PHONY: sweep test test-quick test-tiers check docs bench bench-gpu clean
 
 sweep: .venv/.done
 	$(BIN)/lnt run demo
@@ -10,6 +10,10 @@ sweep: .venv/.done
 # Two processes: a test file is one's or the other's (tests/conftest.py).
 test: .venv/.done check
 	$(BIN)/pytest -n 2
+
+# The tests that only compute: no process, none that takes seconds. For between two edits.
+test-quick: .venv/.done
+	$(BIN)/pytest -n 2 -m "not heavy and not sweep and not fault and not cluster and not browser"
 
 # Whole sweeps, faults, clusters and the browser (needs what .ci/run installs). LNT_SHARD=2/5 runs the
 # second of five parts. Threads that wait for another must not keep it from its core.
@@ -32,6 +36,7 @@ docs: .venv/.done
 bench: .venv/.done
 	$(BIN)/python -m tests.benchmarks.warm_workers
 	$(BIN)/python -m tests.benchmarks.driver_overhead
+	$(BIN)/python -m tests.benchmarks.fixed_cost
 	$(BIN)/python -m tests.benchmarks.tracking_outage
 
 # A step of a 7B-shaped model against transformers and PEFT alone, where there is a GPU.

@@ -1,6 +1,8 @@
 """Shared fixtures: a random two-layer vision-language model and a few drawn images, in seconds."""
 
 import os
+import sys
+import time
 import zlib
 from pathlib import Path
 
@@ -18,6 +20,12 @@ from tests.parts import TRAIN, model_config, save_parts, text_config
 
 TIERS = ("sweep", "fault", "cluster", "browser")
 """Markers of tests with processes that train, break or show something; see pyproject.toml."""
+LIGHT_S = 8.0
+"""CPU time of the longest unmarked test; most take milliseconds."""
+QUICK_PROGRAMS = ("git", "java")
+"""What provenance and a score need, in a third of a second."""
+STARTED: list[str] = []
+"""Programs that this process has started."""
 hypothesis.settings.register_profile("lnt", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("lnt")
 
@@ -57,6 +65,17 @@ def pytest_runtest_logreport(report) -> None:
         print(f"\n{report.nodeid}\n{report.longreprtext[-4000:]}", flush=True)
 
 
+def _note_programs(event: str, args: tuple) -> None:
+    """Python's own report of what it does; see `sys.addaudithook`."""
+    if event == "subprocess.Popen" and Path(os.fsdecode(args[0])).name not in QUICK_PROGRAMS:
+        STARTED.append(str(args[1])[:200])
+    elif event in ("os.fork", "os.forkpty", "os.posix_spawn", "os.system"):
+        STARTED.append(event)
+
+
+sys.addaudithook(_note_programs)
+
+
 def shard_of(path: Path, count: int) -> int:
     """The shard, from 1 to ``count``, of a test file: the same on every machine."""
     return zlib.crc32(path.name.encode()) % count + 1
@@ -69,6 +88,24 @@ def _quiet():
     torch.set_num_threads(1)  # two test processes share two cores
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+
+
+@pytest.fixture(autouse=True)
+def _is_light(request):
+    """A test without a marker starts no process, and takes no more than ``LIGHT_S`` of CPU time.
+
+    What fixtures of wider scope do is not its own.
+    """
+    began_s, before = time.process_time(), len(STARTED)
+    yield
+    if any(request.node.get_closest_marker(name) for name in ("heavy", *TIERS)):
+        return
+    took_s, started = time.process_time() - began_s, STARTED[before:]
+    advice = "mark it heavy (pyproject.toml), or make it lighter"
+    if started:
+        pytest.fail(f"an unmarked test started {started[0]}: {advice}", pytrace=False)
+    if took_s > LIGHT_S:
+        pytest.fail(f"an unmarked test took {took_s:.1f} s of CPU time: {advice}", pytrace=False)
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +166,14 @@ def trial_config(parts, scenes):
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory) -> Path:
+def shared(tmp_path_factory) -> Path:
+    """A folder that all test processes of this session have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def cache(shared) -> Path:
     """Where the tiny model is trained once for all tests of whole sweeps."""
     given = os.environ.get("LNT_TEST_CACHE")
-    return Path(given) if given else tmp_path_factory.mktemp("cache")
+    return Path(given) if given else shared / "cache"

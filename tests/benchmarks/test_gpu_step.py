@@ -8,6 +8,8 @@ import torch
 
 from tests.benchmarks.gpu_step import STRATEGIES
 
+pytestmark = pytest.mark.heavy
+
 PROGRAM = [sys.executable, "-m", "tests.benchmarks.gpu_step"]
 
 

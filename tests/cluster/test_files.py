@@ -105,6 +105,7 @@ def test_compose_takes_the_tracking_server() -> None:
         PyCompose.from_yaml(text.replace("restart:", "restart_policy:"))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", ["Dockerfile", "mlflow/Dockerfile"])
 def test_hadolint_has_nothing_to_say(name) -> None:
     done = subprocess.run([BIN / "hadolint", CLUSTER / name], capture_output=True, text=True)
@@ -198,6 +199,7 @@ def test_every_image_has_an_exact_version_and_the_command_that_pins_it() -> None
         assert {line.rpartition("# ")[2]} == files
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", SHELL)
 def test_shellcheck_has_nothing_to_say(name) -> None:
     command = [BIN / "shellcheck", "--format=json", CLUSTER / name]

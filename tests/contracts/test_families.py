@@ -160,6 +160,7 @@ def _image(scenes):
     return load_samples(scenes.tune, seed=0)[0].image
 
 
+@pytest.mark.heavy
 def test_trials_train_and_score(family, parts, scenes, tmp_path) -> None:
     name, language, _ = family
     worker = Worker(tmp_path / "cache")

@@ -25,6 +25,8 @@ from sweeps.plan.load import load_sweep
 from sweeps.plan.trials import trials
 from tests.contracts import hostile
 
+pytestmark = pytest.mark.heavy
+
 TIMES = int(os.environ.get("LNT_FUZZ", "1"))
 SEED = int(os.environ.get("LNT_FUZZ_SEED", "0"))
 MAX_S = 10.0

@@ -18,6 +18,8 @@ from lnt_core.worker import Worker
 from tests.damage import WAYS
 from tests.parts import TRAIN, model_config
 
+pytestmark = pytest.mark.heavy
+
 
 def silent(step, metrics):
     pass

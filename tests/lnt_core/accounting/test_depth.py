@@ -13,6 +13,8 @@ from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
 from tests.parts import VISION
 
+pytestmark = pytest.mark.heavy
+
 SHAPE = StepShape(batch=4, tokens=40, image_tokens=16, feature_channels=32, answer_tokens=20)
 OWN = {
     "llama": {"intermediate_size": 64},

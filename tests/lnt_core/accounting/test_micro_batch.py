@@ -18,6 +18,8 @@ from lnt_core.worker import Worker
 from tests.damage import WAYS, set_aside
 from tests.parts import TRAIN
 
+pytestmark = pytest.mark.heavy
+
 AUTO = TRAIN | {"micro_batch_size": "auto", "checkpoint_every_steps": 1}
 REL = 1e-5
 """Losses of two micro batches are sums of the same float32 terms in another order: 1e-7 was seen.

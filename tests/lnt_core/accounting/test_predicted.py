@@ -41,6 +41,7 @@ def predicted(base, name: str, shape: StepShape = SHAPE, *, on_gpu=False, **chan
     return predict_step(model, strategy, base.roles, train, shape, on_gpu=on_gpu)
 
 
+@pytest.mark.heavy
 def test_memory_is_within_15_percent_of_what_a_process_took() -> None:
     """Resident memory of a process that trains the tiny architecture (docs/LOG.md has all)."""
     done = subprocess.run(

@@ -15,6 +15,7 @@ LNT = str(Path(sys.executable).parent / "lnt")
 HEAVY = {"torch", "ray", "mlflow", "optuna", "transformers", "pydantic", "rich"}
 
 
+@pytest.mark.heavy
 def test_the_installed_command_prints_one_json_object_and_nothing_else(tmp_path) -> None:
     argv = [LNT, "plan", "demo", "--no-files", "--json", "--set", "search.strategy=[full]"]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True)
@@ -24,6 +25,7 @@ def test_the_installed_command_prints_one_json_object_and_nothing_else(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.heavy
 def test_help_answers_without_the_heavy_libraries() -> None:
     code = (
         "import sys; from sweeps.cli.main import main\n"
@@ -37,6 +39,7 @@ def test_help_answers_without_the_heavy_libraries() -> None:
     assert all(command in done.stdout for command in COMMANDS)
 
 
+@pytest.mark.heavy
 def test_the_end_of_the_command_collects_no_garbage() -> None:
     code = (
         "import atexit, gc; from sweeps.cli.main import main\n"
@@ -49,6 +52,7 @@ def test_the_end_of_the_command_collects_no_garbage() -> None:
     assert done.returncode == EXIT_DONE
 
 
+@pytest.mark.heavy
 def test_a_mistake_in_a_sweep_file_is_told_before_torch_is_imported(tmp_path) -> None:
     (tmp_path / "sweep.yaml").write_text(
         "name: twice\nmodel: {tiny: true}\n"

@@ -9,6 +9,8 @@ from sweeps.worker.context import Context
 from tests.parts import model_config
 from tests.sweeps.executions import end_trial, tiny_sweep, track
 
+pytestmark = pytest.mark.heavy
+
 
 def test_an_older_execution_that_is_resumed_ends_with_its_own_winners(
     client, store_uri, parts, scenes, tmp_path, monkeypatch

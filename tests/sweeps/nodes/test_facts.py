@@ -15,6 +15,8 @@ import pytest
 from sweeps.nodes.facts import OPTIONAL, REQUIRED, Asked, gather, source_hash
 from tests.nvml import fake_driver, fake_packages, fake_torch
 
+pytestmark = pytest.mark.heavy
+
 ROOT = Path(__file__).parents[3]
 GATHER = (
     "import json, sys; from sweeps.nodes.facts import Asked, gather\n"

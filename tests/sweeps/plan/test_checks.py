@@ -346,6 +346,7 @@ def test_a_good_sweep_is_not_refused(folder, capsys) -> None:
     assert main(["plan", str(write_sweep(folder, {}))]) == 0
 
 
+@pytest.mark.heavy
 def test_nothing_is_started_for_a_bad_sweep(folder) -> None:
     path = write_sweep(folder, {"search.learning_rate": [-1]})
     code = (

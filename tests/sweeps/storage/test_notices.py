@@ -1,5 +1,7 @@
 """What was set aside reaches the user."""
 
+import pytest
+
 from lnt_core.files import set_aside
 from sweeps.storage.notices import NOTICES, noted, told
 

@@ -11,6 +11,8 @@ from lnt_core.errors import ConfigError
 from sweeps.tracking.sqlite_lock import sqlite_lock
 from sweeps.tracking.store import connect
 
+pytestmark = pytest.mark.heavy
+
 PROCESSES, TIMES = 4, 10
 
 

@@ -2,6 +2,8 @@
 
 import math
 
+import pytest
+
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import TRACKED, Result, new_execution
 from sweeps.tracking.store import experiment_id
@@ -139,6 +141,7 @@ def test_a_step_that_two_processes_wrote_is_sent_once(client, sweep, execution) 
     assert found.data.tags["lnt.node"] == "127.0.0.3"
 
 
+@pytest.mark.heavy
 def test_a_store_that_is_away_loses_nothing(client, sweep, execution) -> None:
     run = trial_runs(sweep)[0]
     flaky = Flaky(client, failures=0)

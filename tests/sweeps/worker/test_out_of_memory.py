@@ -12,6 +12,8 @@ from lnt_core.errors import TrialError
 from sweeps.worker.out_of_memory import count_kill, halved, num_kills, run_in_memory
 from tests.parts import TRAIN
 
+pytestmark = pytest.mark.heavy
+
 HUNGRY = """
 import json, resource, sys, torch
 from lnt_core.devices.faults import is_out_of_memory

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from sweeps.storage.events import EventLog, read_events
 from sweeps.worker.system_metrics import KEY, PREFIX, SystemMetrics
 from tests.nvml import fake_driver
@@ -63,6 +65,7 @@ print(json.dumps([theirs, event.metrics]))
 """
 
 
+@pytest.mark.heavy
 def test_names_and_units_are_those_that_mlflow_draws(tmp_path) -> None:
     environment = os.environ | fake_driver(tmp_path / "nvml")
     argv = [sys.executable, "-c", BOTH]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from tests.e2e.browser import start_chromium
 from tests.micro import STAGE, outcome
@@ -34,8 +35,9 @@ class Sweep:
 
     def __init__(self, folder: Path, cache: Path, **changes) -> None:
         self.folder = folder
-        folder.mkdir()
-        (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP | changes))
+        folder.mkdir(exist_ok=True)
+        if not (folder / "sweep.yaml").exists():  # else another test process has made it
+            (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP | changes))
         self.environment = {**os.environ, "LNT_CACHE": str(cache)}
         self.environment["RAY_ADDRESS"] = "127.0.0.1:1"  # nobody is there: it must not matter
         self.environment.pop("MLFLOW_TRACKING_URI", None)
@@ -106,20 +108,29 @@ def _hear_hang_ups() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory, cache) -> Sweep:
-    """The sweep, run to its end undisturbed."""
-    sweep = Sweep(tmp_path_factory.mktemp("finished") / "sweep", cache)
-    sweep.lnt("run", "sweep.yaml")
+def run_once(folder: Path, cache: Path, **changes) -> Sweep:
+    """A sweep that all test processes share; whichever needs it first runs it to its end."""
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        sweep = Sweep(folder, cache, **changes)
+        if not done.exists():
+            sweep.lnt("run", "sweep.yaml")
+            done.touch()
     return sweep
 
 
 @pytest.fixture(scope="session")
-def dashboard(finished):
+def finished(shared, cache) -> Sweep:
+    """The sweep, run to its end undisturbed; to be read only."""
+    return run_once(shared / "finished", cache)
+
+
+@pytest.fixture(scope="session")
+def dashboard(finished, tmp_path_factory):
     """`lnt ui` on the finished sweep's store."""
     (port,) = free_ports(1)
     command = [LNT, "ui", "--port", str(port)]
-    log = finished.folder / "ui.log"
+    log = tmp_path_factory.mktemp("dashboard") / "ui.log"
     with log.open("wb") as file:
         server = subprocess.Popen(command, cwd=finished.folder, stdout=file, stderr=file)
     url = f"http://127.0.0.1:{port}"
@@ -149,11 +160,9 @@ def micro_with(tmp_path, cache, micro):
 
 
 @pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory, cache, micro) -> Sweep:
-    """The sweep of the micro model, run to its end by one trial at a time."""
-    sweep = Sweep(tmp_path_factory.mktemp("undisturbed") / "sweep", cache, **(micro | ONE_BY_ONE))
-    sweep.lnt("run", "sweep.yaml")
-    return sweep
+def undisturbed(shared, cache, micro) -> Sweep:
+    """The sweep of the micro model, run to its end by one trial at a time; to be read only."""
+    return run_once(shared / "undisturbed", cache, **(micro | ONE_BY_ONE))
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.cli.main import main
 from sweeps.config import PAPER_RATES
 
+pytestmark = pytest.mark.heavy
+
 
 def plan(capsys, *overrides: str, sweep: str = "demo") -> list[dict]:
     argv = ["plan", sweep, "--no-files", "--json"]

@@ -13,6 +13,8 @@ from sweeps.plan.planned import plan
 from sweeps.plan.space import strategies
 from tests.parts import VISION
 
+pytestmark = pytest.mark.heavy
+
 PARTS = ("weights_gib", "gradients_gib", "optimizer_gib", "activations_gib")
 
 

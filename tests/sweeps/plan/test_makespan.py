@@ -6,6 +6,8 @@ from sweeps.plan.load import load_sweep
 from sweeps.plan.makespan import Makespans, makespan, makespans
 from sweeps.plan.planned import PlannedTrial, plan
 
+pytestmark = pytest.mark.heavy
+
 STRATEGIES = "search.strategy=[layernorm_simple, full]"
 
 

@@ -55,6 +55,27 @@ class Measured:
     """What torch's allocator took from the GPU for this peak."""
 
 
+@dataclass(frozen=True)
+class Step:
+    """A step of one strategy, taken by lnt or plainly."""
+
+    name: str
+    precision: str
+    who: str
+    """``lnt`` or ``plain``."""
+    tokens_per_s: float
+    mfu: float
+    """Share of the rate of the GPU's own matrix product, 0..1."""
+    seen: Measured
+    cost: StepCost
+    """As predicted, for either way."""
+
+    def __str__(self) -> str:
+        line = f"{self.name:<10} {self.precision:<10} {self.who:<6} {self.tokens_per_s:>9,.0f}"
+        memory = f"{self.seen.peak_gib:>9.2f} {self.seen.reserved_gib:>9.2f}"
+        return f"{line} {self.mfu:>6.1%} {memory} {self.cost.peak_gib:>10.2f}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--micro-batch", type=int, default=4, help="conversations of a step")
@@ -74,12 +95,15 @@ def main() -> None:
         rate = matrix_rate(device, precision)
         print(f"matrix product in {precision}: {rate / 1e12:.4g} TFLOP/s")
         for name in STRATEGIES:
-            compare(name, precision, args, device, rate)
+            for step in compared(name, precision, args, device, rate):
+                print(step, flush=True)
     print(f"The paper: {PAPER_GB} GB = {PAPER_GB * 1e9 / GIB:.1f} GiB for LayerNorm tuning of 7B.")
 
 
-def compare(name: str, precision: str, args: argparse.Namespace, device: torch.device, rate: float):
-    """Both ways in turn, each from the same random weights; one line each."""
+def compared(
+    name: str, precision: str, args: argparse.Namespace, device: torch.device, rate: float
+) -> Iterator[Step]:
+    """Both ways in turn, each from the same random weights."""
     cost = None
     for who, make in (("lnt", our_step), ("plain", plain_step)):
         torch.manual_seed(0)
@@ -90,10 +114,7 @@ def compare(name: str, precision: str, args: argparse.Namespace, device: torch.d
         with seeded_peak(device):
             seen = measure(make(name, model, shape, precision, device), device)
         tokens_per_s = shape.batch * shape.tokens / seen.step_s
-        mfu = flops / seen.step_s / rate
-        line = f"{name:<10} {precision:<10} {who:<6} {tokens_per_s:>9,.0f} {mfu:>6.1%}"
-        memory = f"{seen.peak_gib:>9.2f} {seen.reserved_gib:>9.2f} {cost.peak_gib:>10.2f}"
-        print(f"{line} {memory}", flush=True)
+        yield Step(name, precision, who, tokens_per_s, flops / seen.step_s / rate, seen, cost)
         del model
 
 

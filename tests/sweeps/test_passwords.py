@@ -80,6 +80,7 @@ raise OSError("http://me:Secret@mlflow.lab")
 """
 
 
+@pytest.mark.heavy
 def test_logs_and_tracebacks() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True)
     assert done.returncode == 1

@@ -26,6 +26,7 @@ print(deepspeed_quietly().accelerator.get_accelerator().device_name())
 """
 
 
+@pytest.mark.heavy
 def test_deepspeed_of_a_trial_on_the_cpu_leaves_the_machines_gpu_alone(tmp_path) -> None:
     environment = {k: v for k, v in os.environ.items() if k != "DS_ACCELERATOR"}
     done = subprocess.run(

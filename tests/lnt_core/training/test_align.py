@@ -123,6 +123,7 @@ def test_cut_twice_it_ends_with_the_same_connector_to_the_last_bit(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.heavy
 def test_a_second_process_waits_for_the_first_and_goes_on_where_that_is_killed(
     trained, tmp_path
 ) -> None:

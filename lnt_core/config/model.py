@@ -15,6 +15,17 @@ MAX_LAYERS, MAX_SIZE = 1000, 10_000_000
 """Bounds of an architecture without files: layers are built one by one, if without weights."""
 
 
+class LengthsConfig(Frozen):
+    """Number and lengths of the samples of a data file that is absent."""
+
+    num_samples: int = Field(ge=1, le=10**9)
+    """Samples in the data."""
+    tokens_per_sample: int = Field(ge=1, le=MAX_TOKENS)
+    """Mean tokens of a sample, image tokens included."""
+    longest_sample: int = Field(ge=1, le=MAX_TOKENS)
+    """Tokens of the longest sample, for which memory is planned."""
+
+
 class ShapesConfig(Frozen):
     """Architectures and sample lengths, in place of model and data files that are absent."""
 
@@ -28,6 +39,8 @@ class ShapesConfig(Frozen):
     """Mean tokens of a sample, image tokens included."""
     longest_sample: int = Field(default=1024, ge=1, le=MAX_TOKENS)
     """Tokens of the longest sample, for which memory is planned."""
+    align: LengthsConfig | None = None
+    """The same of the align data. Default: as the tune data."""
 
     @field_validator("language", "vision")
     @classmethod

@@ -3,19 +3,22 @@
 import argparse
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from lnt_core.accounting.predicted import StepCost
 from sweeps.cli.arguments import load, sweep_arguments
 from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.config import MAX_EXTENSIONS, SweepConfig
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.labels import counted, short_rate, short_share
 from sweeps.plan.makespan import makespans
-from sweeps.plan.planned import PlannedTrial, plan, too_big
+from sweeps.plan.planned import Plan, PlannedTrial, plan
+from sweeps.plan.stage_1 import PlannedStage1
 
 PIPE_WIDTH = 160
 
@@ -42,22 +45,24 @@ def _plan(args: argparse.Namespace) -> int:
     return EXIT_DONE
 
 
-def print_plan(sweep: SweepConfig, planned: list[PlannedTrial], notes: list[str]) -> None:
-    """Print a line per trial, a line per strategy, the total, and what the numbers assume."""
+def print_plan(sweep: SweepConfig, planned: Plan, notes: list[str]) -> None:
+    """Print a line per trial, a line per strategy, the total, and what the numbers assume.
+
+    Stage 1 has a line of its own in both tables, before the trials.
+    """
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)  # a pipe or file has no width of its own
     console.print(_trials(planned))
-    of_strategies = list({(t.strategy, t.options): t for t in planned}.values())
     console.print()
-    console.print(_strategies(of_strategies))
+    console.print(_strategies(planned))
     for line in [
         _total(sweep, planned),
         *_may_grow(sweep),
         *_assumed(sweep),
-        *_found_on_the_device(planned),
+        *_found_on_the_device(planned.trials),
         *(spans.lines(sweep) if (spans := makespans(sweep, planned)) else ()),
-        *(f"(!) {line}" for line in too_big(planned)),
+        *(f"(!) {line}" for line in planned.too_big()),
         *notes,
     ]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
@@ -72,9 +77,19 @@ def _table(left: tuple[str, ...], right: tuple[str, ...], title: str = "") -> Ta
     return table
 
 
-def _trials(planned: list[PlannedTrial]) -> Table:
+def _trials(planned: Plan) -> Table:
     table = _table(("trial", "strategy"), ("lr", "trainable", "share", "memory", "GPU-hours"))
-    for trial in planned:
+    for stage in planned.stages_1:
+        table.add_row(
+            stage.id,
+            _name(stage),
+            short_rate(stage.learning_rate),
+            f"{stage.trainable_parameters:,}",
+            short_share(stage.trainable_share),
+            f"{stage.step.peak_gib:.3g} GiB" + (" (!)" if stage.too_big else ""),
+            _hours(stage.gpu_hours),
+        )
+    for trial in planned.trials:
         cost = trial.cost
         table.add_row(
             trial.id or "-",
@@ -88,23 +103,36 @@ def _trials(planned: list[PlannedTrial]) -> Table:
     return table
 
 
-def _strategies(planned: list[PlannedTrial]) -> Table:
+def _name(stage: PlannedStage1) -> str:
+    return f"stage 1 {stage.values}".strip()
+
+
+def _strategies(planned: Plan) -> Table:
     memory = ("weights", "gradients", "optimizer", "activations")
     right = ("micro-batch", *memory, "checkpointed", "not checkpointed", "captioning", "PFLOP")
     table = _table(("one trial, GiB",), right)
-    for trial in planned:
-        cost, step = trial.cost, trial.cost.step
+
+    def add(
+        name: str,
+        micro_batch: int | None,
+        step: StepCost,
+        activations_gib: Mapping[str, float | None],
+        captioning_gib: float | None,
+        pflop: float,
+    ) -> None:
         sizes = (
             *(step.weights_gib, step.gradients_gib, step.optimizer_gib, step.activations_gib),
-            *(cost.activations_gib["checkpointed"], cost.activations_gib["whole"]),
-            cost.evaluation_gib - step.weights_gib,
+            *(activations_gib["checkpointed"], activations_gib["whole"], captioning_gib),
         )
-        table.add_row(
-            f"{trial.strategy} {trial.options}".strip(),
-            str(cost.micro_batch_size or "auto"),
-            *("-" if size is None else f"{size:.3g}" for size in sizes),
-            f"{cost.train_pflop:.3g}",
-        )
+        texts = ("-" if size is None else f"{size:.3g}" for size in sizes)
+        table.add_row(name, str(micro_batch or "auto"), *texts, f"{pflop:.3g}")
+
+    for s in planned.stages_1:
+        add(_name(s), s.micro_batch_size, s.step, s.activations_gib, None, s.train_pflop)
+    for t in {(t.strategy, t.options): t for t in planned.trials}.values():
+        c, name = t.cost, f"{t.strategy} {t.options}".strip()
+        captioning_gib = c.evaluation_gib - c.step.weights_gib
+        add(name, c.micro_batch_size, c.step, c.activations_gib, captioning_gib, c.train_pflop)
     return table
 
 
@@ -112,16 +140,22 @@ def _hours(hours: float | None) -> str:
     return "-" if hours is None else f"{hours:.3g}"
 
 
-def _total(sweep: SweepConfig, planned: list[PlannedTrial]) -> str:
-    drawn = planned[0].id == ""
-    count = (sweep.search.num_trials or 0) if drawn else len(planned)
-    num_strategies = len({trial.strategy for trial in planned})
+def _total(sweep: SweepConfig, planned: Plan) -> str:
+    trials = planned.trials
+    drawn = trials[0].id == ""
+    count = (sweep.search.num_trials or 0) if drawn else len(trials)
+    num_strategies = len({trial.strategy for trial in trials})
     text = f"{counted(count, 'trial')} of {counted(num_strategies, 'strategy', 'strategies')}"
-    hours = [trial.cost.gpu_hours for trial in planned]
+    if planned.stages_1:
+        number = len(planned.stages_1)
+        text = f"Stage 1{f' ({number} times)' if number > 1 else ''} and {text}"
+    hours = [trial.cost.gpu_hours for trial in trials]
     known = [hour for hour in hours if hour is not None]
     if known:
-        total = math.fsum(known) / len(known) * count
+        stage_1 = math.fsum(stage.gpu_hours or 0.0 for stage in planned.stages_1)
+        total = stage_1 + math.fsum(known) / len(known) * count
         text += f", {total:,.4g} GPU-hours of training"
+        text += f", {stage_1:,.4g} of them for stage 1" if stage_1 else ""
     return text + "."
 
 
@@ -165,12 +199,21 @@ def _found_on_the_device(planned: list[PlannedTrial]) -> list[str]:
     ]
 
 
-def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]:
+def plan_json(sweep: SweepConfig, planned: Plan) -> dict[str, Any]:
     """The object that `lnt plan --json` prints; ``gpu_hours`` is null unless the peak is given."""
     spans = makespans(sweep, planned)
     return {
         "sweep": sweep.name,
         "makespans": None if spans is None else asdict(spans) | {"verdict": spans.verdict},
+        "stages_1": [
+            {
+                **{key: value for key, value in asdict(stage).items() if key != "step"},
+                "memory_gib": stage.step.peak_gib,
+                "memory": asdict(stage.step),
+                "too_big": stage.too_big or None,
+            }
+            for stage in planned.stages_1
+        ],
         "trials": [
             {
                 "id": trial.id,
@@ -189,6 +232,6 @@ def plan_json(sweep: SweepConfig, planned: list[PlannedTrial]) -> dict[str, Any]
                 "gpu_hours": trial.cost.gpu_hours,
                 "too_big": trial.cost.too_big or None,
             }
-            for trial in planned
+            for trial in planned.trials
         ],
     }

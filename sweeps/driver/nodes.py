@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from sweeps.nodes.facts import Asked, NodeFacts, gather
 from sweeps.nodes.judge import Node, problems, warnings
 from sweeps.nodes.needs import Needs, asked_for, needs_of
 from sweeps.plan.checks import check_sweep
-from sweeps.plan.planned import PlannedTrial, plan
+from sweeps.plan.planned import Plan, plan
 from sweeps.resources import ResourcesConfig
 from sweeps.settings import Settings
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
@@ -68,7 +68,7 @@ def examine(sweep: SweepConfig | None, settings: Settings, address: str | None) 
 
 def examine_nodes(
     sweep: SweepConfig,
-    planned: Sequence[PlannedTrial],
+    planned: Plan,
     asked: Asked,
     here: dict[str, Any],
     address: str | None,
@@ -97,10 +97,11 @@ def examine_nodes(
     )
 
 
-def planned_on_gpus(sweep: SweepConfig) -> list[PlannedTrial]:
+def planned_on_gpus(sweep: SweepConfig) -> Plan:
     """The plan, if trials use GPUs or the memory of one is given; it takes seconds to predict."""
     resources = sweep.resources
-    return plan(sweep) if resources.gpus_per_trial or resources.gpu_memory_gib else []
+    needed = resources.gpus_per_trial or resources.gpu_memory_gib
+    return plan(sweep) if needed else Plan([], [])
 
 
 def ask_nodes(

@@ -21,7 +21,6 @@ from sweeps.driver.tuning import tune_trials
 from sweeps.nodes.facts import gather
 from sweeps.nodes.needs import asked_for
 from sweeps.plan.checks import check_models, check_values
-from sweeps.plan.planned import too_big
 from sweeps.plan.trials import trials
 from sweeps.settings import Settings
 from sweeps.storage.execution import Execution, latest_execution, new_execution
@@ -83,7 +82,7 @@ def run_sweep(
     for note in checking.result():
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     planned = planned_on_gpus(sweep)
-    _warn(too_big(planned), console)
+    _warn(planned.too_big(), console)
     sweep = with_rungs(sweep, settings)
     # takes seconds, most of which it waits
     connecting = _in_thread(_connect, sweep, settings, resume)

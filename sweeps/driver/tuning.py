@@ -17,6 +17,7 @@ from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.search import asha, tpe_search
 from sweeps.driver.weights import WinnerWeights
+from sweeps.plan.base import base_config
 from sweeps.plan.trials import SweepTrial
 from sweeps.results import tags as tag
 from sweeps.storage.execution import BASE_SCORES, Result, TrialStatus
@@ -24,7 +25,7 @@ from sweeps.storage.full_disk import disk_full
 from sweeps.storage.trials import all_trials
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import Context, base_config
+from sweeps.worker.context import Context
 from sweeps.worker.placement import max_concurrent_trials, placement_of
 from sweeps.worker.trainable import run_sweep_trial
 

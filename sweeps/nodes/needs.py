@@ -1,13 +1,12 @@
 """What a sweep needs of the nodes that it will use."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lnt_core.distributed.zero_config import offloads_optimizer
 from sweeps.config import SweepConfig
 from sweeps.nodes.facts import Asked
 from sweeps.plan.load import local_paths
-from sweeps.plan.planned import PlannedTrial
+from sweeps.plan.planned import Plan
 from sweeps.plan.space import value_combinations, with_values
 
 CPU_ADAM, SHARED_MEMORY = "cpu_adam", "deepspeed_shm_comm"
@@ -34,7 +33,7 @@ class Needs:
     """Settings for which torch compiles code."""
 
 
-def needs_of(sweep: SweepConfig, planned: Sequence[PlannedTrial]) -> Needs:
+def needs_of(sweep: SweepConfig, planned: Plan) -> Needs:
     """What the trials of a sweep need.
 
     Args:
@@ -50,7 +49,7 @@ def needs_of(sweep: SweepConfig, planned: Sequence[PlannedTrial]) -> Needs:
     return Needs(
         uses_gpus=resources.gpus_per_trial > 0,
         gpu_share=resources.gpu_share,
-        peaks_gib={f"{t.strategy} {t.options}".strip(): t.cost.memory_gib for t in planned},
+        peaks_gib={f"{t.strategy} {t.options}".strip(): t.cost.memory_gib for t in planned.trials},
         since_ampere=tuple(settings),
         bf16_on_cpu="bf16" in precisions and resources.gpus_per_trial == 0,
         flash_attention=flash,

@@ -11,7 +11,7 @@ from lnt_core.accounting.meta_trial import MetaTrial, scored
 from lnt_core.accounting.micro_batch import MicroBatch, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
-from lnt_core.config import TrainConfig
+from lnt_core.config import AlignConfig, TrainConfig
 from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import held_by
 from lnt_core.distributed.zero_config import stage_of
@@ -146,6 +146,22 @@ class Costs:
             files=self._files,
         )
 
+    def stage_1_lengths(self, sweep: SweepConfig, align: AlignConfig) -> Lengths:
+        """Estimated lengths of the conversations that stage 1 learns from."""
+        data, shapes = sweep.trial_data, sweep.model.shapes
+        model = sweep.model
+        if data.align is not None and shapes is not None and shapes.align is not None:
+            own = shapes.model_copy(update=shapes.align.model_dump())
+            model = model.model_copy(update={"shapes": own})
+        return estimated_lengths(
+            data.model_copy(update={"tune": data.align or data.tune}),
+            model,
+            image_tokens=self._image_tokens,
+            max_length=align.max_length,
+            seed=align.seed,
+            files=self._files,
+        )
+
     def of(self, sweep: SweepConfig, strategy: StrategyConfig, lengths: Lengths) -> Cost:
         """The cost of a trial of a strategy.
 
@@ -157,7 +173,7 @@ class Costs:
         Raises:
             ConfigError: The model lacks a part that the strategy tunes.
         """
-        tuned = self._tuned(sweep, strategy)
+        tuned = self.tuned(sweep, strategy)
         is_auto, found = sweep.train.micro_batch_size == "auto", None
         if is_auto:
             found = _found(sweep, strategy, tuned, lengths)
@@ -175,7 +191,7 @@ class Costs:
             alone = tuned.predict(checkpointing=on, lengths=lengths, micro_batch_size=1)
         step = _shared(step, sweep, strategy)
         flops_per_token = whole.flops / (train.micro_batch * lengths.longest)
-        flops = flops_per_token * lengths.mean * _num_processed(train, lengths)
+        flops = flops_per_token * lengths.mean * num_processed(train, lengths)
         count = count_parameters(tuned.model)
         standing_gib = step.weights_gib
         if sweep.train.evaluate_at_steps:  # midway, the optimizer waits
@@ -194,13 +210,25 @@ class Costs:
                 "whole": whole.activations_gib,
             },
             train_pflop=flops / 1e15,
-            gpu_hours=_gpu_hours(sweep, flops),
-            too_big=_too_big(sweep, tuned, step, lengths)
+            gpu_hours=gpu_hours(sweep, flops),
+            too_big=step_too_big(sweep, tuned, step, lengths)
             or _captioning_too_big(sweep, tuned, standing_gib, evaluation_gib)
             or ("" if found is None or found.fits else f"micro_batch_size {found}"),
         )
 
-    def _tuned(self, sweep: SweepConfig, strategy: StrategyConfig) -> MetaTrial:
+    def tuned(
+        self, sweep: SweepConfig, strategy: StrategyConfig, *, lends: bool = True
+    ) -> MetaTrial:
+        """A model without weights with a strategy applied.
+
+        Args:
+            sweep: The sweep, with the values of one combination put in place.
+            strategy: The strategy with its options.
+            lends: The base lends its memory on a GPU to what trains, as in stage 2.
+
+        Raises:
+            ConfigError: The model lacks a part that the strategy tunes.
+        """
         import torch
 
         model = copy.deepcopy(self._skeleton)
@@ -219,7 +247,8 @@ class Costs:
             sweep.train,
             self._image_tokens,
             on_gpu=on_gpu,
-            originals_gib=0.0 if on_gpu else beside_gib,  # see `VisionLanguageModel.lend_to`
+            # see `VisionLanguageModel.lend_to`
+            originals_gib=0.0 if on_gpu and lends else beside_gib,
         )
 
     def _apply(self, model: "nn.Module", strategy: StrategyConfig) -> tuple["nn.Module", Strategy]:  # type: ignore[type-arg]
@@ -231,7 +260,7 @@ class Costs:
             return method.apply(model, self._roles, strategy), method
 
 
-def _num_processed(train: TrainConfig, lengths: Lengths) -> int:
+def num_processed(train: TrainConfig, lengths: Lengths) -> int:
     """Samples processed in training, repetitions included."""
     return train.num_steps(lengths.num_samples) * train.batch_size
 
@@ -283,11 +312,12 @@ def _captioning_too_big(
     return f"{problem}, not even one image at a time"
 
 
-def _too_big(sweep: SweepConfig, tuned: MetaTrial, step: StepCost, lengths: Lengths) -> str:
+def step_too_big(sweep: SweepConfig, tuned: MetaTrial, step: StepCost, lengths: Lengths) -> str:
+    """Why a step does not fit the given memory, and what would fit; empty if it fits."""
     memory_gib = _memory_gib(sweep)
     if memory_gib is None or step.peak_gib <= memory_gib:
         return ""
-    checkpointing = sweep.train.gradient_checkpointing
+    checkpointing = tuned.train.gradient_checkpointing
     fit = what_would_fit(
         lambda micro: tuned.predict(
             checkpointing=checkpointing, lengths=lengths, micro_batch_size=micro
@@ -298,7 +328,8 @@ def _too_big(sweep: SweepConfig, tuned: MetaTrial, step: StepCost, lengths: Leng
     return f"{step.peak_gib:.1f} GiB do not fit {memory_gib:g} GiB; {fit}"
 
 
-def _gpu_hours(sweep: SweepConfig, flops: float) -> float | None:
+def gpu_hours(sweep: SweepConfig, flops: float) -> float | None:
+    """Hours of a GPU for so many operations; None if its peak is not given."""
     peak_tflops = sweep.resources.gpu_peak_tflops
     if peak_tflops is None:
         return None

@@ -1,12 +1,13 @@
 """Predicted training time of a sweep: trials side by side, or one at a time on all GPUs."""
 
 import heapq
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lnt_core.distributed.zero_config import stage_of
 from sweeps.config import SweepConfig
-from sweeps.plan.planned import PlannedTrial
+from sweeps.plan.planned import Plan, PlannedTrial
 
 STAGE = 3
 """ZeRO stage to recommend if the sweep gives none: the one that needs the least memory."""
@@ -14,9 +15,11 @@ STAGE = 3
 
 @dataclass(frozen=True)
 class Makespans:
-    """Predicted hours of training for all trials of a sweep, without preparation and evaluation."""
+    """Predicted hours of training: stage 1, then all trials; without preparation and evaluation."""
 
     num_gpus: int
+    stage_1_h: float
+    """Of stage 1, for which all trials wait; part of the others."""
     side_by_side_h: float
     """With every trial on one GPU."""
     in_turn_h: float
@@ -36,6 +39,10 @@ class Makespans:
             f"another on all {self.num_gpus} GPUs at {efficiency} (resources.scaling_efficiency). "
             f"{self.verdict}"
         ]
+        if self.stage_1_h:
+            told.append(
+                f"Of these, {self.stage_1_h:,.4g} h are stage 1, for which all trials wait."
+            )
         if self.too_big:
             workers = ", ".join(f"{name}: {self.num_gpus}" for name in self.too_big)
             stage = stage_of(sweep.train.deepspeed) or STAGE
@@ -57,26 +64,29 @@ class Makespans:
         return f"{name} takes {1 - fast / slow:.0%} less time."
 
 
-def makespans(sweep: SweepConfig, planned: Sequence[PlannedTrial]) -> Makespans | None:
+def makespans(sweep: SweepConfig, planned: Plan) -> Makespans | None:
     """Training times on `resources.num_gpus` GPUs.
 
     None for a single GPU, for TPE, or if the number of GPUs or their peak is not given.
     """
     gpus = sweep.resources.num_gpus
-    hours = [trial.cost.gpu_hours for trial in planned]
+    trials, stages_1 = planned.trials, [stage.hours(sweep) for stage in planned.stages_1]
+    hours = [trial.cost.gpu_hours for trial in trials]
     known = [hour for hour in hours if hour is not None]
-    if gpus is None or gpus == 1 or len(known) < len(planned) or not planned[0].id:
+    if gpus is None or gpus == 1 or len(known) < len(trials) or not trials[0].id:
         return None
+    first = math.fsum(hour for hour in stages_1 if hour is not None)
     speed = gpus * sweep.resources.scaling_efficiency
-    large = {trial.strategy for trial in planned if _too_big_alone(sweep, trial)}
-    in_turn = [h for trial, h in zip(planned, known, strict=True) if trial.strategy in large]
-    rest = [h for trial, h in zip(planned, known, strict=True) if trial.strategy not in large]
+    large = {trial.strategy for trial in trials if _too_big_alone(sweep, trial)}
+    in_turn = [h for trial, h in zip(trials, known, strict=True) if trial.strategy in large]
+    rest = [h for trial, h in zip(trials, known, strict=True) if trial.strategy not in large]
     return Makespans(
         num_gpus=gpus,
-        side_by_side_h=makespan(known, gpus),
-        in_turn_h=sum(known) / speed,
-        too_big=tuple(name for name in dict.fromkeys(t.strategy for t in planned) if name in large),
-        mixed_h=sum(in_turn) / speed + makespan(rest, gpus),
+        stage_1_h=first,
+        side_by_side_h=first + makespan(known, gpus),
+        in_turn_h=first + sum(known) / speed,
+        too_big=tuple(name for name in dict.fromkeys(t.strategy for t in trials) if name in large),
+        mixed_h=first + sum(in_turn) / speed + makespan(rest, gpus),
     )
 
 

@@ -18,7 +18,8 @@ from sweeps.plan.space import (
 )
 
 if TYPE_CHECKING:
-    from sweeps.plan.costs import Cost
+    from sweeps.plan.costs import Cost, Costs
+    from sweeps.plan.stage_1 import PlannedStage1
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,28 @@ class PlannedTrial:
     cost: "Cost"
 
 
-def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
-    """Every trial with its predicted cost; for `tpe`, one entry per strategy and combination.
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep will run, with the predicted cost of each part."""
+
+    stages_1: list["PlannedStage1"]
+    """Every stage 1; none if the sweep has none."""
+    trials: list[PlannedTrial]
+    """Every trial; for `tpe`, one entry per strategy and combination of values."""
+
+    def too_big(self) -> list[str]:
+        """A line for each stage 1 and strategy that does not fit the given GPU memory.
+
+        Each says what would fit.
+        """
+        stages = [(f"stage 1 {s.values}", s.too_big) for s in self.stages_1]
+        trials = [(f"{t.strategy} {t.options}", t.cost.too_big) for t in self.trials]
+        lines = [f"{name.strip()}: {why}" for name, why in [*stages, *trials] if why]
+        return list(dict.fromkeys(lines))
+
+
+def plan(sweep: SweepConfig, *, files: bool = True) -> Plan:
+    """The plan of a sweep.
 
     Args:
         sweep: The sweep.
@@ -46,7 +67,17 @@ def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
         ConfigError: The architecture is unknown, lacks a part that a strategy tunes, or does not
             go with other values.
     """
-    costs = strategy_costs(sweep, files=files)
+    from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
+    from sweeps.plan.stage_1 import planned_stages_1
+
+    predictor = Costs(sweep, files=files)
+    if problems := predictor.value_problems():
+        raise all_problems(sweep.name, problems)
+    return Plan(planned_stages_1(sweep, predictor), _trials(sweep, predictor))
+
+
+def _trials(sweep: SweepConfig, predictor: "Costs") -> list[PlannedTrial]:
+    costs = _strategy_costs(sweep, predictor)
     if sweep.search.algorithm == "tpe":
         return [
             PlannedTrial("", s.name, options_text(s, values), float("nan"), cost)
@@ -64,15 +95,10 @@ def plan(sweep: SweepConfig, *, files: bool = True) -> list[PlannedTrial]:
     ]
 
 
-def strategy_costs(
-    sweep: SweepConfig, *, files: bool = True
+def _strategy_costs(
+    sweep: SweepConfig, predictor: "Costs"
 ) -> dict[tuple[StrategyConfig, Values], "Cost"]:
     """The cost of each strategy with its options, for each combination of varied values."""
-    from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
-
-    predictor = Costs(sweep, files=files)
-    if problems := predictor.value_problems():
-        raise all_problems(sweep.name, problems)
     found = {}
     for values in value_combinations(sweep):
         varied = with_values(sweep, values)
@@ -80,13 +106,3 @@ def strategy_costs(
         for strategy in strategies(sweep):
             found[strategy, values] = predictor.of(varied, strategy, lengths)
     return found
-
-
-def too_big(planned: list[PlannedTrial]) -> list[str]:
-    """A line for each strategy that does not fit the given GPU memory, with what would fit."""
-    lines = [
-        f"{trial.strategy} {trial.options}".strip() + f": {trial.cost.too_big}"
-        for trial in planned
-        if trial.cost.too_big
-    ]
-    return list(dict.fromkeys(lines))

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from lnt_core.config import TrialConfig
 from lnt_core.training.loop import Report
+from sweeps.plan.base import base_config
 from sweeps.storage.execution import BASE
-from sweeps.worker.context import Context, base_config
+from sweeps.worker.context import Context
 from sweeps.worker.group import GroupTask, WorkerGroup
 from sweeps.worker.process import own_worker, worker_for
 

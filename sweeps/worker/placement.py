@@ -4,8 +4,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from sweeps.config import SweepConfig
+from sweeps.plan.base import base_config
 from sweeps.resources import ResourcesConfig
-from sweeps.worker.context import BASE_ID, TRIAL_KEY, Context, base_config
+from sweeps.worker.context import BASE_ID, TRIAL_KEY, Context
 
 if TYPE_CHECKING:
     from ray import tune

@@ -124,6 +124,7 @@ def test_cut_twice_it_ends_with_the_same_connector_to_the_last_bit(
 
 
 @pytest.mark.heavy
+@pytest.mark.heavy
 def test_a_second_process_waits_for_the_first_and_goes_on_where_that_is_killed(
     trained, tmp_path
 ) -> None:

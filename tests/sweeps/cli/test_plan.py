@@ -12,13 +12,17 @@ pytestmark = pytest.mark.heavy
 
 
 def plan(capsys, *overrides: str, sweep: str = "demo") -> list[dict]:
+    return whole_plan(capsys, *overrides, sweep=sweep)["trials"]
+
+
+def whole_plan(capsys, *overrides: str, sweep: str = "demo") -> dict:
     argv = ["plan", sweep, "--no-files", "--json"]
     for override in overrides:
         argv += ["--set", override]
     assert main(argv) == EXIT_DONE
     content = json.loads(capsys.readouterr().out)
     assert content["sweep"] == sweep
-    return content["trials"]
+    return content
 
 
 @pytest.mark.parametrize(
@@ -65,9 +69,13 @@ def test_a_trial_that_is_yet_to_be_drawn_has_no_name(capsys) -> None:
 
 
 def test_json_has_the_costs(capsys) -> None:
-    (trial,) = plan(
+    found = whole_plan(
         capsys, "search.strategy=[layernorm]", "search.learning_rate=[1e-4]", sweep="paper-7b"
     )
+    (stage,), (trial,) = found["stages_1"], found["trials"]
+    assert stage["gpu_hours"] > 10 * trial["gpu_hours"]
+    assert stage["memory_gib"] > sum(v for k, v in stage["memory"].items() if k == "weights_gib")
+    assert found["makespans"]["stage_1_h"] == stage["gpu_hours"]
     memory, activations = trial["memory"], trial["activations_gib"]
     assert activations["checkpointed"] == memory["activations_gib"] < activations["whole"]
     assert sum(trial["trainable_by_role"].values()) == trial["trainable_parameters"]
@@ -80,7 +88,14 @@ def test_the_tables_show_what_does_not_fit_and_what_was_assumed(capsys) -> None:
     told = capsys.readouterr().out
     assert "(!) layernorm: " in told
     assert "at 40% of 156 TFLOP/s" in told
-    assert "11 trials of 1 strategy, " in told
+    assert "Stage 1 and 11 trials of 1 strategy, " in told
+    of_trials, of_memory = (
+        line.split() for line in told.splitlines() if "  " in line and "stage 1  " in line
+    )
+    assert of_trials[1:5] == ["stage", "1", "2e-3", "4,198,400"]
+    assert of_memory[:3] == ["stage", "1", "16"]
+    assert "of them for stage 1." in told
+    assert "h are stage 1, for which all trials wait." in told
 
 
 @pytest.mark.parametrize("found_here", [True, False])

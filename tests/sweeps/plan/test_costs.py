@@ -21,7 +21,7 @@ PARTS = ("weights_gib", "gradients_gib", "optimizer_gib", "activations_gib")
 def cost(*overrides: str) -> Cost:
     """The cost of LayerNorm tuning under the preset `paper-7b` with these overrides."""
     given = ("search.strategy=[layernorm]", "search.learning_rate=[1e-4]", *overrides)
-    (trial,) = plan(load_sweep("paper-7b", given), files=False)
+    (trial,) = plan(load_sweep("paper-7b", given), files=False).trials
     return trial.cost
 
 
@@ -107,12 +107,12 @@ def test_a_micro_batch_is_found_here_for_a_stated_gpu_alone(resources, size) -> 
         "resources": resources | {"gpu_peak_tflops": 100},
     }
     sweep = SweepConfig.model_validate(content)
-    (trial,) = plan(sweep)
+    (trial,) = plan(sweep).trials
     assert trial.cost.micro_batch_size == size
     assert trial.cost.gpu_hours > 0
     if size is None:
         one = content | {"train": content["train"] | {"micro_batch_size": 1}}
-        (of_one,) = plan(SweepConfig.model_validate(one))
+        (of_one,) = plan(SweepConfig.model_validate(one)).trials
         assert trial.cost.step == of_one.cost.step
 
 
@@ -135,7 +135,7 @@ def test_each_combination_of_values_has_its_own_cost() -> None:
         },
         "train": {"batch_size": 16, "max_steps": 10, "gradient_checkpointing": False},
     }
-    small, large = plan(SweepConfig.model_validate(content))
+    small, large = plan(SweepConfig.model_validate(content)).trials
     assert small.options == "train.micro_batch_size=4"
     assert small.cost.step.activations_gib < large.cost.step.activations_gib
     assert small.cost.train_pflop == pytest.approx(large.cost.train_pflop, rel=0.01)
@@ -192,5 +192,5 @@ def test_what_a_strategy_adds_is_not_allocated() -> None:
     sweep = load_sweep("paper-7b", given)
     costs = Costs(sweep, files=False)
     for strategy in strategies(sweep):
-        tuned = costs._tuned(sweep, strategy).model
+        tuned = costs.tuned(sweep, strategy).model
         assert all(parameter.is_meta for parameter in tuned.parameters()), strategy.name

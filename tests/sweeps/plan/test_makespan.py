@@ -4,7 +4,7 @@ import pytest
 
 from sweeps.plan.load import load_sweep
 from sweeps.plan.makespan import Makespans, makespan, makespans
-from sweeps.plan.planned import PlannedTrial, plan
+from sweeps.plan.planned import Plan, plan
 
 pytestmark = pytest.mark.heavy
 
@@ -18,7 +18,7 @@ def test_trials_in_order_take_the_first_free_place() -> None:
     assert makespan([], 4) == 0.0
 
 
-def of(*overrides: str) -> tuple[Makespans, list[PlannedTrial]]:
+def of(*overrides: str) -> tuple[Makespans, Plan]:
     """The plan of `paper-7b`, a preset for four GPUs, with two learning rates."""
     sweep = load_sweep("paper-7b", ("search.learning_rate=[1e-3,1e-4]", *overrides))
     planned = plan(sweep, files=False)
@@ -29,19 +29,23 @@ def of(*overrides: str) -> tuple[Makespans, list[PlannedTrial]]:
 
 def test_the_plan_of_four_gpus_compares_both_ways() -> None:
     spans, planned = of(STRATEGIES, "resources.scaling_efficiency=0.8")
-    small, _, large, _ = (trial.cost.gpu_hours for trial in planned)
-    assert spans.side_by_side_h == pytest.approx(large)  # four trials on four GPUs
-    assert spans.in_turn_h == pytest.approx(2 * (small + large) / (4 * 0.8))
+    small, _, large, _ = (trial.cost.gpu_hours for trial in planned.trials)
+    (stage_1,) = planned.stages_1
+    first = stage_1.gpu_hours  # on one GPU, before all trials
+    assert spans.stage_1_h == first > 10 * large
+    assert spans.side_by_side_h == pytest.approx(first + large)  # four trials on four GPUs
+    assert spans.in_turn_h == pytest.approx(first + 2 * (small + large) / (4 * 0.8))
     assert spans.too_big == ("full",)
-    assert spans.mixed_h == pytest.approx(2 * large / (4 * 0.8) + small)
+    assert spans.mixed_h == pytest.approx(first + 2 * large / (4 * 0.8) + small)
     name = "Side by side" if spans.side_by_side_h < spans.in_turn_h else "One after another"
     assert spans.verdict.startswith(f"{name} takes ")
 
 
 def test_a_trial_of_four_workers_fits_where_one_does_not() -> None:
     four = ("train.deepspeed=zero3", "resources.workers_per_trial={full: 4}")
-    _, (alone, *_) = of("search.strategy=[full]")
-    _, (shared, *_) = of("search.strategy=[full]", *four)
+    spans, before = of("search.strategy=[full]")
+    shared_spans, after = of("search.strategy=[full]", *four)
+    alone, shared = before.trials[0], after.trials[0]
     assert alone.cost.too_big
     assert shared.cost.too_big == ""
     one, each = alone.cost.step, shared.cost.step
@@ -50,3 +54,8 @@ def test_a_trial_of_four_workers_fits_where_one_does_not() -> None:
     # DeepSpeed's optimizer has a copy of its part of what trains, in float32 as the gradients
     assert each.optimizer_gib == pytest.approx((one.optimizer_gib + one.gradients_gib) / 4)
     assert each.activations_gib == one.activations_gib
+    (alone_1,), (shared_1,) = before.stages_1, after.stages_1
+    assert shared_1.gpu_hours == alone_1.gpu_hours
+    assert (alone_1.num_workers, shared_1.num_workers) == (1, 4)
+    assert shared_1.step.weights_gib < alone_1.step.weights_gib / 3.9
+    assert shared_spans.stage_1_h == pytest.approx(spans.stage_1_h / (4 * 0.9))

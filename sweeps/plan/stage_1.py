@@ -1,0 +1,109 @@
+"""Stage 1 in the plan: trained once for all trials that share it, and before them."""
+
+from dataclasses import dataclass, replace
+
+from lnt_core.accounting.fit import sharded
+from lnt_core.accounting.parameters import count_parameters
+from lnt_core.accounting.predicted import StepCost
+from lnt_core.config import AlignConfig
+from lnt_core.identity import align_id
+from lnt_core.strategies.connector import ConnectorConfig
+from sweeps.config import SweepConfig
+from sweeps.plan.base import base_config
+from sweeps.plan.costs import Costs, gpu_hours, num_processed, step_too_big
+from sweeps.plan.labels import options_text
+from sweeps.plan.space import NONE, Values, value_combinations, with_values
+
+CONNECTOR = ConnectorConfig()
+
+
+@dataclass(frozen=True)
+class PlannedStage1:
+    """A stage 1 of the plan, with its predicted cost."""
+
+    id: str
+    """As in the name of the connector's file."""
+    values: str
+    """The varied values that the trials that share it have in common; empty if all share it."""
+    learning_rate: float
+    num_steps: int
+    num_workers: int
+    """Processes that train it together."""
+    trainable_parameters: int
+    trainable_share: float
+    micro_batch_size: int
+    step: StepCost
+    """One optimizer step of one worker, at the longest conversations."""
+    activations_gib: dict[str, float]
+    """As of a trial: ``checkpointed`` and ``whole``."""
+    train_pflop: float
+    gpu_hours: float | None
+    """Training time at `resources.mfu` of `resources.gpu_peak_tflops`; None if no peak is given."""
+    too_big: str
+    """Why it does not fit `resources.gpu_memory_gib`, and what would; empty if it fits."""
+
+    def hours(self, sweep: SweepConfig) -> float | None:
+        """Hours until it is trained; None if no peak is given."""
+        if self.gpu_hours is None or self.num_workers == 1:
+            return self.gpu_hours
+        return self.gpu_hours / (self.num_workers * sweep.resources.scaling_efficiency)
+
+
+def planned_stages_1(sweep: SweepConfig, costs: Costs) -> list[PlannedStage1]:
+    """Every stage 1 of a sweep: one, unless varied values give it other data or number formats.
+
+    The first is that of the untuned base, which has the sweep's own values.
+
+    Args:
+        sweep: The sweep.
+        costs: Predicts its costs.
+    """
+    found: dict[str, PlannedStage1] = {}
+    common: dict[str, Values] = {}
+    for values in dict.fromkeys([NONE, *value_combinations(sweep)]):
+        varied = with_values(sweep, values)
+        config, num_workers = base_config(varied)
+        if config.align is None:
+            continue
+        name = align_id(config)
+        if name not in found:
+            found[name] = _planned(varied, config.align, costs, name, max(1, num_workers))
+        if values:
+            common[name] = tuple(v for v in common.get(name, values) if v in values)
+    if len(found) == 1:
+        return list(found.values())
+    return [
+        replace(stage, values=options_text(CONNECTOR, common.get(name, NONE)))
+        for name, stage in found.items()
+    ]
+
+
+def _planned(
+    sweep: SweepConfig, align: AlignConfig, costs: Costs, name: str, num_workers: int
+) -> PlannedStage1:
+    lengths = costs.stage_1_lengths(sweep, align)
+    tuned = replace(costs.tuned(sweep, CONNECTOR, lends=False), train=align)
+    steps = {on: tuned.predict(checkpointing=on, lengths=lengths) for on in (True, False)}
+    one = steps[align.gradient_checkpointing]
+    step = sharded(one, stage=3, num_gpus=num_workers) if num_workers > 1 else one
+    flops_per_token = steps[False].flops / (align.micro_batch * lengths.longest)
+    flops = flops_per_token * lengths.mean * num_processed(align, lengths)
+    count = count_parameters(tuned.model)
+    return PlannedStage1(
+        id=name,
+        values="",
+        learning_rate=align.learning_rate,
+        num_steps=align.num_steps(lengths.num_samples),
+        num_workers=num_workers,
+        trainable_parameters=count.trainable,
+        trainable_share=count.share,
+        micro_batch_size=align.micro_batch,
+        step=step,
+        activations_gib={
+            "checkpointed": steps[True].activations_gib,
+            "whole": steps[False].activations_gib,
+        },
+        train_pflop=flops / 1e15,
+        gpu_hours=gpu_hours(sweep, flops),
+        too_big=step_too_big(sweep, tuned, step, lengths),
+    )

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test test-quick test-tiers check docs bench bench-gpu clean
+.PHONY: sweep test test-quick test-tiers check docs bench bench-gpu gpu clean
 
 sweep: .venv/.done
 	$(BIN)/lnt run demo
@@ -13,7 +13,7 @@ test: .venv/.done check
 
 # The tests that only compute: no process, none that takes seconds. For between two edits.
 test-quick: .venv/.done
-	$(BIN)/pytest -n 2 -m "not heavy and not sweep and not fault and not cluster and not browser"
+	$(BIN)/pytest -n 2 -m "not heavy and not sweep and not fault and not cluster and not browser and not gpu"
 
 # Whole sweeps, faults, clusters and the browser (needs what .ci/run installs). LNT_SHARD=2/5 runs the
 # second of five parts. Threads that wait for another must not keep it from its core.
@@ -42,6 +42,11 @@ bench: .venv/.done
 # A step of a 7B-shaped model against transformers and PEFT alone, where there is a GPU.
 bench-gpu: .venv/.done
 	$(BIN)/python -m tests.benchmarks.gpu_step
+
+# All that only a GPU can tell, under 25 minutes on an H100: a table for docs/LOG.md in out/gpu.md.
+# Without an environment: python3 -m tests.gpu (docs/contributing.md).
+gpu: .venv/.done
+	$(BIN)/python -m tests.gpu
 
 .venv/.done: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -18,20 +18,21 @@ PARTS = sorted(path.stem.removeprefix("test_") for path in HERE.glob("test_*.py"
 PARTS.remove("tiny")  # which runs this program
 
 
-def main() -> int:
+def main(argv: list[str] | None = None) -> int:
     """Run the parts and write the table; returns pytest's exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.gpu", description=__doc__)
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--tiny", action="store_true", help="a tiny model on the CPU")
     parser.add_argument("--table", type=Path, default=Path("out/gpu.md"), help="the table's file")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     os.environ[shapes.SHAPE] = "tiny" if args.tiny else "real"
     os.environ[shapes.TABLE] = str(args.table.absolute())
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # whatever the machine has of them
     args.table.unlink(missing_ok=True)
     files = [str(HERE / f"test_{part}.py") for part in args.parts or PARTS]
-    code = pytest.main(["-c", str(HERE / "pytest.ini"), f"--confcutdir={HERE}", *files])
+    code = pytest.main(["-c", str(HERE / "alone.ini"), f"--confcutdir={HERE}", *files])
     if args.table.exists():
         print(f"{args.table.read_text(encoding='utf-8')}\nwritten to {args.table}")
     return int(code)

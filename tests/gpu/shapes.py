@@ -41,7 +41,7 @@ def _layers(hidden: int, num: int) -> dict[str, int]:
     return sizes | {"num_hidden_layers": num, "num_attention_heads": hidden // 64}
 
 
-TINY = Shape("tiny", "cpu", ("fp32", "bf16"), False)
+TINY = Shape("tiny", "cpu", ("bf16",), False)
 REAL = Shape("real", "cuda", ("fp32", "tf32", "bf16"), True, _layers(512, 8), _layers(4096, 5))
 """25 million weights, and a billion for loading."""
 NO_GPU = "there is no GPU that torch can use; `python -m tests.gpu --tiny` runs on a CPU"

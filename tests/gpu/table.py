@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from tests.gpu.shapes import has
+
 PACKAGES = ("torch", "transformers", "peft", "pydantic", "deepspeed", "ray", "mlflow")
 Measured = float | bool | str
 
@@ -141,10 +143,7 @@ def driver() -> str:
 
 def versions() -> str:
     """Versions of the packages; an absent one is named as absent."""
-    found = []
-    for name in PACKAGES:
-        try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            found.append(f"no {name}")
-    return ", ".join(found)
+    return ", ".join(
+        f"{name} {importlib.metadata.version(name)}" if has(name) else f"no {name}"
+        for name in PACKAGES
+    )

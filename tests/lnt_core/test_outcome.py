@@ -37,6 +37,7 @@ def test_it_is_read_back_with_all_its_digits(out, trial_config) -> None:
         "captions_select.jsonl",
         "weights/delta.safetensors",
     ]
+    assert ended(trial_config().with_micro_batch(4), out) == found  # as memory allowed
     assert ended(trial_config(learning_rate=1e-5), out) is None  # left by another trial
 
 

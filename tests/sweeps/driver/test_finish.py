@@ -3,6 +3,7 @@
 import pytest
 from rich.console import Console
 
+from lnt_core.errors import LntError
 from sweeps.driver.finish import finish
 from sweeps.storage.execution import new_execution
 from sweeps.worker.context import Context
@@ -71,3 +72,22 @@ def test_what_mlflow_refuses_is_told_once_and_the_sweep_ends(
     (reason,) = ended.not_logged
     assert "no name?" in reason
     assert client.get_run(ended.sweep.run_id).info.status == "FINISHED"
+
+
+def test_a_sweep_that_mlflow_has_lost_is_told_in_a_sentence(
+    client, store_uri, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sweep = tiny_sweep(tmp_path, store_uri)
+    execution = new_execution(sweep)
+    tracker = track(client, sweep, execution)
+    lost = sweep.model_copy(update={"name": "lost"})
+    with pytest.raises(LntError) as told:
+        finish(
+            Context(lost, execution, tmp_path), tracker, client, Console(quiet=True), left_out={}
+        )
+    tracker.close("KILLED")
+    assert str(told.value).startswith(f"{store_uri} no longer has the runs of this sweep (NAME ")
+    assert str(told.value).endswith(
+        f"what was trained is kept in {execution.path}, and --resume says how to log it anew"
+    )

@@ -1,16 +1,19 @@
 """Which trials a sweep gains: rates beyond an edge, further seeds."""
 
+import random
 from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
 from lnt_core.config import StartedFrom
+from lnt_core.files import checksums
 from sweeps.config import MAX_EXTENSIONS, SearchConfig
 from sweeps.driver.growth import Growth, beyond_edges, next_rate
 from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, winners
 from sweeps.storage.trials import add_trial, all_trials, read_trial
+from tests.damage import flip
 from tests.sweeps.driver.executions import at_rate, context_of, finish
 
 GRID = (2e-3, 1e-3, 1e-4)
@@ -202,3 +205,19 @@ def test_a_point_that_wins_after_its_weights_are_gone_is_trained_once_more(tmp_p
     assert growth() == [steady.id]
     assert growth() == []  # once, whatever comes of it
     assert announced.calls == [(2, False), (1, True)]
+
+
+def test_a_winner_whose_weights_are_damaged_is_trained_once_more(tmp_path) -> None:
+    context = context_of(tmp_path)
+    winner = at_rate(context, 1e-3)
+    finish(context, at_rate(context, 1e-4), 1.0)
+    result = finish(context, winner, 9.0)
+    folder = context.execution.trial(winner.id)
+    (folder / "weights" / "delta.safetensors").write_bytes(b"tensors")
+    whole = replace(result, files=checksums(folder, folder.glob("weights/*")))
+    context.execution.write_result(winner.id, whole)
+    growth, _ = growing(context, 1)
+    assert growth() == []
+    flip(folder / "weights" / "delta.safetensors", random.Random(0))
+    assert growth() == [winner.id]
+    assert not (folder / "weights").exists()

@@ -50,6 +50,24 @@ def test_a_flush_returns_when_all_before_it_is_done() -> None:
     close(box)
 
 
+def test_a_question_is_answered_after_what_was_put_before_it() -> None:
+    done: list[int] = []
+    failures = iter([ConnectionError("the server is away")])
+
+    def question() -> list[int]:
+        for error in failures:
+            raise error
+        return list(done)
+
+    box = outbox()
+    box.put(lambda: done.append(1))
+    assert box.ask(question) == [1]
+    with pytest.raises(KeyError):  # it would fail again
+        box.ask(lambda: {}["x"])
+    close(box)
+    assert box.refused == []
+
+
 def test_an_order_that_fails_is_repeated_and_those_behind_it_wait(caplog) -> None:
     done: list[str] = []
     failures = iter([ConnectionError("the server is away"), TimeoutError("too slow")])

@@ -1,12 +1,18 @@
 """The MLflow run of a trial: created, updated, closed, reopened after a resume."""
 
+import random
+import time
+from pathlib import Path
+
 import pytest
 
 from sweeps.plan.load import load_sweep, preset_names
 from sweeps.plan.trials import trials
+from sweeps.storage.events import EVENTS
 from sweeps.storage.execution import TRACKED, Result
 from sweeps.tracking.runs import TrialRun, flat
 from sweeps.tracking.store import experiment_id
+from tests.damage import WAYS, flip
 from tests.sweeps.executions import log_losses, tiny_sweep, track, trial_runs
 
 MAX_PARAMS = 100
@@ -48,16 +54,17 @@ def test_a_trial_is_a_run_below_its_sweep(client, sweep, execution, trial) -> No
     assert logged_steps(client, run) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("state_lost", [False, True])
-def test_after_a_kill_the_same_runs_go_on(state_lost, client, sweep, execution, trial) -> None:
+@pytest.mark.parametrize("lose", [None, Path.unlink, *WAYS.values()])
+def test_after_a_kill_the_same_runs_go_on(lose, client, sweep, execution, trial) -> None:
     killed = track(client, sweep, execution)
     killed.started(trial)
     log_losses(execution, trial, {1: 1.0, 2: 1 / 2})
     killed.flush()
     killed._outbox._stopping.set()  # the thread ends, nothing is closed: as after kill -9
     killed._outbox._thread.join()
-    if state_lost:
-        (execution.trial(trial.trial_id) / TRACKED).unlink()
+    path = execution.trial(trial.trial_id) / TRACKED
+    if lose is not None:
+        lose(path) if lose is Path.unlink else lose(path, random.Random(0))
     resumed = track(client, sweep, execution)
     resumed.started(trial)
     log_losses(execution, trial, {2: 1 / 2, 3: 1 / 3})
@@ -67,6 +74,43 @@ def test_after_a_kill_the_same_runs_go_on(state_lost, client, sweep, execution, 
     (run,) = runs_of(client, sweep, "trial")
     assert run.info.status == "FINISHED"
     assert logged_steps(client, run) == [1, 2, 3]
+
+
+def test_points_that_mlflow_has_are_not_sent_again_when_events_are_written_anew(
+    client, sweep, execution, trial
+) -> None:
+    killed = track(client, sweep, execution)
+    killed.started(trial)
+    log_losses(execution, trial, {1: 1.0, 2: 1 / 2})
+    killed.flush()
+    killed.flush()  # an order is carried out after the events before it
+    killed._outbox._stopping.set()
+    killed._outbox._thread.join()
+    (execution.trial(trial.trial_id) / EVENTS).unlink()
+    resumed = track(client, sweep, execution)
+    resumed.started(trial)
+    time.sleep(0.01)  # at another time, the same point would be another one
+    log_losses(execution, trial, {1: 1.0, 2: 1 / 2, 3: 1 / 3})
+    resumed.ended(trial, DONE)
+    resumed.close("FINISHED")
+    (run,) = runs_of(client, sweep, "trial")
+    assert logged_steps(client, run) == [1, 2, 3]
+
+
+def test_a_trial_whose_events_are_damaged_is_told_and_leaves_no_run_open(
+    client, sweep, execution, trial
+) -> None:
+    sent = track(client, sweep, execution)
+    log_losses(execution, trial, {1: 1.0})
+    flip(execution.trial(trial.trial_id) / EVENTS, random.Random(0))
+    sent.ended(trial, DONE)
+    sent.close("FINISHED")
+    (run,) = runs_of(client, sweep, "trial")
+    assert run.info.status == "KILLED"
+    assert sent.refused == [
+        f"DamagedError: {execution.trial(trial.trial_id) / EVENTS} is damaged (the checksum of a "
+        "line is another)"
+    ]
 
 
 def test_an_ended_trial_is_not_sent_twice(client, sweep, execution, trial) -> None:

@@ -77,9 +77,7 @@ def run_sweep(
     """
     check_values(sweep)
     checking = _in_thread(check_models, sweep)
-    if address is None:
-        _start_beside(checking)
-    for note in checking.result():
+    for note in _beside_ray(checking) if address is None else checking.result():
         console.print(note, highlight=False, markup=False, soft_wrap=True)
     planned = planned_on_gpus(sweep)
     _warn(planned.too_big(), console)
@@ -118,16 +116,24 @@ def run_sweep(
             raise
 
 
-def _start_beside(checking: "Future[list[str]]") -> None:
-    """Start Ray on this machine while the sweep is being checked.
+def _beside_ray(checking: "Future[Result]") -> Result:
+    """The result of a check, during which Ray is started on this machine.
 
-    What the check refuses goes before whatever is wrong with Ray. Neither leaves anything behind.
+    What the check refuses goes before whatever is wrong with Ray, and ends Ray.
     """
+    import ray
+
+    ours = not ray.is_initialized()
     try:
         start_ray(None)
-    except LntError:
-        checking.result()
-        raise
+    finally:
+        try:
+            found = checking.result()
+        except LntError:
+            if ours:
+                ray.shutdown()
+            raise
+    return found
 
 
 @contextmanager

@@ -1,7 +1,11 @@
 """DeepSpeed on this machine, and where it cannot be imported or has no ninja."""
 
+import pytest
+
 from sweeps.nodes.deepspeed import DeepSpeed, probe
 from tests.nvml import fake_packages
+
+pytestmark = pytest.mark.heavy
 
 
 def test_its_operators_can_be_compiled_here() -> None:

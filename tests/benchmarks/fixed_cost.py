@@ -20,8 +20,6 @@ from typing import Any
 
 import yaml
 
-from tests.micro import outcome
-
 TRAIN = {"max_steps": 20, "batch_size": 16, "micro_batch_size": 16, "gradient_checkpointing": False}
 SAME = {
     "model": {"tiny": True},
@@ -93,8 +91,7 @@ def _measure(
         cpu_s = clock.stop()
         if process.returncode:
             sys.exit(printed)
-        trials = [path.parent for path in folder.glob("lnt_runs/fixed/*/trials/*/result.json")]
-        return _figures(folder, began_s, whole_s) | {"cpu_s": cpu_s}, outcome(trials)
+        return _figures(folder, began_s, whole_s) | {"cpu_s": cpu_s}, _outcome(folder)
 
 
 def _figures(folder: Path, began_s: float, whole_s: float) -> dict[str, float]:
@@ -113,6 +110,18 @@ def _figures(folder: Path, began_s: float, whole_s: float) -> dict[str, float]:
     figures |= {"wall_s": whole_s, "trial_s": own_s}
     figures["fixed_s"] = whole_s - len(results) * own_s / min(NUM_WORKERS, len(results))
     return {name: round(value, 2) for name, value in figures.items()}
+
+
+def _outcome(folder: Path) -> dict[float, Any]:
+    """The loss of each step and the score, by learning rate, of an earlier format of events too."""
+    found = {}
+    for trial in folder.glob("lnt_runs/fixed/*/trials/*/"):
+        rate = yaml.safe_load((trial / "trial.yaml").read_text())["learning_rate"]
+        events = [json.loads(line) for line in (trial / "events.jsonl").read_text().splitlines()]
+        losses = [(e[0], e[2]["train/loss"]) for e in events if "train/loss" in e[2]]
+        metrics = json.loads((trial / "result.json").read_text())["metrics"]
+        found[rate] = (losses, metrics["select/cider"])
+    return found
 
 
 class CpuClock:

@@ -4,12 +4,19 @@ from typing import Any
 
 from lnt_core import metrics as metric
 from lnt_core.errors import LntError
+from lnt_core.identity import align_id
 from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
+from sweeps.driver.steps import stage_1_steps
+from sweeps.plan.base import base_config
+from sweeps.plan.labels import short_rate
+from sweeps.results import tags as tag
 from sweeps.results.read import BASE_PREFIX
 from sweeps.storage.execution import BASE, Execution, TrialStatus
+from sweeps.tracking.dashboard import NOTE, stage_1_note
+from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import BASE_ID
+from sweeps.worker.context import BASE_ID, Context
 
 
 class BaseRun:
@@ -65,6 +72,19 @@ class BaseRun:
         """
         if self.error:
             raise LntError(self.error)
+
+
+def stage_1_run(context: Context, tags: dict[str, str]) -> TrialRun | None:
+    """The MLflow run of stage 1, with the tags of all runs; None if the sweep has none."""
+    config, _ = base_config(context.sweep)
+    if config.align is None:
+        return None
+    name = align_id(config)
+    own = {
+        tag.NUM_STEPS: str(stage_1_steps(config, context.cache)),
+        NOTE: stage_1_note(short_rate(config.align.learning_rate), context.sweep.name, name),
+    }
+    return TrialRun(name, "stage 1", config, tags | own)
 
 
 def log_base(execution: Execution, tracker: Tracker) -> None:

@@ -20,6 +20,17 @@ def total_steps(config: TrialConfig | SweepConfig, cache: Path) -> int:
     return train.num_steps(_num_samples(config.model, data, train.max_length, config.seed, cache))
 
 
+def stage_1_steps(config: TrialConfig, cache: Path) -> int:
+    """Optimizer steps of stage 1, of a config that has one; reads the data as above."""
+    assert config.align is not None
+    align, data = config.align, config.data
+    if align.max_steps is not None:
+        return align.num_steps(0)
+    if data.align is not None:
+        data = data.model_copy(update={"tune": data.align})
+    return align.num_steps(_num_samples(config.model, data, align.max_length, align.seed, cache))
+
+
 @lru_cache(maxsize=64)
 def _num_samples(
     model: ModelConfig, data: DataConfig, max_length: int, seed: int, cache: Path

@@ -10,7 +10,7 @@ from lnt_core.trial import has_checkpoint
 from lnt_core.worker import is_prepared
 from sweeps import signals
 from sweeps.config import SweepConfig
-from sweeps.driver.base_run import log_base
+from sweeps.driver.base_run import log_base, stage_1_run
 from sweeps.driver.control import Control
 from sweeps.driver.growth import NUM_REPEATED, Growth
 from sweeps.driver.live_table import LiveTable
@@ -69,6 +69,8 @@ def tune_trials(
         control = Control(context, queue, callback.stopper, announce=size.grow)
         tracker.obey(control.poll)
         log_base(execution, tracker)
+        if (stage_1 := stage_1_run(context, tags)) is not None:
+            tracker.follow_stage_1(stage_1)
         for name, result in done.items():
             tracker.ended(trial_run(context, trials[name], tags), result)
         weights.take_in((trials[name], result) for name, result in done.items())

@@ -24,7 +24,11 @@ def _tag(name: str, runs: str, meaning: str) -> str:
     return name
 
 
-KIND = _tag("lnt.kind", "both", "`sweep` for a parent run, `trial` for the run of a trial.")
+KIND = _tag(
+    "lnt.kind",
+    "both",
+    "`sweep` for a parent run, `trial` for the run of a trial, `align` for that of stage 1.",
+)
 FORMAT = _tag("lnt.format", "sweep", "Format number of the execution.")
 SWEEP = _tag("lnt.sweep", "both", "The sweep's name.")
 EXECUTION = _tag("lnt.execution", "sweep", "Name of the execution's folder: the time of its start.")
@@ -35,6 +39,10 @@ VERSIONS = _tag("lnt.versions", "both", "Versions of the libraries, as JSON.")
 GIT_COMMIT = _tag("lnt.git_commit", "both", "Git commit of lnt, if it runs from a checkout.")
 DATA_SHA256 = _tag(
     "lnt.data_sha256", "both", "Hash of the annotations and of the images' names and sizes."
+)
+ALIGN_ID = _tag("lnt.align_id", "sweep", "Hash of the config and data of stage 1; also its run's.")
+ALIGN_RUN = _tag(
+    "lnt.align_run", "sweep", "ID of the run of stage 1, which may be nested in another sweep."
 )
 REQUEST = _tag("lnt.request.*", "sweep", "A request made by `lnt trial`, as JSON.")
 ANSWER = _tag("lnt.answer.*", "sweep", "The driver's answer to the request with the same ID.")

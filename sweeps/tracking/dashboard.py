@@ -33,7 +33,9 @@ def trials_view(parent_id: str) -> str:
     """A shared view as MLflow's JSON: the trials of an execution, best first."""
     return json.dumps(
         {
-            "searchFilter": f"tags.`mlflow.parentRunId` = '{parent_id}'",
+            "searchFilter": (
+                f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`{tag.KIND}` = 'trial'"
+            ),
             "orderByKey": f"metrics.`{metric.SELECT_CIDER}`",
             "orderByAsc": False,
             "selectedColumns": COLUMNS,
@@ -69,6 +71,15 @@ def parent_note(
         f"with its weights: `lnt export {sweep} -o out/`."
     )
     return "\n\n".join(filter(None, (lead, " · ".join(links), how)))
+
+
+def stage_1_note(rate: str, sweep: str, align_id: str) -> str:
+    """Markdown description of the run of stage 1."""
+    return (
+        f"Stage 1 of the sweep `{sweep}`: the connector alone, at learning rate {rate}, for all "
+        f"trials. It is kept as `align-{align_id}.pt` in the cache, and used by every sweep with "
+        f"the same model, data and `align`; their runs have the tag `{tag.ALIGN_RUN}`."
+    )
 
 
 def trial_note(strategy: str, rate: str, sweep: str, trial_id: str) -> str:

@@ -123,7 +123,7 @@ class TrialRuns:
             self.set_tags(found, {tag.STATUS: TrialStatus.RUNNING} | note)
             known.closed = False
         path = self._execution.trial(trial.trial_id) / EVENTS
-        last_steps = {} if found is None else self._steps_in(found)
+        last_steps = {} if found is None else self.steps_in(found)
         self._unsent[trial.trial_id] = UnsentEvents(path, last_steps)
         self._save(trial.trial_id, known)
         self._open[trial.trial_id] = known
@@ -195,7 +195,7 @@ class TrialRuns:
         self._client.set_terminated(run_id, "KILLED")
         del self._open[trial_id]
 
-    def _steps_in(self, run_id: str) -> dict[str, int]:
+    def steps_in(self, run_id: str) -> dict[str, int]:
         """The last step of each metric of a run in MLflow."""
         keys = self._client.get_run(run_id).data.metrics
         histories = {key: self._client.get_metric_history(run_id, key) for key in keys}

@@ -5,6 +5,7 @@ cannot be reached, it retries without limit, so that metrics are delayed but not
 the driver that resumes the sweep continues the same runs.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from sweeps.tracking.outbox import Outbox
 from sweeps.tracking.parent import find_parent
 from sweeps.tracking.registry import Entry, register
 from sweeps.tracking.runs import TrialRun, TrialRuns
+from sweeps.tracking.stage_1 import Stage1Run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,6 +63,7 @@ class Tracker:
         self._execution = execution
         self.parent_id = self._parent(tags, params, datasets)
         self._runs = TrialRuns(client, experiment_id, self.parent_id, execution)
+        self._stage_1: Stage1Run | None = None
         self._control: Control | None = None
         self._outbox = Outbox("mlflow", self._routine)
 
@@ -73,6 +76,12 @@ class Tracker:
         control = self._control
         if control is not None:
             self._outbox.put(lambda: control(self._client, self.parent_id))
+
+    def follow_stage_1(self, stage_1: TrialRun) -> None:
+        """From now on, send what stage 1 writes; ``stage_1`` has its id in place of a trial's."""
+        self._stage_1 = Stage1Run(
+            self._client, self._experiment_id, self.parent_id, self._execution, self._runs, stage_1
+        )
 
     def started(self, trial: TrialRun) -> None:
         """Open the run of a trial that starts or resumes."""
@@ -89,6 +98,8 @@ class Tracker:
     def interrupted(self) -> None:
         """End the runs that are still open as KILLED; a resume opens them again."""
         self._outbox.put(self._runs.kill_open)
+        if self._stage_1 is not None:
+            self._outbox.put(self._stage_1.interrupt)
 
     def log_weights(self, trial_id: str) -> None:
         """Add a winner's weights to its run."""
@@ -154,16 +165,22 @@ class Tracker:
         return self._outbox.refused
 
     @property
+    def gone(self) -> str:
+        """How the store was found to be deleted while the sweep ran; else empty."""
+        return self._outbox.gone
+
+    @property
     def busy_s(self) -> float:
         """CPU seconds spent on MLflow so far."""
         return self._outbox.busy_s
 
     def _routine(self) -> None:
-        try:
-            self._runs.send_events()
-        finally:
+        with contextlib.ExitStack() as all_of_it:  # whichever of them fails
             if self._control is not None:
-                self._control(self._client, self.parent_id)
+                all_of_it.callback(self._control, self._client, self.parent_id)
+            all_of_it.callback(self._runs.send_events)
+            if self._stage_1 is not None:
+                self._stage_1.update()
 
     def _parent(
         self, tags: dict[str, str], params: dict[str, str], datasets: list["DatasetInput"]

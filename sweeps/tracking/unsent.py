@@ -22,6 +22,10 @@ class UnsentEvents:
         self._last_steps = last_steps
         self._offset = 0
 
+    def last_step(self, key: str) -> int:
+        """The last step of a metric that was sent; -1 if it has none."""
+        return self._last_steps.get(key, -1)
+
     def send(self, log: Callable[[list[Event]], None]) -> None:
         """Call ``log`` with what the trial has written since the last call.
 

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnt_core.config import TrialConfig
-from lnt_core.training.loop import Report
+from lnt_core.training.loop import Report, report_nothing
 from sweeps.plan.base import base_config
-from sweeps.storage.execution import BASE
+from sweeps.storage.execution import BASE, Execution
+from sweeps.storage.stage_1 import stage_1_logged
 from sweeps.worker.context import Context
 from sweeps.worker.group import GroupTask, WorkerGroup
 from sweeps.worker.process import own_worker, worker_for
@@ -43,7 +44,8 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
         prepared()
     else:
         worker = worker_for(resources, context.cache)
-        worker.prepare(config, report=report)
+        with stage_1_logged(context.execution, report) as logged:
+            worker.prepare(config, report=logged)
         prepared()
         scores = score_base(config, worker, out)
     context.execution.write_base(scores)
@@ -51,7 +53,15 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
 
 def _score(task: GroupTask) -> dict[str, float]:
     """Score the base in one worker of a group."""
-    return score_base(task.config, own_worker(task.resources, task.cache), task.out)
+    from lnt_core.distributed.ranks import is_first
+
+    worker = own_worker(task.resources, task.cache)
+    if is_first():
+        with stage_1_logged(Execution(task.noted), report_nothing) as logged:
+            worker.prepare(task.config, report=logged)
+    else:
+        worker.prepare(task.config)
+    return score_base(task.config, worker, task.out)
 
 
 def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, float]:

@@ -1,12 +1,13 @@
 """Whole sweeps through the `lnt` command, on real Ray and MLflow."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -85,7 +86,12 @@ class Sweep:
             time.sleep(0.05)
 
     def runs(self):
-        """The client, and every run of the sweep."""
+        """The client, and the runs of the sweep and its trials."""
+        client, found = self.all_runs()
+        return client, [run for run in found if run.data.tags["lnt.kind"] != "align"]
+
+    def all_runs(self):
+        """The client, and all runs: that of stage 1 too, if this sweep was the one to train it."""
         from sweeps.tracking.store import connect, experiment_id
 
         client = connect(f"sqlite:///{self.folder / 'mlflow.db'}")
@@ -125,19 +131,25 @@ def finished(shared, cache) -> Sweep:
     return run_once(shared / "finished", cache)
 
 
-@pytest.fixture(scope="session")
-def dashboard(finished, tmp_path_factory):
-    """`lnt ui` on the finished sweep's store."""
+@contextlib.contextmanager
+def dashboard_of(sweep: Sweep, log: Path) -> Iterator[str]:
+    """`lnt ui` on a sweep's store; its address."""
     (port,) = free_ports(1)
     command = [LNT, "ui", "--port", str(port)]
-    log = tmp_path_factory.mktemp("dashboard") / "ui.log"
     with log.open("wb") as file:
-        server = subprocess.Popen(command, cwd=finished.folder, stdout=file, stderr=file)
+        server = subprocess.Popen(command, cwd=sweep.folder, stdout=file, stderr=file)
     url = f"http://127.0.0.1:{port}"
     wait_for(f"{url}/health", log)
     yield url
     server.terminate()
     server.wait(timeout=HANG_S)
+
+
+@pytest.fixture(scope="session")
+def dashboard(finished, tmp_path_factory):
+    """`lnt ui` on the finished sweep's store."""
+    with dashboard_of(finished, tmp_path_factory.mktemp("dashboard") / "ui.log") as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

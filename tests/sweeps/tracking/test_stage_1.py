@@ -1,0 +1,116 @@
+"""The run of stage 1: one for each that is trained, whatever is killed; others link to it."""
+
+import pytest
+
+from lnt_core.errors import LntError
+from sweeps.storage.execution import new_execution
+from sweeps.storage.stage_1 import stage_1_logged
+from sweeps.tracking.runs import TrialRun
+from sweeps.tracking.store import experiment_id
+from tests.sweeps.executions import tiny_sweep, track, trial_runs
+
+NUM_STEPS = 4
+WHOLE = [(step, 1 / step) for step in range(1, NUM_STEPS + 1)]
+
+
+def follow(client, sweep, execution, name: str):
+    """A tracker of an execution, with its stage 1."""
+    sent = track(client, sweep, execution)
+    tags = {"lnt.num_steps": str(NUM_STEPS)}
+    sent.follow_stage_1(TrialRun(name, "stage 1", trial_runs(sweep)[0].config, tags))
+    return sent
+
+
+def train(execution, steps: int, *, error: BaseException | None = None) -> None:
+    """What the process of the base writes; without an error it is done after ``steps``."""
+    with stage_1_logged(execution, lambda step, metrics: None) as log:
+        for step in range(1, steps + 1):
+            log(step, {"train/loss": 1 / step})
+        if error is not None:
+            raise error
+
+
+def runs_of(client, sweep, sent) -> list:
+    return client.search_runs(
+        [experiment_id(client, sweep.name)],
+        f"tags.`mlflow.parentRunId` = '{sent.parent_id}' and tags.`lnt.kind` = 'align'",
+    )
+
+
+def points(client, run) -> list[tuple[int, float]]:
+    found = client.get_metric_history(run.info.run_id, "train/loss")
+    return [(point.step, point.value) for point in found]
+
+
+def linked(client, sent) -> str | None:
+    return client.get_run(sent.parent_id).data.tags.get("lnt.align_run")
+
+
+@pytest.fixture
+def other(tmp_path, store_uri):
+    """Another sweep on the same store."""
+    return tiny_sweep(tmp_path / "other", store_uri)
+
+
+def test_it_is_nested_and_another_sweep_links_to_it(client, sweep, execution, other) -> None:
+    sent = follow(client, sweep, execution, "once")
+    train(execution, NUM_STEPS)
+    sent.close("FINISHED")
+    (run,) = runs_of(client, sweep, sent)
+    assert points(client, run) == WHOLE
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "stage 1")
+    assert {"lnt.align_id": "once", "lnt.status": "finished"}.items() <= run.data.tags.items()
+    assert run.data.params["model.tiny"] == "True"
+    assert linked(client, sent) == run.info.run_id
+    for name, expected in (("once", run.info.run_id), ("never logged", None)):
+        execution = new_execution(other)
+        user = follow(client, other, execution, name)
+        train(execution, 0)  # the cache has it
+        user.close("FINISHED")
+        assert runs_of(client, other, user) == []
+        assert linked(client, user) == expected
+
+
+@pytest.mark.parametrize("how", ["killed", "interrupted", "failed"])
+def test_a_resumed_sweep_goes_on_in_the_same_run(how, client, sweep, execution) -> None:
+    sent = follow(client, sweep, execution, how)
+    with pytest.raises((KeyboardInterrupt, LntError)):
+        train(execution, 2, error=LntError("no") if how == "failed" else KeyboardInterrupt())
+    sent.flush()
+    if how == "killed":  # as after kill -9: the thread ends, nothing is closed
+        sent.flush()
+        sent._outbox._stopping.set()
+        sent._outbox._thread.join()
+    else:
+        sent.interrupted()
+        sent.close("KILLED")
+    (run,) = runs_of(client, sweep, sent)
+    expected = {"killed": "RUNNING", "interrupted": "KILLED", "failed": "FAILED"}
+    assert run.info.status == expected[how]
+    resumed = follow(client, sweep, execution, how)
+    train(execution, NUM_STEPS)
+    resumed.close("FINISHED")
+    (same,) = runs_of(client, sweep, resumed)
+    assert (same.info.run_id, same.info.status) == (run.info.run_id, "FINISHED")
+    assert points(client, same) == WHOLE
+
+
+def test_what_another_sweep_has_trained_meanwhile_is_linked(
+    client, sweep, execution, other
+) -> None:
+    sent = follow(client, sweep, execution, "both")
+    with pytest.raises(KeyboardInterrupt):
+        train(execution, 2, error=KeyboardInterrupt())
+    sent.interrupted()
+    sent.close("KILLED")
+    second = new_execution(other)
+    trainer = follow(client, other, second, "both")
+    train(second, NUM_STEPS)
+    trainer.close("FINISHED")
+    (whole,) = runs_of(client, other, trainer)
+    resumed = follow(client, sweep, execution, "both")
+    train(execution, 0)
+    resumed.close("FINISHED")
+    (part,) = runs_of(client, sweep, resumed)
+    assert part.info.status == "KILLED"
+    assert linked(client, resumed) == whole.info.run_id

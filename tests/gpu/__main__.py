@@ -14,8 +14,18 @@ import pytest
 from tests.gpu import shapes
 
 HERE = Path(__file__).parent
-PARTS = sorted(path.stem.removeprefix("test_") for path in HERE.glob("test_*.py"))
-PARTS.remove("tiny")  # which runs this program
+PARTS = (
+    "faults",
+    "memory",
+    "numerics",
+    "strategies",
+    "speed",
+    "zero",
+    "processes",
+    "sweeps",
+    "compiled",
+)
+"""A file ``test_PART.py`` each; in the order in which they run, for time may run out."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,10 +34,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--tiny", action="store_true", help="a tiny model on the CPU")
     parser.add_argument("--table", type=Path, default=Path("out/gpu.md"), help="the table's file")
+    parser.add_argument(
+        "--minutes", type=float, default=20, help="after which no further check begins (20)"
+    )
     args = parser.parse_args(argv)
     if unknown := set(args.parts) - set(PARTS):
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     os.environ[shapes.SHAPE] = "tiny" if args.tiny else "real"
+    os.environ[shapes.MINUTES] = str(args.minutes)
     os.environ[shapes.TABLE] = str(args.table.absolute())
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # whatever the machine has of them
     args.table.unlink(missing_ok=True)

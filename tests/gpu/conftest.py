@@ -1,15 +1,18 @@
 """The checks' shape, their table, and why any of them is left out."""
 
+import time
+
 import pytest
 import torch
 import transformers
 
 from lnt_core.devices.chosen import settle_device
-from tests.gpu.shapes import NO_GPU, Shape, chosen, has, is_possible, table_file
+from tests.gpu.shapes import NO_GPU, Shape, chosen, has, is_possible, minutes, table_file
 from tests.gpu.table import Table
 from tests.gpu.trials import Bench, score_by_words
 
 TABLE = Table(chosen().device)
+BEGAN_S = time.monotonic()
 NEEDS = {
     "deepspeed": "DeepSpeed is not installed",
     "ray": "Ray is not installed",
@@ -57,6 +60,8 @@ def pytest_runtest_setup(item) -> None:
     shape = chosen()
     if not is_possible(shape):
         pytest.skip(NO_GPU)
+    if time.monotonic() - BEGAN_S > 60 * minutes():
+        pytest.skip(f"{minutes():g} minutes were over; name its part to run it alone")
     settle_device(shape.device)  # before anything uses it
     for mark in item.iter_markers("needs"):
         for need in mark.args:
@@ -85,7 +90,7 @@ def pytest_runtest_makereport(item, call):
     if report.skipped:
         TABLE.leave_out(title, str(call.excinfo.value))
     elif report.failed and not item.stash.get(FAILURES, []):
-        error = f"{call.excinfo.typename}: {call.excinfo.value}".splitlines()[-1][:200]
+        error = f"{call.excinfo.typename}: {str(call.excinfo.value).strip()}".splitlines()[0][:200]
         TABLE.add(title, error, "no error", False)
     if TABLE.has_measurements:
         TABLE.write(table_file())

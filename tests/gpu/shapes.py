@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-SHAPE, TABLE = "LNT_GPU_SHAPE", "LNT_GPU_TABLE"
-"""Environment variables: the shape's name, and the file of the table."""
+SHAPE, TABLE, MINUTES = "LNT_GPU_SHAPE", "LNT_GPU_TABLE", "LNT_GPU_MINUTES"
+"""Environment variables: the shape's name, the file of the table, and the time that there is."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ def chosen() -> Shape:
 def table_file() -> Path:
     """Where the table is written."""
     return Path(os.environ.get(TABLE, "out/gpu.md"))
+
+
+def minutes() -> float:
+    """After which no further check begins; without the variable there is no limit."""
+    return float(os.environ.get(MINUTES, "inf"))
 
 
 def is_possible(shape: Shape) -> bool:

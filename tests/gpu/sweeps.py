@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from tests.gpu.shapes import Shape
+from tests.gpu.trials import ended
 from tests.micro import SWEEP, outcome
 
 ROOT = Path(__file__).parents[2]
@@ -87,9 +88,7 @@ def run_sweep(
         timeout=SWEEP_S,
     )
     if done.returncode != expect:
-        raise RuntimeError(
-            f"lnt run ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}"
-        )
+        raise RuntimeError(ended(done))
     return outcome([path.parent for path in folder.glob("lnt_runs/small/*/trials/*/result.json")])
 
 
@@ -141,6 +140,6 @@ def group_sees(device: str, folder: Path) -> dict[str, Any]:
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     if done.returncode:
-        raise RuntimeError(done.stderr[-3000:])
+        raise RuntimeError(ended(done))
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return seen

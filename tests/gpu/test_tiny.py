@@ -19,7 +19,8 @@ def visible(name, path=None, target=None):
     return None if name.partition(".")[0] in {HIDDEN} else find(name, path, target)
 importlib.machinery.PathFinder.find_spec = functools.partial(visible)  # never bound
 """
-SLOW = {"compiled", "processes", "sweeps", "zero"}
+SLOW = ("compiled", "processes", "sweeps", "zero")
+"""Parts that start processes, or take seconds even so."""
 
 
 def run(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
@@ -43,7 +44,7 @@ def cells(table: str) -> list[list[str]]:
 @pytest.mark.heavy
 def test_with_lnt_core_alone_it_runs_and_says_what_is_left_out(tmp_path) -> None:
     (tmp_path / "sitecustomize.py").write_text(HIDE)
-    quick = sorted(set(PARTS) - SLOW)
+    quick = sorted(set(PARTS) - set(SLOW))
     needing = ["zero", "sweeps"]  # of which nothing can run here
     code, printed, table = run(tmp_path, "--tiny", *quick, *needing, PYTHONPATH=f"{tmp_path}:.")
     assert code == 0, printed
@@ -60,8 +61,9 @@ def test_with_lnt_core_alone_it_runs_and_says_what_is_left_out(tmp_path) -> None
 
 
 @pytest.mark.sweep
-def test_what_takes_longer_runs_in_the_tiny_shape(tmp_path) -> None:
-    code, printed, table = run(tmp_path, "--tiny", *sorted(SLOW))
+@pytest.mark.parametrize("part", SLOW)
+def test_what_takes_longer_runs_in_the_tiny_shape(part, tmp_path) -> None:
+    code, printed, table = run(tmp_path, "--tiny", part)
     assert code == 0, printed
     assert {row[3] for row in cells(table)} == {"yes", "-"}
 
@@ -90,6 +92,18 @@ def test_without_a_gpu_everything_is_skipped_with_the_reason(tmp_path) -> None:
 
 
 @pytest.mark.heavy
+def test_each_file_is_a_part() -> None:
+    files = {path.stem.removeprefix("test_") for path in Path(__file__).parent.glob("test_*.py")}
+    assert files - {"tiny"} == set(PARTS)
+
+
+@pytest.mark.heavy
+def test_when_time_is_over_no_further_check_begins(tmp_path) -> None:
+    code, printed, _ = run(tmp_path, "--tiny", "--minutes", "0", "numerics")
+    assert code == 0
+    assert "0 minutes were over; name its part to run it alone" in printed
+
+
 def test_an_unknown_part_is_refused_with_those_there_are(capsys) -> None:
     with pytest.raises(SystemExit) as refused:
         main(["--tiny", "spede"])

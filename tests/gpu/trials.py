@@ -168,5 +168,11 @@ def run_module(command: list[str], **environment: str) -> str:
         command, env=inherited | environment, capture_output=True, text=True, timeout=RUN_S
     )
     if done.returncode:
-        raise RuntimeError(f"{command[-6:]} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise RuntimeError(ended(done))
     return done.stdout
+
+
+def ended(done: subprocess.CompletedProcess[str]) -> str:
+    """How a program failed: its last line first, which says the most, then the lines before it."""
+    printed = (done.stdout + done.stderr).strip()[-3000:]
+    return f"exit code {done.returncode}: {printed.splitlines()[-1:]}\n{printed}"

@@ -107,14 +107,20 @@ def _read(context: Context, tracker: Tracker) -> Sweep:
     """The sweep as MLflow has it, once everything is sent."""
     name, parent_id = context.sweep.name, tracker.parent_id
     try:
-        return tracker.ask(lambda client: read_sweep(client, name, parent_id))
+        sweep = tracker.ask(lambda client: read_sweep(client, name, parent_id))
     except Exception as error:
-        told = str(error).splitlines()[0][:200]
-        uri = redacted(context.sweep.tracking.uri)
-        raise LntError(
-            f"{uri} no longer has the runs of this sweep ({told}); what was trained is kept in "
-            f"{context.execution.path}, and --resume says how to log it anew"
-        ) from error
+        raise _lost(context, str(error).splitlines()[0][:200]) from error
+    if tracker.gone:  # SQLite reads a file that was deleted for as long as it is open
+        raise _lost(context, tracker.gone)
+    return sweep
+
+
+def _lost(context: Context, why: str) -> LntError:
+    uri, path = redacted(context.sweep.tracking.uri), context.execution.path
+    return LntError(
+        f"{uri} no longer has the runs of this sweep ({why}); what was trained is kept in {path}, "
+        "and --resume says how to log it anew"
+    )
 
 
 def _log_best(sweep: Sweep, context: Context, tracker: Tracker, console: Console) -> None:

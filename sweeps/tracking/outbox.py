@@ -67,6 +67,8 @@ class Outbox:
         self._stopping = threading.Event()
         self.refused: list[str] = []
         """Why orders were dropped, each reason once."""
+        self.gone = ""
+        """How the store was found to be deleted or not writable; else empty."""
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self.busy_s = 0.0
         """CPU seconds used by the thread so far."""
@@ -140,6 +142,8 @@ class Outbox:
 
     def _drop(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"[:200]
+        if _is_gone(error):
+            self.gone = next(text for text in GONE if text in str(error))
         if reason not in self.refused:
             known = _is_gone(error) or hasattr(error, "error_code") or isinstance(error, LntError)
             trace = None if known else error

@@ -147,8 +147,9 @@ def test_a_store_that_vanishes_midway_ends_the_sweep_in_a_sentence(copied) -> No
     driver = copied.start("run", "sweep.yaml", "--resume")
     copied.wait_until(lambda: len(copied.files("result.json")) == 2)
     lose(copied, "tracking store")
-    assert driver.wait(timeout=HANG_S) == 2
+    code = driver.wait(timeout=HANG_S)
     told = (copied.folder / "driver.log").read_text()
+    assert code == 2, told
     assert "no longer has the runs of this sweep" in told
     assert "Traceback" not in told
     assert len(copied.files("result.json")) == NUM_TRIALS

@@ -68,6 +68,16 @@ def test_a_question_is_answered_after_what_was_put_before_it() -> None:
     assert box.refused == []
 
 
+def test_a_store_that_was_deleted_is_known_to_be_gone() -> None:
+    def order() -> None:
+        raise sqlite3.OperationalError("attempt to write a readonly database")
+
+    box = outbox()
+    box.put(order)
+    close(box)
+    assert box.gone == "readonly database"
+
+
 def test_an_order_that_fails_is_repeated_and_those_behind_it_wait(caplog) -> None:
     done: list[str] = []
     failures = iter([ConnectionError("the server is away"), TimeoutError("too slow")])

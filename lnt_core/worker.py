@@ -80,6 +80,21 @@ class Worker:
         self._prepared.base.take_back()
         return self._prepared
 
+    def align(self, config: TrialConfig, *, report: Report = report_nothing) -> Path:
+        """Train stage 1 alone, unless the cache has it.
+
+        Args:
+            config: That of any trial that has this stage 1.
+            report: Called with every step of it, if it has to be trained.
+
+        Returns:
+            The file of its connector.
+        """
+        self._prepared = None  # free the old base before the new one is built
+        empty(self.device)
+        self._aligned_base(config, located(config.data, self._cache), report)
+        return connector_file(config, self._cache)
+
     def release_base(self) -> None:
         """Drop a sharded base, which its trial has changed; the next trial gets a new one."""
         self._prepared = None
@@ -112,7 +127,7 @@ class Worker:
         base, store = self._base(config)
         if config.align is None:
             return base, store
-        saved = _connector_file(config, self._cache)
+        saved = connector_file(config, self._cache)
         connector = kept_connector(saved)
         if connector is None:
             deepspeed, chosen = config.train.deepspeed, data.align or data.tune
@@ -149,10 +164,11 @@ class Worker:
 
 def is_prepared(config: TrialConfig, cache: Path) -> bool:
     """Whether the cache of this node has the connector of stage 1, and so all that it needed."""
-    return config.align is None or is_kept(_connector_file(config, cache))
+    return config.align is None or is_kept(connector_file(config, cache))
 
 
-def _connector_file(config: TrialConfig, cache: Path) -> Path:
+def connector_file(config: TrialConfig, cache: Path) -> Path:
+    """Where the connector of a trial's stage 1 is kept."""
     return cache / f"align-{align_id(config)}.pt"
 
 

@@ -20,6 +20,7 @@ from sweeps.storage.full_disk import DiskFullError
 
 COMMANDS = {
     "plan": ("sweeps.cli.plan", "check a sweep and list its trials and costs; start nothing"),
+    "align": ("sweeps.cli.align", "train stage 1 of a sweep alone, on this machine"),
     "run": ("sweeps.cli.run", "run a sweep on this machine, or on a running Ray cluster"),
     "doctor": ("sweeps.cli.doctor", "check that every node has what a sweep needs; train nothing"),
     "best": ("sweeps.cli.best", "show the winner of each strategy"),

@@ -1,10 +1,12 @@
 """What the driver does with the untuned base, which runs as the first trial of Ray Tune."""
 
+from pathlib import Path
 from typing import Any
 
 from lnt_core import metrics as metric
 from lnt_core.errors import LntError
 from lnt_core.identity import align_id
+from sweeps.config import SweepConfig
 from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.steps import stage_1_steps
@@ -16,7 +18,7 @@ from sweeps.storage.execution import BASE, Execution, TrialStatus
 from sweeps.tracking.dashboard import NOTE, stage_1_note
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import BASE_ID, Context
+from sweeps.worker.context import BASE_ID
 
 
 class BaseRun:
@@ -74,15 +76,15 @@ class BaseRun:
             raise LntError(self.error)
 
 
-def stage_1_run(context: Context, tags: dict[str, str]) -> TrialRun | None:
+def stage_1_run(sweep: SweepConfig, cache: Path, tags: dict[str, str]) -> TrialRun | None:
     """The MLflow run of stage 1, with the tags of all runs; None if the sweep has none."""
-    config, _ = base_config(context.sweep)
+    config, _ = base_config(sweep)
     if config.align is None:
         return None
     name = align_id(config)
     own = {
-        tag.NUM_STEPS: str(stage_1_steps(config, context.cache)),
-        NOTE: stage_1_note(short_rate(config.align.learning_rate), context.sweep.name, name),
+        tag.NUM_STEPS: str(stage_1_steps(config, cache)),
+        NOTE: stage_1_note(short_rate(config.align.learning_rate), sweep.name, name),
     }
     return TrialRun(name, "stage 1", config, tags | own)
 

@@ -69,7 +69,7 @@ def tune_trials(
         control = Control(context, queue, callback.stopper, announce=size.grow)
         tracker.obey(control.poll)
         log_base(execution, tracker)
-        if (stage_1 := stage_1_run(context, tags)) is not None:
+        if (stage_1 := stage_1_run(sweep, context.cache, tags)) is not None:
             tracker.follow_stage_1(stage_1)
         for name, result in done.items():
             tracker.ended(trial_run(context, trials[name], tags), result)

@@ -32,7 +32,7 @@ class Stage1Run:
     Args:
         client: The tracking store's client.
         experiment_id: The MLflow experiment of the sweep.
-        parent_id: The parent run.
+        parent_id: The parent run; empty if stage 1 is trained alone.
         execution: The execution on disk.
         runs: Sends metrics and tags.
         stage_1: What is logged when it starts; its id is that of stage 1.
@@ -86,8 +86,14 @@ class Stage1Run:
 
     def _open(self) -> None:
         """Create the run, or find it again; one that has finished stays as it is."""
-        own = f"tags.`mlflow.parentRunId` = '{self._parent_id}' and tags.`{tag.KIND}` = '{KIND}'"
-        found = self._client.search_runs([self._experiment_id], own)
+        own = {
+            tag.KIND: KIND,
+            tag.ALIGN_ID: self._stage_1.trial_id,
+            tag.EXECUTION: self._execution.id,
+        }
+        own |= {"mlflow.parentRunId": self._parent_id} if self._parent_id else {}
+        wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
+        found = self._client.search_runs([self._experiment_id], wanted)
         if found and found[0].info.status == "FINISHED":
             self._over = True
             return
@@ -97,20 +103,15 @@ class Stage1Run:
             self._client.set_tag(run_id, tag.STATUS, TrialStatus.RUNNING)
             self._unsent = UnsentEvents(self._events, self._runs.steps_in(run_id))
         else:
-            run_id = self._create()
+            run_id = self._create(own)
         self._link(run_id)
         self._run_id = run_id
 
-    def _create(self) -> str:
+    def _create(self, own: dict[str, str]) -> str:
         from mlflow.entities import Param
 
         config = self._stage_1.config
-        own = {
-            "mlflow.parentRunId": self._parent_id,
-            tag.KIND: KIND,
-            tag.ALIGN_ID: self._stage_1.trial_id,
-            tag.STATUS: TrialStatus.RUNNING,
-        }
+        own = own | {tag.STATUS: TrialStatus.RUNNING}
         run = self._client.create_run(
             self._experiment_id, run_name=self._stage_1.name, tags=self._stage_1.tags | own
         )
@@ -143,6 +144,8 @@ class Stage1Run:
         self._client.set_terminated(self._run_id, run_status)
 
     def _link(self, run_id: str) -> None:
+        if not self._parent_id:
+            return
         tags = {tag.ALIGN_ID: self._stage_1.trial_id, tag.ALIGN_RUN: run_id}
         self._runs.set_tags(self._parent_id, tags)
 

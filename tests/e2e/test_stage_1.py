@@ -15,6 +15,7 @@ from sweeps.storage.events import read_events
 from tests.e2e.browser import CHROMIUM, page
 from tests.e2e.conftest import Sweep, dashboard_of, kill
 from tests.micro import STAGE
+from tests.servers import HANG_S
 
 pytestmark = pytest.mark.fault
 STEPS = 400
@@ -78,6 +79,27 @@ def test_it_ends_with_the_same_connector_and_every_loss_once(resumed, micro, tmp
     points = client.get_metric_history(run.info.run_id, "train/loss")
     assert {point.step: point.value for point in points} == losses
     assert len(points) == STEPS
+
+
+def test_alone_it_is_interrupted_and_goes_on_and_a_sweep_links_to_it(micro, tmp_path) -> None:
+    sweep = Sweep(tmp_path / "sweep", tmp_path / "cache", **(micro | CHANGES))
+    alone = sweep.start("align", "sweep.yaml")
+    log = sweep.folder / "driver.log"
+    sweep.wait_until(lambda: "Stage 1: step " in log.read_text())
+    alone.send_signal(signal.SIGINT)
+    assert alone.wait(timeout=HANG_S) == 130, log.read_text()
+    assert "It goes on from its last checkpoint." in log.read_text()
+    assert "Traceback" not in log.read_text()
+    assert list((tmp_path / "cache").glob("align-*.checkpoint.pt"))
+    sweep.lnt("align", "sweep.yaml")
+    sweep.lnt("run", "sweep.yaml")
+    client, runs = sweep.all_runs()
+    (run,) = [run for run in runs if run.data.tags["lnt.kind"] == "align"]
+    (parent,) = [run for run in runs if run.data.tags["lnt.kind"] == "sweep"]
+    assert run.info.status == "FINISHED"
+    assert parent.data.tags["lnt.align_run"] == run.info.run_id
+    points = client.get_metric_history(run.info.run_id, "train/loss")
+    assert [point.step for point in points] == list(range(1, STEPS + 1))
 
 
 @pytest.mark.browser

@@ -7,16 +7,21 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
 from lnt_core import metrics as metric
+from sweeps.driver.stage_1_lines import Lines, TimeLeft
 from sweeps.plan.labels import counted
 from sweeps.storage.execution import Result, TrialStatus
 from sweeps.worker.context import BASE_ID, OBJECTIVE
 
 RECENT = 8
 """How many ended trials the live table shows."""
+BASE_NAME = "untuned base"
+BAR_WIDTH = 20
+"""Width of the progress bar of stage 1, in characters."""
 
 
 @dataclass
@@ -32,6 +37,11 @@ class Row:
     score: float | None = None
     took_s: float = 0.0
 
+    @property
+    def is_in_stage_1(self) -> bool:
+        """Whether this is the untuned base, whose process trains stage 1."""
+        return self.name == BASE_NAME and self.status == TrialStatus.STARTING and self.step > 0
+
 
 class LiveTable:
     """Shows the step, loss, CIDEr and status of each trial, and the time left.
@@ -40,15 +50,22 @@ class LiveTable:
         console: Where to print.
         num_trials: Number of trials of the sweep.
         num_done: How many of them ended before this driver started.
+        stage_1_steps: Optimizer steps of stage 1; 0 without one.
     """
 
-    def __init__(self, console: Console, *, num_trials: int, num_done: int = 0) -> None:
+    def __init__(
+        self, console: Console, *, num_trials: int, num_done: int = 0, stage_1_steps: int = 0
+    ) -> None:
         self._console = console
         self._num_trials = num_trials
         self._num_done = num_done
         self._resumed = num_done
         self._started_at = time.monotonic()
         self._rows: dict[str, Row] = {}
+        self._stage_1_steps = stage_1_steps
+        self._stage_1_left = TimeLeft(stage_1_steps)
+        self._stage_1_lines = Lines(console, stage_1_steps)
+        self._left_of_stage_1 = ""
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render)
 
     def __enter__(self) -> "LiveTable":
@@ -68,7 +85,7 @@ class LiveTable:
 
     def base_started(self) -> None:
         """Show that the base is prepared and scored; trials wait until it is prepared."""
-        self._rows[BASE_ID] = Row("untuned base", time.monotonic())
+        self._rows[BASE_ID] = Row(BASE_NAME, time.monotonic())
 
     def base_ended(self, score: float) -> None:
         """Print what the untuned base scored."""
@@ -85,6 +102,12 @@ class LiveTable:
         row.status, row.step = result["status"], result["step"]
         row.loss = result.get("loss", row.loss)
         row.score = result.get(OBJECTIVE, row.score)
+        if row.name == BASE_NAME and not row.is_in_stage_1:
+            row.loss = None  # that of stage 1
+        if row.is_in_stage_1:
+            self._left_of_stage_1 = self._stage_1_left.after(row.step)
+            if not self._console.is_terminal and row.loss is not None:
+                self._stage_1_lines.tell(row.step, row.loss)
 
     def ended(self, trial_id: str, result: Result) -> None:
         """Show how a trial ended; without a terminal, print its line."""
@@ -121,6 +144,14 @@ class LiveTable:
         left_s = (time.monotonic() - self._started_at) / ended * (self._num_trials - self._num_done)
         return f"time left: {int(left_s // 60)}:{int(left_s % 60):02d}"
 
+    def _stage_1_cells(self, row: Row) -> tuple[RenderableType, ...]:
+        progress = Table.grid(padding=(0, 1))
+        progress.add_row(
+            ProgressBar(self._stage_1_steps, row.step, BAR_WIDTH), self._left_of_stage_1
+        )
+        steps = f"{row.step}/{self._stage_1_steps}"
+        return "stage 1", steps, "-" if row.loss is None else f"{row.loss:.3f}", "-", progress
+
     def _render(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0))
         for column in ("trial", "step", "loss", "CIDEr", "status"):
@@ -128,6 +159,9 @@ class LiveTable:
         ended = [r for r in self._rows.values() if r.took_s]
         running = [r for r in self._rows.values() if not r.took_s]
         for row in [*ended[-RECENT:], *running]:
+            if row.is_in_stage_1:
+                table.add_row(*self._stage_1_cells(row))
+                continue
             table.add_row(
                 row.name,
                 str(row.step),

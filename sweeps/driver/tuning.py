@@ -61,7 +61,11 @@ def tune_trials(
         del done[name]
     num_trials = _num_trials(sweep, trials)
     weights = WinnerWeights(execution, num_best=NUM_REPEATED if num_seeds > 1 else 1)
-    with LiveTable(console, num_trials=num_trials, num_done=len(done)) as live_table:
+    stage_1 = stage_1_run(sweep, context.cache, tags)
+    steps = int(stage_1.tags[tag.NUM_STEPS]) if stage_1 else 0
+    with LiveTable(
+        console, num_trials=num_trials, num_done=len(done), stage_1_steps=steps
+    ) as live_table:
         size = Size(num_trials, tracker, live_table)
         growth = Growth(context, num_seeds=num_seeds, announce=size.grow)
         queue = _queue(context, trials, done, growth)
@@ -69,7 +73,7 @@ def tune_trials(
         control = Control(context, queue, callback.stopper, announce=size.grow)
         tracker.obey(control.poll)
         log_base(execution, tracker)
-        if (stage_1 := stage_1_run(sweep, context.cache, tags)) is not None:
+        if stage_1 is not None:
             tracker.follow_stage_1(stage_1)
         for name, result in done.items():
             tracker.ended(trial_run(context, trials[name], tags), result)

@@ -1,0 +1,50 @@
+"""The live table: stage 1 with its bar, or as lines."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from sweeps.driver.live_table import LiveTable
+
+
+@pytest.fixture(params=[True, False], ids=["terminal", "pipe"])
+def shown(request):
+    """What a table has shown on a terminal, or printed, after each of these reports."""
+
+    def show(*reports: dict) -> list[str]:
+        console = Console(file=io.StringIO(), force_terminal=request.param, width=90)
+        table, texts = LiveTable(console, num_trials=2, stage_1_steps=400), []
+        table.base_started()
+        for report in reports:
+            table.progress("base", {"trial": "base", **report})
+            if request.param:
+                console.print(table._render())
+            texts.append(console.file.getvalue())
+            console.file.truncate(0)
+            console.file.seek(0)
+        return texts
+
+    return show, request.param
+
+
+def test_stage_1_has_its_steps_loss_and_time_left_and_then_the_base_follows(shown) -> None:
+    show, terminal = shown
+    first, second, base = show(
+        {"status": "starting", "step": 40, "loss": 2.5},
+        {"status": "starting", "step": 400, "loss": 1.25},
+        {"status": "running", "step": 0},
+    )
+    if terminal:
+        assert "stage 1" in first
+        assert "40/400" in first
+        assert "2.500" in first
+        assert "time left: -" in first
+        assert "time left: 0:00" in second
+        assert "stage 1" not in base
+        assert "untuned base" in base
+        assert "1.250" not in base
+    else:
+        assert first == "Stage 1: step 40 of 400, loss 2.500, time left: -\n"
+        assert second == "Stage 1: step 400 of 400, loss 1.250, time left: 0:00\n"
+        assert base == ""

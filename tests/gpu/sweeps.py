@@ -61,7 +61,8 @@ def content(shape: Shape, model: dict[str, str], gpus: float) -> dict[str, Any]:
             "train": train,
         }
     train = SWEEP["train"] | {"max_steps": 8}
-    return SWEEP | {"model": model, "search": GRID, "resources": resources, "train": train}
+    search = GRID | {"learning_rate": [2e-3]}
+    return SWEEP | {"model": model, "search": search, "resources": resources, "train": train}
 
 
 def run_sweep(

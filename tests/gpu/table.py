@@ -1,6 +1,7 @@
 """The table of checks: what was measured, what was expected, whether it is so."""
 
 import datetime
+import functools
 import importlib.metadata
 import subprocess
 from dataclasses import dataclass, field
@@ -123,6 +124,7 @@ def shown(value: Measured) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+@functools.cache
 def machine(device: str) -> str:
     """The device's name; of a GPU also the number of them and the driver."""
     if device == "cpu":

@@ -65,7 +65,9 @@ def test_with_lnt_core_alone_it_runs_and_says_what_is_left_out(tmp_path) -> None
 def test_what_takes_longer_runs_in_the_tiny_shape(part, tmp_path) -> None:
     code, printed, table = run(tmp_path, "--tiny", part)
     assert code == 0, printed
-    assert {row[3] for row in cells(table)} == {"yes", "-"}
+    verdicts = {row[3] for row in cells(table)}
+    assert "yes" in verdicts
+    assert verdicts <= {"yes", "-"}
 
 
 @pytest.mark.heavy
@@ -73,7 +75,7 @@ def test_a_check_that_fails_is_in_the_table_and_in_the_exit_code(tmp_path) -> No
     (tmp_path / "sitecustomize.py").write_text(
         "import torch.nn.functional as f\n"
         "exact = f.conv2d\n"
-        "f.conv2d = lambda a, b: exact(a, b) * (1.01 if a.dtype.itemsize == 4 else 1)\n"
+        "f.conv2d = lambda a, b, **k: exact(a, b, **k) * (1.01 if a.dtype.itemsize == 4 else 1)\n"
     )
     code, _, table = run(tmp_path, "--tiny", "numerics", PYTHONPATH=f"{tmp_path}:.")
     assert code == 1

@@ -92,6 +92,7 @@ class Bench:
     ) -> TrialConfig:
         """A trial of some steps; ``train`` replaces values of its training config."""
         given = {
+            "precision": "fp32",
             "max_steps": STEPS,
             "batch_size": 8,
             "micro_batch_size": 4,

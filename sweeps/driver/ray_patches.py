@@ -31,7 +31,7 @@ def share_processes() -> None:
     import ray
     from ray.tune.execution import class_cache
 
-    class_cache._ActorClassCache.get = lambda _, trainable: ray.remote(trainable)  # type: ignore[method-assign]
+    class_cache._ActorClassCache.get = lambda _, trainable: ray.remote(trainable)
 
 
 def is_killed_for_memory(error: str) -> bool:

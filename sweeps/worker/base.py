@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from lnt_core.config import TrialConfig
 from lnt_core.training.loop import Report, report_nothing
 from sweeps.plan.base import base_config
+from sweeps.storage.events import EVENTS
 from sweeps.storage.execution import BASE, Execution
-from sweeps.storage.stage_1 import stage_1_logged
+from sweeps.storage.stage_1 import stage_1_folder, stage_1_logged
 from sweeps.worker.context import Context
+from sweeps.worker.distributed import run_group
 from sweeps.worker.group import GroupTask, WorkerGroup
 from sweeps.worker.process import own_worker, worker_for
 
@@ -24,7 +26,7 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
 
     Args:
         context: Of the execution.
-        report: Called after every step of stage 1, if that has to be trained in this process.
+        report: Called with every step of stage 1, if that has to be trained.
         prepared: Called once the cache has what all trials share: the tiny model, drawn scenes,
             stage 1. Trials may start then, while the base is still being scored.
 
@@ -38,8 +40,7 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
         out.mkdir(parents=True, exist_ok=True)
         task = GroupTask(config, context.cache, out, resources, context.execution.path)
         group = WorkerGroup(_score, task, num_workers)
-        group.start()
-        group.join()
+        run_group(group, stage_1_folder(context.execution) / EVENTS, report)
         scores = group.outcome()
         prepared()
     else:

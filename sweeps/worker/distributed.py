@@ -50,19 +50,24 @@ def run_distributed(
     """
     task = GroupTask(config, cache, out, resources, execution, sample_every_s)
     training = WorkerGroup(_train, task, resources.workers_of(config.strategy.name))
-    offset = (out / EVENTS).stat().st_size if (out / EVENTS).exists() else 0
-    training.start()
+    run_group(training, out / EVENTS, report)
+    return TrialResult(**training.outcome())
+
+
+def run_group(group: WorkerGroup, events: Path, report: Report) -> None:
+    """Start a group, and call ``report`` with what it writes to ``events`` until it has ended."""
+    offset = events.stat().st_size if events.exists() else 0
+    group.start()
     while True:
-        over = not training.is_alive()
-        if (out / EVENTS).exists():
-            for event, end in read_events(out / EVENTS, offset):
+        over = not group.is_alive()
+        if events.exists():
+            for event, end in read_events(events, offset):
                 offset = end
                 if not is_sample(event.metrics):  # whose step is not the trial's
                     report(event.step, event.metrics)
         if over:
             break
         time.sleep(POLL_S)
-    return TrialResult(**training.outcome())
 
 
 def _train(task: GroupTask) -> dict[str, Any]:

@@ -65,14 +65,22 @@ def assert_node_was_sampled(sweep) -> None:
         assert KEY in path.read_text(), path
 
 
-def test_a_winner_of_several_workers_is_trained_again_by_as_many(micro_with) -> None:
-    """And with the micro batch that was found for it."""
+def test_a_winner_of_several_workers_is_trained_again_by_as_many(micro_with, tmp_path) -> None:
+    """And with the micro batch that was found for it; stage 1 is trained by as many, and shown."""
     sweep = micro_with(
         search={"strategy": ["layernorm"], "learning_rate": [1e-3]},
         train=TRAIN | {"deepspeed": "zero3", "max_steps": 6, "micro_batch_size": "auto"},
         resources={"workers_per_trial": 2},
     )
-    sweep.lnt("run", "sweep.yaml")
+    sweep.environment["LNT_CACHE"] = str(tmp_path / "cache")  # which has no stage 1
+    assert "Stage 1: step " in sweep.lnt("run", "sweep.yaml")
+    client, runs = sweep.all_runs()
+    (stage_1,) = [run for run in runs if run.data.tags["lnt.kind"] == "align"]
+    assert stage_1.info.status == "FINISHED"
+    points = client.get_metric_history(stage_1.info.run_id, "train/loss")
+    assert [point.step for point in points] == [1, 2]
+    (saved,) = (tmp_path / "cache").glob("align-*")
+    assert saved.suffix == ".pt"
     sweep.lnt("export", "small", "-o", "out")
     out = sweep.folder / "out"
     best = yaml.safe_load((out / "best.yaml").read_text())

@@ -90,6 +90,8 @@ class Worker:
         Returns:
             The file of its connector.
         """
+        train = config.train
+        settle_numerics(self.device, train.precision, deterministic=train.deterministic)
         self._prepared = None  # free the old base before the new one is built
         empty(self.device)
         self._aligned_base(config, located(config.data, self._cache), report)

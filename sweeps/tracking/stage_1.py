@@ -71,12 +71,16 @@ class Stage1Run:
         if not self._run_id and self._events.exists():
             self._open()
         end = stage_1_end(self._execution)
+        damage: DamagedError | None = None
         try:
             if self._run_id and not self._over:
                 self._send()
-        finally:
-            if end is not None and not self._over:
-                self._close(end)
+        except DamagedError as error:
+            damage = error
+        if end is not None and not self._over:
+            self._close(end)
+        if damage is not None:
+            raise damage
 
     def interrupt(self) -> None:
         """End the run as KILLED if it is still open; a resume opens it again."""

@@ -8,6 +8,7 @@ from sweeps.storage.stage_1 import stage_1_logged
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.store import experiment_id
 from tests.sweeps.executions import tiny_sweep, track, trial_runs
+from tests.sweeps.tracking.test_tracker import Flaky
 
 NUM_STEPS = 4
 WHOLE = [(step, 1 / step) for step in range(1, NUM_STEPS + 1)]
@@ -69,6 +70,20 @@ def test_it_is_nested_and_another_sweep_links_to_it(client, sweep, execution, ot
         user.close("FINISHED")
         assert runs_of(client, other, user) == []
         assert linked(client, user) == expected
+
+
+def test_a_store_that_is_away_at_its_end_loses_nothing(client, sweep, execution) -> None:
+    flaky = Flaky(client, failures=0)
+    sent = follow(flaky, sweep, execution, "away")
+    with pytest.raises(KeyboardInterrupt):
+        train(execution, 2, error=KeyboardInterrupt())
+    sent.flush()
+    sent.flush()
+    flaky._failures = 1
+    train(execution, NUM_STEPS)
+    sent.close("FINISHED")
+    (run,) = runs_of(client, sweep, sent)
+    assert (run.info.status, points(client, run)) == ("FINISHED", WHOLE)
 
 
 @pytest.mark.parametrize("how", ["killed", "interrupted", "failed"])

@@ -15,7 +15,6 @@ NAMES = list(STRATEGIES) if SHAPE.strategies_each else ["adalora"]
 OFF = {"fp32": 1e-3, "tf32": 2e-2, "bf16": 5e-2}
 """Relative difference from the CPU's losses in float32. Assumed: TF32 rounds factors to 1e-3 and
 bfloat16 to 8e-3, and AdamW's first steps enlarge the difference."""
-MIB = 2**20
 
 
 @pytest.fixture(scope="session")

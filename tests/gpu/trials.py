@@ -52,7 +52,6 @@ class Seen:
     losses: list[float] = field(default_factory=list)
     metrics: dict[str, float] = field(default_factory=dict)
     """The last value of each."""
-    batch_at_end: int = 0
 
 
 class Bench:

@@ -9,10 +9,15 @@ from sweeps.plan.load import load_sweep
 @pytest.mark.parametrize("size", ["7b", "13b"])
 def test_presets_of_other_models_differ_in_nothing_else(size) -> None:
     vicuna = load_sweep(f"paper-{size}")
-    for kind, hub in (("llama2", "hf"), ("llama2-chat", "chat-hf")):
+    for kind, hub, style in (
+        ("llama2", "hf", "vicuna_v1"),
+        ("llama2-chat", "chat-hf", "llava_llama_2"),
+    ):
         other = load_sweep(f"paper-{size}-{kind}")
         assert other.model.language_model == f"meta-llama/Llama-2-{size}-{hub}"
-        model = other.model.model_copy(update={"language_model": vicuna.model.language_model})
+        assert other.model.conversation == style
+        same = {"language_model": vicuna.model.language_model, "conversation": "vicuna_v1"}
+        model = other.model.model_copy(update=same)
         assert other.model_copy(update={"model": model, "name": vicuna.name}) == vicuna
 
 

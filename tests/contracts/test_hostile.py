@@ -30,7 +30,7 @@ pytestmark = pytest.mark.heavy
 TIMES = int(os.environ.get("LNT_FUZZ", "1"))
 SEED = int(os.environ.get("LNT_FUZZ_SEED", "0"))
 MAX_S = 10.0
-"""No file takes longer, accepted or refused."""
+"""CPU seconds; no file takes longer, accepted or refused, however busy the machine is."""
 
 
 def snapshot(folder: Path) -> set[tuple[str, int, int]]:
@@ -153,11 +153,11 @@ def refusal(path: Path) -> str:
 def test_a_sweep_file_is_accepted_or_refused(folder, rng) -> None:
     before, accepted = snapshot(folder / "work"), 0
     for path in sweep_files(folder, rng, 300 * TIMES):
-        started = time.perf_counter()
+        started = time.process_time()
         told = refusal(path)
         accepted += not told
         assert len(told) < 60_000
-        assert time.perf_counter() - started < MAX_S, path.read_bytes()[:2000]
+        assert time.process_time() - started < MAX_S, path.read_bytes()[:2000]
     assert snapshot(folder / "work") == before
     assert accepted >= 10 * TIMES
 
@@ -166,7 +166,7 @@ def test_a_sweep_file_is_accepted_or_refused(folder, rng) -> None:
 def test_the_command_ends_with_0_or_2_and_no_traceback(folder, rng, capsys) -> None:
     before, codes = snapshot(folder / "work"), set()
     for path in sweep_files(folder, rng, 200 * TIMES):
-        started = time.perf_counter()
+        started = time.process_time()
         options = rng.choice([[], ["--json"], ["--no-files"], ["--no-files", "--json"]])
         code = main(["plan", str(path), *options])
         out, err = capsys.readouterr()
@@ -174,7 +174,7 @@ def test_the_command_ends_with_0_or_2_and_no_traceback(folder, rng, capsys) -> N
         assert (code == 2) == err.startswith("lnt: "), err
         assert bool(out) == (code == 0)
         codes.add(code)
-        assert time.perf_counter() - started < MAX_S, path.read_bytes()[:2000]
+        assert time.process_time() - started < MAX_S, path.read_bytes()[:2000]
     assert snapshot(folder / "work") == before
     assert codes == {0, 2}
 
@@ -189,7 +189,7 @@ def test_annotations_are_accepted_or_refused(folder, rng) -> None:
     for _ in range(200 * TIMES):
         layout = rng.choice([KARPATHY, LLAVA])
         path.write_bytes(hostile.as_json(hostile.mutated(layout, rng, rng.choice([0, 1, 2])), rng))
-        started = time.perf_counter()
+        started = time.process_time()
         problems = data_problems(ModelConfig(tiny=True), data)
         assert len("\n".join(problems)) < 30_000
         tune = [problem for problem in problems if problem.startswith("data.tune")]
@@ -198,7 +198,7 @@ def test_annotations_are_accepted_or_refused(folder, rng) -> None:
             accepted += 1
         if not problems:
             assert len(load_captioned(data.select, "val")) >= 2
-        assert time.perf_counter() - started < MAX_S, path.read_bytes()[:2000]
+        assert time.process_time() - started < MAX_S, path.read_bytes()[:2000]
     assert snapshot(work) == before
     assert accepted >= 20 * TIMES
 
@@ -209,7 +209,7 @@ def test_an_image_is_opened_as_rgb_or_refused(folder, rng) -> None:
     whole = hostile.pictures()
     for number in range(5000 * TIMES):
         content = hostile.damaged(rng.choice(whole), rng)
-        started = time.perf_counter()
+        started = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow tells of odd metadata
             opened += _opens(content, exif_orientation=rng.random() < 0.5)
@@ -217,7 +217,7 @@ def test_an_image_is_opened_as_rgb_or_refused(folder, rng) -> None:
                 (folder / "image").write_bytes(content)
                 with contextlib.suppress(DataError):
                     check_header(folder / "image")
-        assert time.perf_counter() - started < MAX_S
+        assert time.process_time() - started < MAX_S
     assert snapshot(folder / "work") == before
     assert opened >= 500 * TIMES
 

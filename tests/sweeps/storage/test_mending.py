@@ -2,16 +2,26 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
 from lnt_core.errors import ConfigError
 from lnt_core.files import checksums, write_json
 from lnt_core.outcome import ENDED, TrialResult, write_result
+from sweeps.plan.trials import trials
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import RAN, RESULT, SWEEP, TRACKED, TRIAL, Execution, Result
 from sweeps.storage.mending import mend
-from sweeps.storage.trials import COPY, ORIGIN, add_trial, all_trials, read_trial, write_config
+from sweeps.storage.trials import (
+    COPY,
+    ORIGIN,
+    _read,
+    add_trial,
+    all_trials,
+    read_trial,
+    write_config,
+)
 from sweeps.worker.context import Context
 from tests.damage import WAYS, empty, set_aside
 from tests.sweeps.driver.executions import at_rate, context_of
@@ -24,8 +34,7 @@ METRICS = {
     "time/train_s": 2.0,
     "time/evaluate_s": 3.0,
 }
-ROUND = [pytest.param(way, id=name) for name, way in WAYS.items()]
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+EACH_WAY = [pytest.param(way, id=name) for name, way in WAYS.items()]
 
 
 @pytest.fixture
@@ -58,16 +67,8 @@ def trial(context):
 
 def mended(context: Context) -> None:
     """As a driver of another process would."""
-    from sweeps.storage import trials
-
-    trials._read.cache_clear()
-    mend(context.execution, context.sweep, _planned(context))
-
-
-def _planned(context: Context):
-    from sweeps.plan.trials import trials
-
-    return trials(context.sweep)
+    _read.cache_clear()
+    mend(context.execution, context.sweep, trials(context.sweep))
 
 
 def damage(path, way) -> bytes:
@@ -76,14 +77,12 @@ def damage(path, way) -> bytes:
     return before
 
 
-@pytest.mark.parametrize("way", ROUND)
+@pytest.mark.parametrize("way", EACH_WAY)
 @pytest.mark.parametrize("name", [ORIGIN, COPY, TRIAL])
 @pytest.mark.parametrize("added_by", ["", "clone"])
 def test_what_a_trial_is_is_written_again(added_by, name, way, context, execution) -> None:
     trial = at_rate(context, 1e-3)
     if added_by:
-        from dataclasses import replace
-
         config = trial.config.model_copy(update={"learning_rate": 5e-4})
         trial = replace(trial, config=config, added_by=added_by, request="r1")
         add_trial(execution, trial)
@@ -105,8 +104,6 @@ def test_a_planned_trial_of_which_nothing_is_whole_is_planned_anew(context, exec
 
 
 def test_an_added_trial_of_which_nothing_is_whole_is_told(context, execution) -> None:
-    from dataclasses import replace
-
     trial = at_rate(context, 1e-3)
     config = trial.config.model_copy(update={"learning_rate": 5e-4})
     clone = replace(trial, config=config, added_by="clone")
@@ -125,7 +122,7 @@ def test_a_trial_that_was_being_added_is_left_alone(context, execution) -> None:
     assert len(all_trials(execution)) == 2
 
 
-@pytest.mark.parametrize("way", ROUND)
+@pytest.mark.parametrize("way", EACH_WAY)
 def test_a_lost_result_is_the_one_that_the_trial_left(way, trial, context, execution) -> None:
     before = damage(execution.trial(trial.id) / RESULT, way)
     mended(context)
@@ -143,7 +140,7 @@ def test_a_result_that_was_not_written_is_too(trial, context, execution) -> None
     assert not (execution.trial(trial.id) / "checkpoint.pt").exists()
 
 
-@pytest.mark.parametrize("way", ROUND)
+@pytest.mark.parametrize("way", EACH_WAY)
 @pytest.mark.parametrize("name", [EVENTS, "captions_select.jsonl"])
 def test_a_trial_that_lost_something_it_left_is_run_again(
     name, way, trial, context, execution
@@ -161,14 +158,14 @@ def test_events_that_mlflow_has_are_not_missed(trial, context, execution) -> Non
     assert execution.result(trial.id) is not None
 
 
-@pytest.mark.parametrize("way", ROUND)
+@pytest.mark.parametrize("way", EACH_WAY)
 def test_the_config_that_ran_is_written_again(way, trial, context, execution) -> None:
     before = damage(execution.trial(trial.id) / RAN, way)
     mended(context)
     assert (execution.trial(trial.id) / RAN).read_bytes() == before
 
 
-@pytest.mark.parametrize("way", ROUND)
+@pytest.mark.parametrize("way", EACH_WAY)
 @pytest.mark.parametrize("name", ["base.json", "base/samples.jsonl"])
 def test_a_damaged_base_is_scored_again(name, way, context, execution) -> None:
     (execution.path / "base").mkdir()
@@ -182,7 +179,7 @@ def test_a_damaged_base_is_scored_again(name, way, context, execution) -> None:
     assert set_aside(execution.path) == ["base.json.damaged-1"]
 
 
-@pytest.mark.parametrize("way", ROUND)
+@pytest.mark.parametrize("way", EACH_WAY)
 def test_the_kept_sweep_file_is_written_again(way, context, execution) -> None:
     before = damage(execution.path / SWEEP, way)
     mended(context)

@@ -1,6 +1,5 @@
 """What is sent of a trial's events, while the trial writes, dies and cuts off what is damaged."""
 
-
 import pytest
 
 from lnt_core.errors import DamagedError

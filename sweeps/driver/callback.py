@@ -140,7 +140,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def _ended(self, run: TrialRun, result: Result) -> None:
         self._tracker.ended(run, result)
-        self._live_table.ended(run.trial_id, result)
+        self._live_table.ended(run.trial_id, run.name, result)
         self.weights.keep_best(read_trial(self._context.execution, run.trial_id), result)
 
     def _run(self, trial: Any) -> TrialRun:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from lnt_core.config import StartedFrom, TrialConfig
+from lnt_core.errors import DamagedError
+from lnt_core.files import check_torch
 from lnt_core.training.checkpoints import step_of
 from lnt_core.trial import CHECKPOINT, GRADIENTS, has_checkpoint
 from sweeps.driver.clones import change_problems, clone, tunable
@@ -110,6 +112,12 @@ class Control:
             return Answer(False, "; ".join(validation_problems(error, TrialConfig)))
         except FileNotFoundError:
             return Answer(False, self._no_checkpoint(original))
+        except DamagedError as error:
+            return Answer(
+                False,
+                f"the checkpoint of trial {original.id} is damaged ({error.why}); clone it without "
+                "--from-checkpoint, or wait for its next checkpoint",
+            )
         finally:
             draft.unlink(missing_ok=True)
 
@@ -139,6 +147,7 @@ class Control:
             raise
         except OSError:  # a file system without hard links
             shutil.copyfile(source, draft)
+        check_torch(draft)
         return StartedFrom(trial=request.trial, step=step_of(draft))
 
     def _run(

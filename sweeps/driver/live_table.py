@@ -109,9 +109,12 @@ class LiveTable:
             if not self._console.is_terminal and row.loss is not None:
                 self._stage_1_lines.tell(row.step, row.loss)
 
-    def ended(self, trial_id: str, result: Result) -> None:
-        """Show how a trial ended; without a terminal, print its line."""
-        row = self._rows[trial_id]
+    def ended(self, trial_id: str, name: str, result: Result) -> None:
+        """Show how a trial ended; without a terminal, print its line.
+
+        A trial whose process died too often may never have started.
+        """
+        row = self._rows.setdefault(trial_id, Row(name, time.monotonic()))
         row.status, row.step, row.score = result.status, result.steps, result.score
         row.loss = result.metrics.get(metric.FINAL_LOSS, row.loss)
         row.took_s = time.monotonic() - row.started_at

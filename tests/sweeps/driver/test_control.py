@@ -1,6 +1,7 @@
 """What the driver does with the requests of `lnt trial`, and what it answers."""
 
 import json
+import random
 import time
 import uuid
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from sweeps.driver.queue import TrialQueue
 from sweeps.storage.execution import Result, TrialStatus
 from sweeps.storage.trials import all_trials, read_trial
 from sweeps.tracking.requests import ANSWERED, ASKED, Request
+from tests.damage import WAYS
 from tests.sweeps.driver.executions import at_rate, context_of, finish
 
 
@@ -261,6 +263,15 @@ class TestFromCheckpoint:
         told = driver.clone(at_rate(driver.context, 1e-3).id, True, learning_rate=3e-4)
         assert told["ok"] is False
         assert "checkpoint" in told["text"]
+
+    @pytest.mark.parametrize("way", sorted(WAYS))
+    def test_with_a_damaged_one_it_is_refused(self, driver, way) -> None:
+        path = self.checkpoint(driver, 4)
+        WAYS[way](path, random.Random(way))
+        told = driver.clone(at_rate(driver.context, 1e-3).id, True, learning_rate=3e-4)
+        assert told["ok"] is False
+        assert "is damaged" in told["text"]
+        assert not list(driver.context.execution.path.glob(".*.pt"))
 
     def test_with_the_checkpoint_of_deepspeed_it_is_refused_by_name(self, driver) -> None:
         original = at_rate(driver.context, 1e-3)

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from sweeps.driver.live_table import LiveTable
+from sweeps.storage.execution import Result, TrialStatus
 
 
 @pytest.fixture(params=[True, False], ids=["terminal", "pipe"])
@@ -48,3 +49,10 @@ def test_stage_1_has_its_steps_loss_and_time_left_and_then_the_base_follows(show
         assert first == "Stage 1: step 40 of 400, loss 2.500, time left: -\n"
         assert second == "Stage 1: step 400 of 400, loss 1.250, time left: 0:00\n"
         assert base == ""
+
+
+def test_a_trial_that_died_before_it_started_is_told_by_its_name() -> None:
+    console = Console(file=io.StringIO(), width=90)
+    table = LiveTable(console, num_trials=1)
+    table.ended("abc", "lora lr=1e-4", Result(TrialStatus.FAILED, error="its process died"))
+    assert "[1/1] lora lr=1e-4" in console.file.getvalue()

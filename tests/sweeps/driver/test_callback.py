@@ -76,7 +76,7 @@ def test_a_finished_trial_ends_as_its_worker_wrote(driver) -> None:
     result = finish(driver.context, driver.trial, 5.0)
     driver.callback.on_trial_complete(0, [], driver.tune_trial(status="finished"))
     assert driver.tracker.told[-1] == ("ended", *driver.tracker.told[0][1:], result)
-    assert driver.table.told[-1] == ("ended", driver.trial.id, result)
+    assert driver.table.told[-1] == ("ended", driver.trial.id, driver.trial.name, result)
 
 
 @pytest.mark.parametrize(("asked", "by"), [(False, ""), (True, "user")])

@@ -54,9 +54,11 @@ def killed(tmp_path_factory, micro) -> Sweep:
     driver = sweep.start("run", "sweep.yaml")
 
     def is_midway() -> bool:
+        tracked = {path.parent for path in sweep.files("tracked.json")}
         ended = {path.parent for path in sweep.files("result.json")}
         running = {path.parent for path in sweep.files("checkpoint.previous.pt")} - ended
-        return bool(ended) and any(10 < len(steps(path)) < 40 for path in running)
+        is_running = any(10 < len(steps(path)) < 55 for path in running & tracked)
+        return bool(ended) and ended <= tracked and is_running
 
     sweep.wait_until(is_midway)
     ray = psutil.Process(driver.pid).children(recursive=True)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lnt_core.config import DatasetConfig, ModelConfig
+from lnt_core.config import ModelConfig
 from lnt_core.data.encoding import has_answer, may_lack_answer
-from lnt_core.data.samples import Sample, load_samples
+from lnt_core.data.samples import Sample
 from lnt_core.models.build import load_conversations, most_image_tokens
 
 
@@ -19,26 +19,20 @@ class Usable:
     """Those that have none."""
 
 
-def usable_samples(
-    config: ModelConfig, data: DatasetConfig, *, seed: int, max_length: int
-) -> Usable:
+def usable_samples(config: ModelConfig, samples: Sequence[Sample], *, max_length: int) -> Usable:
     """The samples that a trial uses, without the model's weights.
 
     The tokenizer is loaded only if some question is long enough. The tiny model has none before it
     is trained: its samples, which are short captions, are all taken to be usable.
-
-    Raises:
-        DataError: The data cannot be read.
     """
-    samples = load_samples(data, seed=seed)
-    cut_off = without_answer(config, samples, max_length)
+    cut_off = _without_answer(config, samples, max_length)
     return Usable(
         [sample for index, sample in enumerate(samples) if index not in cut_off],
         [sample for index, sample in enumerate(samples) if index in cut_off],
     )
 
 
-def without_answer(config: ModelConfig, samples: Sequence[Sample], max_length: int) -> set[int]:
+def _without_answer(config: ModelConfig, samples: Sequence[Sample], max_length: int) -> set[int]:
     """Indices of samples without an answer in their first ``max_length`` tokens; see above."""
     if config.tiny:
         return set()

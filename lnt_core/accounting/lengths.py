@@ -8,7 +8,7 @@ from pathlib import Path
 from lnt_core.accounting.answers import usable_samples
 from lnt_core.config import DataConfig, ModelConfig, ScenesConfig, ShapesConfig
 from lnt_core.data.conversation import IGNORE, Encoded
-from lnt_core.data.samples import Sample
+from lnt_core.data.samples import Sample, load_samples
 from lnt_core.data.scenes import CAPTIONS_PER_SCENE, draw_scene
 
 TOKENS_PER_WORD = 1.4
@@ -68,7 +68,8 @@ def estimated_lengths(
         count = data.scenes.num_train * CAPTIONS_PER_SCENE
     elif files:
         assert data.tune is not None
-        usable = usable_samples(model, data.tune, seed=seed, max_length=max_length)
+        read = load_samples(data.tune, seed=seed)
+        usable = usable_samples(model, read, max_length=max_length)
         samples = usable.samples or usable.cut_off  # then the check refuses
         count = len(samples)
     else:

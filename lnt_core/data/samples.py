@@ -51,7 +51,12 @@ def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
         DataError: The file cannot be read, has neither of the two layouts, or has more unusable
             samples than `skip_bad`.
     """
-    samples = list(read_samples(data).samples)
+    return drawn(read_samples(data), data, seed=seed)
+
+
+def drawn(read: Read, data: DatasetConfig, *, seed: int) -> list[Sample]:
+    """The `num_samples` of a data set that are drawn with ``seed``; all of them by default."""
+    samples = list(read.samples)
     if data.num_samples is not None and data.num_samples < len(samples):
         import torch  # which takes a second, and is needed here alone
 

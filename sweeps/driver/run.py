@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 
-from lnt_core.errors import LntError, all_problems
+from lnt_core.errors import all_problems
 from sweeps import signals
 from sweeps.config import SweepConfig
 from sweeps.driver.budget import start_budget
@@ -20,7 +20,7 @@ from sweeps.driver.steps import with_rungs
 from sweeps.driver.tuning import tune_trials
 from sweeps.nodes.facts import gather
 from sweeps.nodes.needs import asked_for
-from sweeps.plan.checks import check_models, check_values
+from sweeps.plan.checks import check_sweep
 from sweeps.plan.trials import trials
 from sweeps.settings import Settings
 from sweeps.storage.execution import Execution, latest_execution, new_execution
@@ -75,25 +75,23 @@ def run_sweep(
         LntError: The base model cannot be prepared.
         DiskFullError: The disk is full; the sweep can be resumed.
     """
-    check_values(sweep)
-    checking = _in_thread(check_models, sweep)
-    for note in _beside_ray(checking) if address is None else checking.result():
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    for note in check_sweep(sweep):
+        _say(console, note)
     planned = planned_on_gpus(sweep)
     _warn(planned.too_big(), console)
     sweep = with_rungs(sweep, settings)
+    resumed = latest_execution(sweep) if resume else None
     # takes seconds, most of which it waits
-    connecting = _in_thread(_connect, sweep, settings, resume)
+    connecting = _in_thread(_connect, sweep, resumed)
     asked = asked_for(sweep, str(settings.cache.resolve()))
     here = _in_thread(gather, asked)
-    if address is not None:
-        start_ray(address)
+    start_ray(address)
     found = examine_nodes(sweep, planned, asked, here.result(), address)
     if found.problems:
         raise all_problems(f"the nodes of {address or 'this machine'}", found.problems)
     _warn(found.warnings, console)
     client = connecting.result()
-    execution = latest_execution(sweep) if resume else new_execution(sweep)
+    execution = resumed or new_execution(sweep)
     begun()
     with _opened(execution, sweep, console, resume=resume):
         budget = start_budget(sweep.budget, sweep.resources, execution)
@@ -116,26 +114,6 @@ def run_sweep(
             raise
 
 
-def _beside_ray(checking: "Future[Result]") -> Result:
-    """The result of a check, during which Ray is started on this machine.
-
-    What the check refuses goes before whatever is wrong with Ray, and ends Ray.
-    """
-    import ray
-
-    ours = not ray.is_initialized()
-    try:
-        start_ray(None)
-    finally:
-        try:
-            found = checking.result()
-        except LntError:
-            if ours:
-                ray.shutdown()
-            raise
-    return found
-
-
 @contextmanager
 def _opened(
     execution: Execution, sweep: SweepConfig, console: Console, *, resume: bool
@@ -154,15 +132,14 @@ def _opened(
         yield
 
 
-def _connect(sweep: SweepConfig, settings: Settings, resume: bool) -> "MlflowClient":
+def _connect(sweep: SweepConfig, resumed: Execution | None) -> "MlflowClient":
     """A client of the tracking store, which has the parent run of an execution to be resumed."""
     uri = sweep.tracking.uri
-    if not resume:
+    if resumed is None:
         return connect(uri)
-    execution = latest_execution(with_rungs(sweep, settings))
-    check_store(uri, execution)
+    check_store(uri, resumed)
     client = connect(uri)
-    check_parent(client, sweep.name, uri, execution)
+    check_parent(client, sweep.name, uri, resumed)
     return client
 
 

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lnt_core.config import DataConfig, ModelConfig, TrialConfig
+from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
 from sweeps.config import SearchConfig, SweepConfig
 from sweeps.plan.labels import counted
@@ -40,7 +41,8 @@ def _num_samples(
 
     stage = located(data, cache).tune
     assert stage is not None
-    return len(usable_samples(model, stage, seed=seed, max_length=max_length).samples)
+    samples = load_samples(stage, seed=seed)
+    return len(usable_samples(model, samples, max_length=max_length).samples)
 
 
 def rung_steps(search: SearchConfig, total_steps: int) -> tuple[int, ...]:

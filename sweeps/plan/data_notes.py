@@ -1,11 +1,12 @@
 """What is left out of the training data, told before a sweep starts."""
 
+import functools
 from pathlib import Path
 
-from lnt_core.accounting.answers import Usable, usable_samples, without_answer
+from lnt_core.accounting.answers import usable_samples
 from lnt_core.config import CAPTION_PROMPT, DatasetConfig
 from lnt_core.data.layouts import some
-from lnt_core.data.samples import IMAGE, Sample, read_samples
+from lnt_core.data.samples import IMAGE, Read, Sample, drawn, read_samples
 from lnt_core.paths import shown
 from sweeps.config import SweepConfig
 from sweeps.plan.space import value_combinations, with_values
@@ -26,13 +27,13 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
         DataError: The data cannot be read.
     """
     notes, problems = [], []
+    read = functools.cache(read_samples)
     for key, data, max_length, seed in _stages(sweep):
-        if data is None:
-            cut = [DRAWN] if without_answer(sweep.model, [DRAWN], max_length) else []
-            usable = Usable([] if cut else [DRAWN], cut)
-        else:
-            notes += _of_file(key, data)
-            usable = usable_samples(sweep.model, data, seed=seed, max_length=max_length)
+        samples = [DRAWN]
+        if data is not None:
+            notes += _of_file(key, data, read(data))
+            samples = drawn(read(data), data, seed=seed)
+        usable = usable_samples(sweep.model, samples, max_length=max_length)
         if not usable.samples:
             problems.append(
                 f"{key}: max_length is {max_length}, but no conversation has an answer in that "
@@ -61,8 +62,7 @@ def _stages(sweep: SweepConfig) -> list[Stage]:
     return list(dict.fromkeys(found))
 
 
-def _of_file(key: str, data: DatasetConfig) -> list[str]:
-    read = read_samples(data)
+def _of_file(key: str, data: DatasetConfig, read: Read) -> list[str]:
     lines = [
         f"{key}: {len(names)} of {len(read.samples)} conversations: each {what}: {some([*names])}"
         for what, names in read.shortened.items()

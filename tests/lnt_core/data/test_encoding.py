@@ -7,7 +7,7 @@ import pytest
 from lnt_core.accounting.answers import usable_samples
 from lnt_core.config import DatasetConfig
 from lnt_core.data.encoding import encode_samples
-from lnt_core.data.samples import Sample
+from lnt_core.data.samples import Sample, load_samples
 from lnt_core.errors import DataError
 from tests.parts import model_config
 
@@ -27,9 +27,10 @@ def test_what_has_no_answer_left_is_left_out_and_the_plan_counts_it(base, parts,
     content = [{"conversations": turns[:2]}, {"conversations": turns[2:]}] * 2
     (tmp_path / "llava.json").write_text(json.dumps(content))
     data = DatasetConfig(annotations=str(tmp_path / "llava.json"), images=str(tmp_path))
-    usable = usable_samples(model_config(parts), data, seed=0, max_length=100)
+    read = load_samples(data, seed=0)
+    usable = usable_samples(model_config(parts), read, max_length=100)
     assert (usable.samples, usable.cut_off) == ([SHORT] * 2, [LONG] * 2)
-    assert usable_samples(model_config(parts), data, seed=0, max_length=10**5).cut_off == []
+    assert usable_samples(model_config(parts), read, max_length=10**5).cut_off == []
 
 
 def test_no_answer_at_all_is_an_error(base) -> None:

@@ -1,4 +1,4 @@
-"""A sweep that is refused while Ray starts beside its check."""
+"""A sweep that is refused before anything starts."""
 
 import os
 import subprocess

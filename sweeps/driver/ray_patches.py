@@ -22,18 +22,6 @@ def patch_tune() -> None:
     _end_at_signals()
 
 
-def share_processes() -> None:
-    """Let trials run in the processes that Ray on this machine has started ahead of them.
-
-    These have the driver's environment variables. Ray Tune asks for processes with the same ones
-    and a setting of Lightning, which would be started beside them.
-    """
-    import ray
-    from ray.tune.execution import class_cache
-
-    class_cache._ActorClassCache.get = lambda _, trainable: ray.remote(trainable)
-
-
 def is_killed_for_memory(error: str) -> bool:
     """Whether this is the error of a process that Ray's memory monitor killed."""
     return KILLED_FOR_MEMORY in error or RAYS_WORDS in error

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import AccessError, ConfigError
 from sweeps import signals
-from sweeps.driver.ray_patches import patch_tune, share_processes
+from sweeps.driver.ray_patches import patch_tune
 from sweeps.plan.labels import counted
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
 
@@ -60,8 +60,6 @@ def start_ray(address: str | None) -> None:
     # Failed snapshots of Ray Tune need no message: they are never restored.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     patch_tune()
-    if address is None:
-        share_processes()
 
 
 def _no_access(address: str | None) -> AccessError:

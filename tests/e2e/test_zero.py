@@ -11,6 +11,7 @@ import yaml
 from sweeps.worker.system_metrics import KEY
 from tests.e2e.conftest import Sweep
 from tests.micro import STAGE
+from tests.micro import losses as losses_of
 from tests.servers import HANG_S
 
 pytestmark = pytest.mark.fault
@@ -46,16 +47,13 @@ def test_what_a_worker_raises_fails_its_trial_alone_and_at_once(micro_with) -> N
 
 
 def losses(sweep) -> dict[tuple[str, float], list[float]]:
-    """Of each trial, from its events; each step stands there once."""
+    """Of each step of each trial, from its events."""
     found = {}
     for path in sweep.files("events.jsonl"):
-        config = path.with_name("trial.yaml").read_text()
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        told = {step: m["train/loss"] for step, _, m in rows if "train/loss" in m}
+        config = yaml.safe_load(path.with_name("trial.yaml").read_text())
+        told = losses_of(path.parent)
         assert list(told) == list(range(1, NUM_STEPS + 1))
-        name = "full" if "name: full" in config else "layernorm"
-        rate = next(line for line in config.splitlines() if line.startswith("learning_rate"))
-        found[name, float(rate.split()[1])] = list(told.values())
+        found[config["strategy"]["name"], config["learning_rate"]] = [*map(float, told.values())]
     return found
 
 

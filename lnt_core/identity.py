@@ -82,7 +82,7 @@ def _images(stage: DatasetConfig | SelectConfig) -> list[Path]:
         splits = filter(None, (stage.split, stage.report_split))
         return [item.image for split in splits for item in load_captioned(stage, split)]
     samples = load_samples(stage, seed=0)
-    return list(dict.fromkeys(s.image for s in samples if s.image is not None))
+    return list(dict.fromkeys(path for s in samples for path in s.images))
 
 
 def _name_and_size(path: Path, folder: str) -> tuple[str, int]:

@@ -25,7 +25,7 @@ class Lengths:
     mean: float
     longest: int
     image_tokens: int
-    """Tokens of one image; 0 if no conversation has any."""
+    """Most tokens of the images of one conversation; 0 if none has any."""
     longest_answer: int
     """Positions from the earliest answer of all conversations to the end of the longest one."""
 
@@ -38,7 +38,7 @@ def encoded_lengths(samples: Sequence[Encoded], *, image_tokens: int) -> Lengths
         num_samples=len(samples),
         mean=sum(lengths) / len(lengths),
         longest=max(lengths),
-        image_tokens=image_tokens if any(sample.image for sample in samples) else 0,
+        image_tokens=image_tokens * max(len(sample.images) for sample in samples),
         longest_answer=max(lengths) - min(answers),
     )
 
@@ -89,7 +89,9 @@ def estimated_lengths(
 def _scene_samples(scenes: ScenesConfig) -> list[Sample]:
     rng = random.Random(scenes.seed)
     drawn = [draw_scene(rng)[1] for _ in range(SAMPLED_SCENES)]
-    return [Sample(Path("drawn"), (("", caption),)) for captions in drawn for caption in captions]
+    return [
+        Sample((Path("drawn"),), (("", caption),)) for captions in drawn for caption in captions
+    ]
 
 
 def _of_words(
@@ -100,7 +102,7 @@ def _of_words(
 
     text = [sum(tokens(q) + tokens(a) for q, a in sample.turns) for sample in samples]
     questions = [tokens(sample.turns[0][0]) for sample in samples]
-    images = [image_tokens if sample.image else 0 for sample in samples]
+    images = [image_tokens * len(sample.images) for sample in samples]
     lengths = [min(sum(parts), max_length) for parts in zip(images, text, strict=True)]
     longest = max(lengths)
     return Lengths(

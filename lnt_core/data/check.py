@@ -76,7 +76,7 @@ def _dataset_problems(field: str, data: DatasetConfig) -> list[str]:
         return [
             bad_field(f"{field}.num_samples", data.num_samples, allowed=f"at most {len(samples)}")
         ]
-    images = [sample.image for sample in samples if sample.image is not None]
+    images = [path for sample in samples for path in sample.images]
     return _placeholder_problems(field, samples) + image_problems(field, data.images, images)
 
 
@@ -86,7 +86,7 @@ def _placeholder_problems(field: str, samples: Sequence[Sample]) -> list[str]:
     found = [
         text
         for sample, (first, *rest) in zip(samples, texts, strict=True)
-        for text in (first.removeprefix(IMAGE) if sample.image else first, *rest)
+        for text in (first.removeprefix(IMAGE) if sample.images else first, *rest)
         if IMAGE in text
     ]
     if not found:

@@ -38,7 +38,7 @@ class Encoded:
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
     """Equal to ``input_ids`` at answer tokens, ``IGNORE`` elsewhere."""
-    image: Path | None
+    images: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,16 @@ class Conversations:
         Raises:
             DataError: A question or answer contains the image token, or a reserved character.
         """
-        ids, answers = self._tokenize(self._segments(sample.turns), has_image=bool(sample.image))
+        ids, answers = self._tokenize(self._segments(sample.turns), num_images=len(sample.images))
         labels = [i if a else IGNORE for i, a in zip(ids, answers, strict=True)]
-        return Encoded(tuple(ids[:max_length]), tuple(labels[:max_length]), sample.image)
+        return Encoded(tuple(ids[:max_length]), tuple(labels[:max_length]), sample.images)
 
     def encode_prompt(
         self, question: str, *, image: bool = True, examples: tuple[tuple[str, str], ...] = ()
     ) -> list[int]:
         """Token ids of the prompt that asks ``question``, up to the start of the answer."""
         asked = f"{IMAGE}\n{question}" if image else question
-        return self._tokenize(self._prompt(examples, asked), has_image=image)[0]
+        return self._tokenize(self._prompt(examples, asked), num_images=int(image))[0]
 
     def prompt_text(self, question: str, *, examples: tuple[tuple[str, str], ...] = ()) -> str:
         """The text of a prompt as it is logged, with a single ``<image>``."""
@@ -114,7 +114,7 @@ class Conversations:
         return segments
 
     def _tokenize(
-        self, segments: list[Segment], *, has_image: bool
+        self, segments: list[Segment], *, num_images: int
     ) -> tuple[list[int], list[bool]]:
         marker = IMAGE if self.template is None else self.image_token
         image_run = self.image_token * self.num_image_tokens
@@ -131,7 +131,7 @@ class Conversations:
         )
         ids = encoded["input_ids"]
         image_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
-        if ids.count(image_id) != (self.num_image_tokens if has_image else 0):
+        if ids.count(image_id) != self.num_image_tokens * num_images:
             raise DataError(
                 f"a question or answer contains {self.image_token!r}, the image token: "
                 f"{''.join(piece for piece, _ in segments)[:200]!r}"

@@ -45,5 +45,5 @@ def may_lack_answer(sample: Sample, *, max_length: int, num_image_tokens: int) -
 
     A tokenizer makes at most one token of each byte.
     """
-    most = num_image_tokens + len(sample.turns[0][0].encode()) + MOST_ADDED
+    most = num_image_tokens * len(sample.images) + len(sample.turns[0][0].encode()) + MOST_ADDED
     return most >= max_length

@@ -18,11 +18,12 @@ IMAGE = "<image>"
 
 @dataclass(frozen=True)
 class Sample:
-    """One conversation, with one image or none."""
+    """One conversation, with any number of images."""
 
-    image: Path | None
+    images: tuple[Path, ...]
+    """The images in the order in which they are shown."""
     turns: tuple[tuple[str, str], ...]
-    """Questions and answers in order; with an image, the first question starts with ``<image>``."""
+    """Questions and answers in order; each image has its ``<image>`` in a question."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,8 @@ def read_samples(data: DatasetConfig) -> Read:
         found = _conversations(content, data, shortened)
     samples, bad = [], []
     for name, sample, reason in found:
-        if not reason and data.skip_bad and sample.image is not None:
-            reason = _image_problem(sample.image, data.images)
+        if not reason and data.skip_bad:
+            reason = _image_problem(sample.images, data.images)
         if reason:
             bad.append(f"{name}: {reason}")
         else:
@@ -105,7 +106,7 @@ def _captions(content: KarpathyFile, data: DatasetConfig) -> Found:
     for item in _karpathy_items(content, data.images, splits):
         for number, caption in enumerate(item.references, start=1):
             name = f"caption {number} of {shown(item.image.name)}"
-            sample = Sample(item.image, ((f"{IMAGE}\n{CAPTION_PROMPT}", caption),))
+            sample = Sample((item.image,), ((f"{IMAGE}\n{CAPTION_PROMPT}", caption),))
             yield name, sample, "" if caption else "it is blank"
 
 
@@ -123,20 +124,21 @@ def _conversations(
 
 def _sample(turns: tuple[tuple[str, str], ...], image: str | None, folder: str) -> Sample:
     if not turns:
-        return Sample(None, ())
+        return Sample((), ())
     (first, answer), *later = turns
     question = first.replace(IMAGE, "").strip()
     asked = f"{IMAGE}\n{question}" if image else question
-    return Sample(Path(folder, image) if image else None, ((asked, answer), *later))
+    return Sample((Path(folder, image),) if image else (), ((asked, answer), *later))
 
 
-def _image_problem(path: Path, folder: str) -> str:
-    if not is_within(path, Path(folder).resolve()):
-        return f"its image {shown(path)} is outside the folder"
-    try:
-        check_header(path)
-    except DataError as error:
-        return f"its image {error}"
+def _image_problem(images: tuple[Path, ...], folder: str) -> str:
+    for path in images:
+        if not is_within(path, Path(folder).resolve()):
+            return f"its image {shown(path)} is outside the folder"
+        try:
+            check_header(path)
+        except DataError as error:
+            return f"its image {error}"
     return ""
 
 

@@ -78,7 +78,7 @@ def _train(config: TinyConfig, cache: Path, out: Path) -> None:
     scenes = scenes_data(ScenesConfig(), cache).tune
     assert scenes is not None
     samples = load_samples(config.pairs or scenes, seed=0)
-    captions = [(str(s.image), s.turns[0][1]) for s in samples if s.image is not None]
+    captions = [(str(s.images[0]), s.turns[0][1]) for s in samples if s.images]
     if config.text is not None:
         lines = Path(config.text).read_text(encoding="utf-8").splitlines()
         sentences = [line.strip() for line in lines if line.strip()]

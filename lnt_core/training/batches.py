@@ -40,5 +40,5 @@ def collate(samples: Sequence[Encoded], *, pad_id: int, store: FeatureStore) -> 
         input_ids[row, :width] = torch.tensor(sample.input_ids)
         labels[row, :width] = torch.tensor(sample.labels)
         mask[row, :width] = 1
-    images = [sample.image for sample in samples if sample.image is not None]
+    images = [path for sample in samples for path in sample.images]
     return Batch(input_ids, mask, labels, store.get(images) if images else None)

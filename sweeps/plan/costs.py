@@ -133,7 +133,7 @@ class Costs:
         files = (data.align if stage == "align" else None) or data.tune
         if files is None or not self._files:
             return True
-        return any(sample.image is not None for sample in load_samples(files, seed=0))
+        return any(sample.images for sample in load_samples(files, seed=0))
 
     def lengths(self, sweep: SweepConfig) -> Lengths:
         """Estimated lengths of the conversations in the tune data."""

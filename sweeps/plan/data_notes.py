@@ -13,7 +13,7 @@ from sweeps.plan.space import value_combinations, with_values
 
 Stage = tuple[str, DatasetConfig | None, int, int]
 """Key of the data, the data, `max_length` and seed; None stands for drawn scenes."""
-DRAWN = Sample(Path("drawn"), ((f"{IMAGE}\n{CAPTION_PROMPT}", "A circle."),))
+DRAWN = Sample((Path("drawn"),), ((f"{IMAGE}\n{CAPTION_PROMPT}", "A circle."),))
 
 
 def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:

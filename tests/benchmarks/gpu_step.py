@@ -182,7 +182,7 @@ def our_step(
     batch = batch_of(shape, model.config.image_token_id, next(model.parameters()).dtype)
     batch = Batch(batch.input_ids, batch.attention_mask, batch.labels, batch.features.to(device))
     ids, labels = (tuple(tensor[0].tolist()) for tensor in (batch.input_ids, batch.labels))
-    chosen = [Encoded(ids, labels, None)] * shape.batch
+    chosen = [Encoded(ids, labels, ())] * shape.batch
     hooks = Hooks(lambda step, metrics: None)
     tuned.train()
     return lambda: optimizer_step(

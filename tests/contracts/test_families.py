@@ -76,13 +76,13 @@ def plain_ids(name: str, language: str) -> list[int]:
 
 def test_ids_are_those_of_plain_transformers(family, scenes) -> None:
     name, language, base = family
-    encoded = base.conversations.encode(Sample(_image(scenes), TURNS))
+    encoded = base.conversations.encode(Sample((_image(scenes),), TURNS))
     assert list(encoded.input_ids) == plain_ids(name, language)
 
 
 def test_the_learnt_ids_are_the_answers_and_their_ends(family, scenes) -> None:
     name, _, base = family
-    encoded = base.conversations.encode(Sample(_image(scenes), TURNS))
+    encoded = base.conversations.encode(Sample((_image(scenes),), TURNS))
     learnt, runs = [], []
     for label in (*encoded.labels, IGNORE):
         if label != IGNORE:
@@ -99,14 +99,14 @@ def test_no_token_of_text_or_padding_is_the_image_token(family, scenes) -> None:
     tokenizer, image_id = base.conversations.tokenizer, base.model.config.image_token_id
     assert tokenizer.pad_token_id != image_id
     assert image_id not in (tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id)
-    encoded = base.conversations.encode(Sample(_image(scenes), TURNS))
+    encoded = base.conversations.encode(Sample((_image(scenes),), TURNS))
     assert encoded.input_ids.count(image_id) == 16
 
 
 def test_a_row_in_a_padded_batch_is_the_row_alone(family, scenes) -> None:
     _, _, base = family
-    long = base.conversations.encode(Sample(_image(scenes), TURNS))
-    short = base.conversations.encode(Sample(_image(scenes), TURNS[:1]))
+    long = base.conversations.encode(Sample((_image(scenes),), TURNS))
+    short = base.conversations.encode(Sample((_image(scenes),), TURNS[:1]))
     pad = int(base.conversations.tokenizer.pad_token_id)
     store = FeatureStore(base, max_bytes=0)
     model = base.trial_copy()
@@ -128,7 +128,7 @@ def test_the_first_loss_is_that_of_plain_transformers(family, scenes) -> None:
     from transformers import AutoModelForCausalLM
 
     _, language, base = family
-    encoded = base.conversations.encode(Sample(_image(scenes), TURNS))
+    encoded = base.conversations.encode(Sample((_image(scenes),), TURNS))
     store = FeatureStore(base, max_bytes=0)
     batch = collate([encoded], pad_id=0, store=store)
     num_answers = sum(label != IGNORE for label in encoded.labels)
@@ -138,7 +138,7 @@ def test_the_first_loss_is_that_of_plain_transformers(family, scenes) -> None:
     images = ids == base.model.config.image_token_id
     with torch.no_grad():
         embedded = plain.get_input_embeddings()(ids.masked_fill(images, 0))
-        embedded[images] = base.connector(store.get([encoded.image]))[0]
+        embedded[images] = base.connector(store.get(encoded.images))[0]
         theirs = plain(inputs_embeds=embedded, labels=labels).loss
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
 
@@ -157,7 +157,7 @@ def test_decoding_is_greedy_and_ends_at_every_end_of_the_model(family) -> None:
 def _image(scenes):
     from lnt_core.data.samples import load_samples
 
-    return load_samples(scenes.tune, seed=0)[0].image
+    return load_samples(scenes.tune, seed=0)[0].images[0]
 
 
 @pytest.mark.heavy

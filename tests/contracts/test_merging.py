@@ -49,7 +49,7 @@ def assert_the_same(base, tuned, scenes, folder) -> None:
 
     plain = AutoModelForImageTextToText.from_pretrained(folder / "merged").eval()
     processor = AutoProcessor.from_pretrained(folder / "merged")
-    paths = [sample.image for sample in load_samples(scenes.tune, seed=0)[:2]]
+    paths = [sample.images[0] for sample in load_samples(scenes.tune, seed=0)[:2]]
     asked = [
         [
             {

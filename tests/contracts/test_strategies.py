@@ -102,7 +102,7 @@ def batch(base, scenes):
     encoded = [base.conversations.encode(sample) for sample in samples]
     width = min(len(e.input_ids) for e in encoded)
     ids = torch.tensor([e.input_ids[:width] for e in encoded])
-    return {"input_ids": ids, "pixel_values": base.image_features([s.image for s in samples])}
+    return {"input_ids": ids, "pixel_values": base.image_features([s.images[0] for s in samples])}
 
 
 def step(model: nn.Module, strategy: Strategy, inputs) -> None:
@@ -208,7 +208,7 @@ def test_plain_peft_loads_it_onto_the_base(name, base, scenes, tmp_path) -> None
     step(model, strategy, inputs)
     save(model, name, tmp_path)
     plain = PeftModel.from_pretrained(copy.deepcopy(base.model), str(tmp_path)).eval()
-    paths = [sample.image for sample in load_samples(scenes.tune, seed=0)[:2]]
+    paths = [sample.images[0] for sample in load_samples(scenes.tune, seed=0)[:2]]
     images = [Image.open(path).convert("RGB") for path in paths]
     pixels = base.image_processor(images, return_tensors="pt")["pixel_values"]
     with torch.no_grad():

@@ -107,7 +107,7 @@ def pefts_losses(base, scenes, config: peft.PeftConfig) -> list[float]:
     for step in range(1, STEPS + 1):
         chosen = list(itertools.islice(order, BATCH))
         batch = collate([encoded[i] for i in chosen], pad_id=0, store=store)
-        images = [Image.open(samples[i].image).convert("RGB") for i in chosen]
+        images = [Image.open(samples[i].images[0]).convert("RGB") for i in chosen]
         loss = model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,

@@ -61,7 +61,7 @@ def measure(name: str, *, checkpointing: bool) -> None:
     engine = PlainEngine(tuned, strategy, train, learning_rate=1e-3, total=4)
     whole = batch(SHAPE.batch, image_token)
     ids, labels = (tuple(tensor[0].tolist()) for tensor in (whole.input_ids, whole.labels))
-    chosen = [Encoded(ids, labels, None)] * SHAPE.batch
+    chosen = [Encoded(ids, labels, ())] * SHAPE.batch
     meter = MemoryMeter.start(torch.device("cpu"))
     for step in (1, 2):
         optimizer_step(engine, chosen, train, step=step, hooks=hooks, to_batch=lambda _: whole)

@@ -98,7 +98,7 @@ def test_standing_memory_is_what_a_trials_tensors_hold(name, base) -> None:
     ]
     resident = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
     prepared = SimpleNamespace(
-        base=base, samples=[Encoded((5,) * 40, (-100,) * 20 + (5,) * 20, Path("image.png"))]
+        base=base, samples=[Encoded((5,) * 40, (-100,) * 20 + (5,) * 20, (Path("image.png"),))]
     )
     steps = TrialSteps(model, strategy, strategy.Config(), prepared, {})
     cost = steps.of(TuneConfig.model_validate(train_config().model_dump()))

@@ -11,7 +11,7 @@ from lnt_core.models.features import FeatureStore
 
 def test_similarity_is_the_cosine_of_each_pair_of_layers(base, scenes) -> None:
     model, store = base.trial_copy(), FeatureStore(base, max_bytes=2**20)
-    images = list(dict.fromkeys(s.image for s in load_samples(scenes.tune, seed=0)))
+    images = list(dict.fromkeys(s.images[0] for s in load_samples(scenes.tune, seed=0)))
     prompt = base.conversations.encode_prompt("What is it?")
     assert len(images) > 4
     matrix = layer_similarity(model, prompt, images[:5], store)

@@ -22,7 +22,7 @@ def conversations(base):
 @pytest.mark.parametrize("style", ["plain", "vicuna_v1"])
 def test_only_answers_and_their_ends_are_labels(style, conversations) -> None:
     made = conversations(style)
-    encoded = made.encode(Sample(Path("x.png"), TURNS))
+    encoded = made.encode(Sample((Path("x.png"),), TURNS))
     learnt = [label for label in encoded.labels if label != IGNORE]
     blank = " " if style == "vicuna_v1" else ""
     answers = "".join(f"{blank}{answer}</s>" for _, answer in TURNS)
@@ -40,15 +40,17 @@ def test_vicuna_is_llavas_template(conversations) -> None:
 def test_a_prompt_is_the_beginning_of_the_conversation(conversations) -> None:
     made = conversations("plain")
     prompt = made.encode_prompt("What?")
-    whole = made.encode(Sample(Path("x.png"), (("<image>\nWhat?", "A dog."),)))
+    whole = made.encode(Sample((Path("x.png"),), (("<image>\nWhat?", "A dog."),)))
     assert list(whole.input_ids[: len(prompt)]) == prompt
     assert whole.labels[len(prompt)] != IGNORE
 
 
 def test_a_conversation_is_cut_at_the_length_asked_for(conversations) -> None:
-    assert len(conversations("plain").encode(Sample(Path("x"), TURNS), max_length=20).labels) == 20
+    assert (
+        len(conversations("plain").encode(Sample((Path("x"),), TURNS), max_length=20).labels) == 20
+    )
 
 
 def test_text_that_holds_the_image_token_is_refused(conversations) -> None:
     with pytest.raises(DataError, match="contains '<image>', the image token"):
-        conversations("plain").encode(Sample(None, (("What?", "An <image> of a dog."),)))
+        conversations("plain").encode(Sample((), (("What?", "An <image> of a dog."),)))

@@ -11,8 +11,8 @@ from lnt_core.data.samples import Sample, load_samples
 from lnt_core.errors import DataError
 from tests.parts import model_config
 
-SHORT = Sample(None, (("Q?", "A."),))
-LONG = Sample(None, (("What is there? " * 199 + "What is there?", "A."),))
+SHORT = Sample((), (("Q?", "A."),))
+LONG = Sample((), (("What is there? " * 199 + "What is there?", "A."),))
 
 
 def test_what_has_no_answer_left_is_left_out_and_the_plan_counts_it(base, parts, tmp_path) -> None:

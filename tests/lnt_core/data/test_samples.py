@@ -37,7 +37,7 @@ def test_every_caption_is_a_sample_and_restval_joins_train(tmp_path) -> None:
     )
     samples = load_samples(write(tmp_path / "coco.json", content), seed=0)
     assert [sample.turns[0][1] for sample in samples] == ["one", "two", "three"]
-    assert samples[2].image == Path("images/val2014/b.jpg")
+    assert samples[2].images == (Path("images/val2014/b.jpg"),)
 
 
 def test_llava_conversations_keep_their_turns(tmp_path) -> None:
@@ -49,8 +49,8 @@ def test_llava_conversations_keep_their_turns(tmp_path) -> None:
     ]
     first, second = load_samples(write(tmp_path / "llava.json", content), seed=0)
     assert first.turns == (("<image>\nWhat?", "A dog."), ("Why?", "Fun."))
-    assert first.image == Path("images/a.jpg")
-    assert second.image is None
+    assert first.images == (Path("images/a.jpg"),)
+    assert second.images == ()
     assert second.turns == (("Why?", "Fun."),)
 
 

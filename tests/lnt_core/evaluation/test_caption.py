@@ -17,7 +17,7 @@ from lnt_core.strategies.weights import save_connector, save_weights
 
 @pytest.fixture
 def images(scenes) -> list[Path]:
-    return [sample.image for sample in load_samples(scenes.tune, seed=0)[:3]]
+    return [sample.images[0] for sample in load_samples(scenes.tune, seed=0)[:3]]
 
 
 @pytest.mark.parametrize("strategy", ["lora", "attn_qv"])

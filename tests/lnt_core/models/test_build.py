@@ -20,10 +20,10 @@ def logits(base, scenes, model, *, pixels: bool):
     width = min(len(e.input_ids) for e in encoded)
     ids = torch.tensor([e.input_ids[:width] for e in encoded])
     if pixels:
-        images = [Image.open(sample.image).convert("RGB") for sample in samples]
+        images = [Image.open(sample.images[0]).convert("RGB") for sample in samples]
         values = base.image_processor(images, return_tensors="pt")["pixel_values"]
     else:
-        values = base.image_features([sample.image for sample in samples])
+        values = base.image_features([sample.images[0] for sample in samples])
     with torch.no_grad():
         return model(input_ids=ids, pixel_values=values).logits
 
@@ -47,8 +47,8 @@ def test_a_checkpoint_equals_plain_transformers(checkpoint, scenes, tmp_path) ->
 def test_a_checkpoints_own_template_gives_the_prompt(checkpoint, scenes, tmp_path) -> None:
     base = load_base(ModelConfig.model_validate({"checkpoint": checkpoint}), cache=tmp_path)
     assert base.conversations.prompt_text("What?") == "USER: <image>\nWhat? ASSISTANT:"
-    image = load_samples(scenes.tune, seed=0)[0].image
-    sample = Sample(image, (("<image>\nWhat?", "A dog."), ("And?", "A cat.")))
+    image = load_samples(scenes.tune, seed=0)[0].images[0]
+    sample = Sample((image,), (("<image>\nWhat?", "A dog."), ("And?", "A cat.")))
     encoded = base.conversations.encode(sample)
     answers = [i for i in encoded.labels if i >= 0]
     assert base.conversations.tokenizer.decode(answers) == " A dog.</s> A cat.</s>"

@@ -7,7 +7,7 @@ from lnt_core.models.features import FeatureStore
 
 
 def test_an_image_goes_through_the_tower_once(base, scenes, monkeypatch) -> None:
-    paths = [sample.image for sample in load_samples(scenes.tune, seed=0)[:10]]
+    paths = [sample.images[0] for sample in load_samples(scenes.tune, seed=0)[:10]]
     store, asked = FeatureStore(base, max_bytes=2**20), []
     real = type(base).image_features
     monkeypatch.setattr(
@@ -19,13 +19,13 @@ def test_an_image_goes_through_the_tower_once(base, scenes, monkeypatch) -> None
 
 
 def test_a_full_store_computes_again_and_gives_the_same(base, scenes) -> None:
-    paths = sorted({sample.image for sample in load_samples(scenes.tune, seed=0)})
+    paths = sorted({sample.images[0] for sample in load_samples(scenes.tune, seed=0)})
     roomy, full = FeatureStore(base, max_bytes=2**20), FeatureStore(base, max_bytes=0)
     assert full.get(paths).allclose(roomy.get(paths), atol=1e-6)
 
 
 def test_a_store_opens_images_in_one_way(base, scenes, tmp_path) -> None:
-    stored = Image.open(load_samples(scenes.tune, seed=0)[0].image)
+    stored = Image.open(load_samples(scenes.tune, seed=0)[0].images[0])
     exif = Image.Exif()
     exif[0x0112] = 3
     stored.save(tmp_path / "turned.png", exif=exif)

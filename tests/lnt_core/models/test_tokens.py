@@ -55,7 +55,7 @@ def base(llava, tmp_path_factory):
 
 @pytest.fixture
 def image(scenes):
-    return load_samples(scenes.tune, seed=0)[0].image
+    return load_samples(scenes.tune, seed=0)[0].images[0]
 
 
 def messages(turns):
@@ -83,7 +83,7 @@ def test_the_prompt_is_that_of_transformers(llava, base, image) -> None:
 
 
 def test_answers_are_learnt_with_the_end_that_the_template_lacks(base, image) -> None:
-    encoded = base.conversations.encode(Sample(image, TURNS))
+    encoded = base.conversations.encode(Sample((image,), TURNS))
     tokenizer = base.conversations.tokenizer
     learnt = [label for label in encoded.labels if label != IGNORE]
     assert tokenizer.decode(learnt) == " A large red circle.</s> On sand.</s>"
@@ -102,7 +102,7 @@ def test_the_added_end_is_told(llava, tmp_path, caplog) -> None:
 def test_the_first_loss_is_that_of_plain_transformers(llava, base, image) -> None:
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    encoded = base.conversations.encode(Sample(image, TURNS))
+    encoded = base.conversations.encode(Sample((image,), TURNS))
     batch = collate([encoded], pad_id=0, store=FeatureStore(base, max_bytes=0))
     count = sum(label != IGNORE for label in encoded.labels)
     ours = answer_loss(base.trial_copy(), batch, num_answer_tokens=count)
@@ -117,7 +117,9 @@ def test_the_first_loss_is_that_of_plain_transformers(llava, base, image) -> Non
 def test_a_model_that_should_stop_stops_and_nothing_is_inherited(base, image) -> None:
     """Trained on two images until it knows their captions; one repeats its words."""
     turns = {image: "A red circle, a red circle."}
-    samples = [base.conversations.encode(Sample(i, ((TURNS[0][0], a),))) for i, a in turns.items()]
+    samples = [
+        base.conversations.encode(Sample((i,), ((TURNS[0][0], a),))) for i, a in turns.items()
+    ]
     store, model = FeatureStore(base, max_bytes=2**20), base.trial_copy()
     batch = collate(samples, pad_id=0, store=store)
     count = int((batch.labels != IGNORE).sum())

@@ -41,4 +41,4 @@ def trained(base, scenes, chosen, *, steps: int = STEPS, rate: float = 1e-2):
 def inputs(base, scenes):
     sample = load_samples(scenes.tune, seed=0)[0]
     ids = torch.tensor([base.conversations.encode(sample).input_ids])
-    return {"input_ids": ids, "pixel_values": base.image_features([sample.image])}
+    return {"input_ids": ids, "pixel_values": base.image_features([sample.images[0]])}

@@ -17,7 +17,7 @@ def test_each_epoch_sees_every_sample_once_in_an_order_of_its_own() -> None:
 @settings(max_examples=30)
 @given(st.lists(st.lists(st.integers(3, 99), min_size=1, max_size=9), min_size=1, max_size=4))
 def test_padding_taken_off_again_gives_the_samples(rows) -> None:
-    samples = [Encoded(tuple(row), tuple(row), None) for row in rows]
+    samples = [Encoded(tuple(row), tuple(row), ()) for row in rows]
     batch = collate(samples, pad_id=0, store=None)
     for index, row in enumerate(rows):
         mask = batch.attention_mask[index].bool()

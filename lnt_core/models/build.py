@@ -12,11 +12,13 @@ from torch import nn
 
 from lnt_core.config import ModelConfig, Precision, TinyConfig
 from lnt_core.data.conversation import Conversations
-from lnt_core.distributed.sharded import loaded_in_parts, make_whole
+from lnt_core.distributed.sharded import loaded_in_parts
 from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import ConfigError
+from lnt_core.models.checkpoint import checkpoint_conversations, load_checkpoint
 from lnt_core.models.roles import find_roles
 from lnt_core.models.tokens import conversations_of, join
+from lnt_core.models.tower import first_tokens, image_tokens, vision_config
 from lnt_core.models.vlm import VisionLanguageModel
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def load_base(
     if stage_of(deepspeed) != 3:  # straight from the file, tensor by tensor, not through the host
         load["device_map"] = {"": torch.device(device)}
     if config.checkpoint is not None:
-        base = _from_checkpoint(config, config.checkpoint, load, in_parts)
+        base = load_checkpoint(config, config.checkpoint, load, in_parts)
     else:
         language, vision = config.language_model, config.vision_tower
         if config.tiny:
@@ -98,7 +100,7 @@ def _built_on_meta(config: ModelConfig) -> "PreTrainedModel":
         text, vision = _config_of(config.shapes.language), _config_of(config.shapes.vision)
     else:
         text = AutoConfig.from_pretrained(config.language_model)
-        vision = _vision_config(AutoConfig.from_pretrained(config.vision_tower))
+        vision = vision_config(AutoConfig.from_pretrained(config.vision_tower))
     return _skeleton(config, text, vision)
 
 
@@ -106,11 +108,6 @@ def _config_of(shape: dict[str, Any]) -> "PretrainedConfig":
     from transformers import AutoConfig
 
     return AutoConfig.for_model(**shape)
-
-
-def _vision_config(config: "PretrainedConfig") -> "PretrainedConfig":
-    """Config of the vision tower; that of a CLIP checkpoint contains it."""
-    return getattr(config, "vision_config", config)
 
 
 def _skeleton(
@@ -185,101 +182,24 @@ def _compose(
     )
 
 
-def _from_checkpoint(
-    config: ModelConfig,
-    checkpoint: str,
-    load: dict[str, Any],
-    in_parts: Callable[[], AbstractContextManager[None]],
-) -> VisionLanguageModel:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
-
-    attention = {"text_config": config.attention} if config.attention else None
-    with in_parts():
-        model = AutoModelForImageTextToText.from_pretrained(
-            checkpoint, attn_implementation=attention, **load
-        )
-    roles = find_roles(model)
-    for part in roles.require("vision", "connector"):
-        make_whole(model.get_submodule(part))
-    layers = getattr(model.config, "vision_feature_layer", None)
-    if layers is None:
-        raise ConfigError(
-            f"model.checkpoint: the config of {type(model).__name__} has no "
-            "`vision_feature_layer` (the layer of the vision tower to use); only models with the "
-            "layout of LLaVA are supported"
-        )
-    processor = AutoProcessor.from_pretrained(checkpoint)
-    tower = model.get_submodule(*roles.require("vision"))
-    conversations = _of_checkpoint(config, model.config, processor, tower)
-    join(model, conversations)
-    return VisionLanguageModel(
-        model=model,
-        roles=roles,
-        conversations=conversations,
-        image_processor=processor.image_processor,
-        feature_layers=(layers,) if isinstance(layers, int) else tuple(layers),
-        num_dropped=int(_drops_first(model.config)),
-        processor=processor,
-    )
-
-
 def load_conversations(config: ModelConfig) -> Conversations:
     """The conversations of a model other than the tiny one, without its weights."""
     from transformers import AutoConfig, AutoModel, AutoProcessor, AutoTokenizer
 
     if config.checkpoint is None:
-        vision = _vision_config(AutoConfig.from_pretrained(config.vision_tower))
+        vision = vision_config(AutoConfig.from_pretrained(config.vision_tower))
         tokenizer = AutoTokenizer.from_pretrained(config.language_model)
         return conversations_of(config, tokenizer, image_tokens(vision))
     whole = AutoConfig.from_pretrained(config.checkpoint)
     with torch.device("meta"):
         tower = AutoModel.from_config(whole.vision_config)
     processor = AutoProcessor.from_pretrained(config.checkpoint)
-    return _of_checkpoint(config, whole, processor, tower)
+    return checkpoint_conversations(config, whole, processor, tower)
 
 
 def most_image_tokens(config: ModelConfig) -> int:
     """An upper bound of the tokens of one image, from the config of a model's files."""
     from transformers import AutoConfig
 
-    vision = _vision_config(AutoConfig.from_pretrained(config.checkpoint or config.vision_tower))
+    vision = vision_config(AutoConfig.from_pretrained(config.checkpoint or config.vision_tower))
     return image_tokens(vision) + 1 + getattr(vision, "num_register_tokens", 0)
-
-
-def _of_checkpoint(
-    config: ModelConfig, whole: "PretrainedConfig", processor: Any, tower: nn.Module
-) -> Conversations:
-    first = 0 if _drops_first(whole) else first_tokens(tower)
-    num_tokens = image_tokens(whole.vision_config) + first
-    return conversations_of(config, processor.tokenizer, num_tokens, processor)
-
-
-def _drops_first(whole: "PretrainedConfig") -> bool:
-    """Whether LLaVA drops the tower's first token."""
-    return bool(whole.vision_feature_select_strategy == "default")
-
-
-def first_tokens(tower: nn.Module) -> int:
-    """The number of tokens before those of the image's patches: class and registers."""
-    tower = getattr(tower, "vision_model", tower)
-    embeddings: Any = tower.embeddings
-    if hasattr(embeddings, "class_embedding"):  # CLIP; SigLIP has none
-        return 1
-    config: Any = tower.config
-    is_dino = hasattr(embeddings, "cls_token")
-    return 1 + getattr(config, "num_register_tokens", 0) if is_dino else 0
-
-
-def image_tokens(vision: "PretrainedConfig") -> int:
-    """The number of tokens of one image.
-
-    Raises:
-        ConfigError: The config of the vision tower does not say.
-    """
-    try:
-        return int(vision.image_size // vision.patch_size) ** 2
-    except (AttributeError, TypeError, ZeroDivisionError):
-        raise ConfigError(
-            f"model: the config of the vision tower, {type(vision).__name__}, must have a whole "
-            "number as `image_size` and as `patch_size`"
-        ) from None

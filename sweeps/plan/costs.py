@@ -16,9 +16,10 @@ from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import held_by
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError, bad_field
-from lnt_core.models.build import build_on_meta, image_tokens
+from lnt_core.models.build import build_on_meta
 from lnt_core.models.residual import keep_in_bf16
 from lnt_core.models.roles import find_roles
+from lnt_core.models.tower import image_tokens
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from sweeps.config import SweepConfig

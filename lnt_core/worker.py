@@ -153,14 +153,15 @@ class Worker:
 
     def _base(self, config: TrialConfig) -> tuple[VisionLanguageModel, FeatureStore]:
         seed_everything(config.align.seed if config.align else config.seed)
+        upright = config.data.exif_orientation
         base = load_base(
             config.model,
             cache=self._cache,
             device=self.device,
             precision=config.train.precision,
             deepspeed=config.train.deepspeed,
+            exif_orientation=upright,
         )
-        upright = config.data.exif_orientation
         return base, FeatureStore(base, max_bytes=self._max_bytes, exif_orientation=upright)
 
 

@@ -1,10 +1,14 @@
 """Similarity of the representations in a model's layers."""
 
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from lnt_core.data.conversation import Encoded
+from lnt_core.evaluation.captioning import prompt_tensors
 from lnt_core.models.features import FeatureStore
 
 BATCH = 8
@@ -13,8 +17,8 @@ BATCH = 8
 @torch.no_grad()
 def layer_similarity(
     model: nn.Module,
-    prompt_ids: list[int],
-    images: list[Path],
+    prompts: Sequence[Encoded],
+    images: Sequence[Path],
     store: FeatureStore,
     *,
     bf16: bool = False,
@@ -23,7 +27,7 @@ def layer_similarity(
 
     Args:
         model: A tuned model, or the base.
-        prompt_ids: Token ids of the prompt, the same for every image.
+        prompts: The prompt of each image.
         images: Image files; a few are enough.
         store: Image features.
         bf16: Run under bfloat16 autocast.
@@ -38,14 +42,14 @@ def layer_similarity(
     """
     model.eval()
     total: Tensor | None = None
-    for start in range(0, len(images), BATCH):
-        features = store.get(images[start : start + BATCH])
-        ids = torch.tensor([prompt_ids] * len(features), device=features.device)
-        with torch.autocast(features.device.type, torch.bfloat16, enabled=bf16):
+    device = next(model.parameters()).device
+    for part in _of_equal_length(prompts):
+        given = store.get([(images[index],) for index in part])
+        tokens = prompt_tensors([prompts[index] for index in part], 0, device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             states = model(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                pixel_values=features,
+                **tokens,
+                **given,
                 output_hidden_states=True,
                 logits_to_keep=1,
             ).hidden_states[1:]
@@ -55,6 +59,17 @@ def layer_similarity(
     assert total is not None
     matrix: list[list[float]] = (total / len(images)).tolist()
     return matrix
+
+
+def _of_equal_length(prompts: Sequence[Encoded]) -> Iterator[list[int]]:
+    """Indices of prompts in batches without padding, which would count as tokens."""
+    by_length = itertools.groupby(
+        range(len(prompts)), key=lambda index: len(prompts[index].input_ids)
+    )
+    for _, equal in by_length:
+        indices = list(equal)
+        for start in range(0, len(indices), BATCH):
+            yield indices[start : start + BATCH]
 
 
 def mean_similarity(matrix: list[list[float]]) -> float:

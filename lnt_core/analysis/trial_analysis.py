@@ -42,7 +42,11 @@ def analyse(
     """
     task = prepared.select
     matrix = layer_similarity(
-        model, task.prompt_ids, task.images[:NUM_IMAGES], prepared.store, bf16=bf16
+        model,
+        task.prompts[:NUM_IMAGES],
+        task.images[:NUM_IMAGES],
+        prepared.store,
+        bf16=bf16,
     )
     content: dict[str, Any] = {"layer_similarity": matrix}
     metrics = {metric.LAYER_SIMILARITY: mean_similarity(matrix)}

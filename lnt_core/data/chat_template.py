@@ -134,5 +134,8 @@ class ChatTemplate:
     def _content(self, text: str) -> str | list[dict[str, str]]:
         if not self._in_parts:
             return text.replace(IMAGE, self._image_token)
-        image = [{"type": "image"}] if IMAGE in text else []
-        return [*image, {"type": "text", "text": text.replace(IMAGE, "").strip()}]
+        first, *others = re.split(f"{IMAGE}\n?", text.strip())
+        parts = [{"type": "text", "text": first}]
+        for piece in others:
+            parts += [{"type": "image"}, {"type": "text", "text": piece}]
+        return [part for part in parts if part.get("text") != ""]

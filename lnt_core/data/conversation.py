@@ -1,8 +1,11 @@
 """Formats questions and answers as text, and tokenizes it with labels on the answers."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from lnt_core.config import Conversation
 from lnt_core.data.chat_template import ChatTemplate, Segment
@@ -38,7 +41,19 @@ class Encoded:
     input_ids: tuple[int, ...]
     labels: tuple[int, ...]
     """Equal to ``input_ids`` at answer tokens, ``IGNORE`` elsewhere."""
-    images: tuple[Path, ...]
+    images: tuple[Path, ...] = ()
+    extras: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """What else the model takes of each token, by the names of its forward pass."""
+
+    def cut(self, max_length: int | None) -> "Encoded":
+        """The first ``max_length`` tokens."""
+        extras = {name: values[:max_length] for name, values in self.extras.items()}
+        return replace(
+            self,
+            input_ids=self.input_ids[:max_length],
+            labels=self.labels[:max_length],
+            extras=extras,
+        )
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,11 @@ class Conversations:
         """The token after an answer, with which a model learns to stop."""
         return self.template.end if self.template else str(self.tokenizer.eos_token)
 
+    @property
+    def most_image_tokens(self) -> int:
+        """An upper bound of the tokens of one image."""
+        return self.num_image_tokens
+
     def encode(self, sample: Sample, *, max_length: int | None = None) -> Encoded:
         """Token ids of a conversation, with labels on each answer and the end token after it.
 
@@ -68,16 +88,25 @@ class Conversations:
         Raises:
             DataError: A question or answer contains the image token, or a reserved character.
         """
-        ids, answers = self._tokenize(self._segments(sample.turns), num_images=len(sample.images))
-        labels = [i if a else IGNORE for i, a in zip(ids, answers, strict=True)]
-        return Encoded(tuple(ids[:max_length]), tuple(labels[:max_length]), sample.images)
+        encoded = self._tokenize(self._segments(sample.turns), sample.images)
+        return replace(encoded, images=sample.images).cut(max_length)
 
     def encode_prompt(
-        self, question: str, *, image: bool = True, examples: tuple[tuple[str, str], ...] = ()
-    ) -> list[int]:
-        """Token ids of the prompt that asks ``question``, up to the start of the answer."""
-        asked = f"{IMAGE}\n{question}" if image else question
-        return self._tokenize(self._prompt(examples, asked), num_images=int(image))[0]
+        self,
+        question: str,
+        images: Sequence[Path | Image.Image] = (),
+        *,
+        examples: tuple[tuple[str, str], ...] = (),
+    ) -> Encoded:
+        """The prompt that asks ``question``, up to the start of the answer.
+
+        Args:
+            question: Without ``<image>``: the images come before it.
+            images: Files, or images in RGB.
+            examples: Questions with their answers, which come before all.
+        """
+        asked = "\n".join([*[IMAGE] * len(images), question])
+        return self._tokenize(self._prompt(examples, asked), images)
 
     def prompt_text(self, question: str, *, examples: tuple[tuple[str, str], ...] = ()) -> str:
         """The text of a prompt as it is logged, with a single ``<image>``."""
@@ -113,17 +142,11 @@ class Conversations:
                 ]
         return segments
 
-    def _tokenize(
-        self, segments: list[Segment], *, num_images: int
-    ) -> tuple[list[int], list[bool]]:
+    def _tokenize(self, segments: list[Segment], images: Sequence[Path | Image.Image]) -> Encoded:
         marker = IMAGE if self.template is None else self.image_token
         image_run = self.image_token * self.num_image_tokens
-        text, spans = "", []
-        for piece, is_answer in segments:
-            start = len(text)
-            text += piece if is_answer else piece.replace(marker, image_run)
-            if is_answer:
-                spans.append((start, len(text)))
+        pieces = [(t if learnt else t.replace(marker, image_run), learnt) for t, learnt in segments]
+        text, spans = joined(pieces)
         encoded = self.tokenizer(
             text,
             return_offsets_mapping=True,
@@ -131,12 +154,42 @@ class Conversations:
         )
         ids = encoded["input_ids"]
         image_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
-        if ids.count(image_id) != self.num_image_tokens * num_images:
-            raise DataError(
-                f"a question or answer contains {self.image_token!r}, the image token: "
-                f"{''.join(piece for piece, _ in segments)[:200]!r}"
-            )
-        answers = [
-            any(a < end and start < b for start, end in spans) for a, b in encoded["offset_mapping"]
-        ]
-        return ids, answers
+        if ids.count(image_id) != self.num_image_tokens * len(images):
+            raise self._contains_image(segments)
+        return labelled(ids, encoded["offset_mapping"], spans)
+
+    def _contains_image(self, segments: list[Segment]) -> DataError:
+        text = "".join(piece for piece, _ in segments)
+        return DataError(
+            f"a question or answer contains {self.image_token!r}, the image token: {text[:200]!r}"
+        )
+
+
+def joined(segments: Sequence[Segment]) -> tuple[str, list[tuple[int, int]]]:
+    """The text of segments, and where in it those that are learnt begin and end.
+
+    Example:
+        >>> joined([("Who? ", False), ("I.", True)])
+        ('Who? I.', [(5, 7)])
+    """
+    text, spans = "", []
+    for piece, learnt in segments:
+        if learnt:
+            spans.append((len(text), len(text) + len(piece)))
+        text += piece
+    return text, spans
+
+
+def labelled(
+    ids: Sequence[int], offsets: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
+) -> Encoded:
+    """Token ids with labels on those that overlap a span of the text.
+
+    Args:
+        ids: Token ids of a text.
+        offsets: Where in the text each token begins and ends.
+        spans: Where in the text that is learnt begins and ends.
+    """
+    learnt = [any(a < end and start < b for start, end in spans) for a, b in offsets]
+    labels = [i if keep else IGNORE for i, keep in zip(ids, learnt, strict=True)]
+    return Encoded(tuple(ids), tuple(labels))

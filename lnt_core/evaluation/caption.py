@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from PIL import Image
 from torch import nn
@@ -13,7 +13,7 @@ from lnt_core.data.images import open_rgb
 from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.numerics import settle_numerics
 from lnt_core.errors import DataError, all_problems
-from lnt_core.evaluation.captioning import greedy_captions
+from lnt_core.evaluation.captioning import greedy_answers
 from lnt_core.models.build import load_base
 from lnt_core.models.plain import MERGED, save_plain
 from lnt_core.models.vlm import VisionLanguageModel
@@ -54,12 +54,18 @@ class Captioner:
         if precision == "tf32" and not is_gpu(device):
             precision = "fp32"  # the same weights, and the only format that a CPU has for them
         settle_numerics(device, precision, deterministic=config.train.deterministic)
+        loaded: dict[str, Any] = {
+            "cache": cache,
+            "device": device,
+            "precision": precision,
+            "exif_orientation": config.data.exif_orientation,
+        }
         if merged.is_dir():
             whole = ModelConfig(checkpoint=str(merged), conversation=config.model.conversation)
-            base = load_base(whole, cache=cache, device=device, precision=precision)
+            base = load_base(whole, **loaded)
             model: nn.Module = base.trial_copy()
         else:
-            base = load_base(config.model, cache=cache, device=device, precision=precision)
+            base = load_base(config.model, **loaded)
             load_connector(base, folder)
             model = load_weights(base.trial_copy(), folder).to(device)
         return cls(
@@ -85,14 +91,15 @@ class Captioner:
             images: Images in RGB, from :meth:`open`.
             prompt: The question. Default: that of the sweep, without its text examples.
         """
-        ids = self.base.conversations.encode_prompt(prompt or self.prompt)
-        captions: list[str] = []
+        asked, captions = prompt or self.prompt, list[str]()
+        conversations = self.base.conversations
         for start in range(0, len(images), BATCH_SIZE):
-            captions += greedy_captions(
+            part = images[start : start + BATCH_SIZE]
+            captions += greedy_answers(
                 self.model,
-                self.base.features_of(list(images[start : start + BATCH_SIZE])),
-                ids,
-                self.base.conversations.tokenizer,
+                [conversations.encode_prompt(asked, [image]) for image in part],
+                self.base.joined(self.base.image_inputs([[image] for image in part])),
+                conversations.tokenizer,
                 max_new_tokens=self.max_new_tokens,
                 bf16=self.bf16,
             )

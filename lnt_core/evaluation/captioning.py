@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lnt_core.config import SelectConfig
-from lnt_core.data.conversation import Conversations
-from lnt_core.data.samples import CaptionedImage, load_captioned
+from lnt_core.data.conversation import Conversations, Encoded
+from lnt_core.data.samples import load_captioned
 from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.devices.memory import empty
 from lnt_core.distributed.ranks import gather, num_workers, rank
@@ -63,7 +63,11 @@ class CaptioningTask:
         examples = text_examples(select, seed=seed)
         self.images = [item.image for item in self.items]
         self._tokenizer = conversations.tokenizer
-        self.prompt_ids = conversations.encode_prompt(select.prompt, examples=examples)
+        self.prompts = [
+            conversations.encode_prompt(select.prompt, [image], examples=examples)
+            for image in self.images
+        ]
+        """The prompt of each image."""
         self.prompt = conversations.prompt_text(select.prompt, examples=examples)
         """The whole text before an answer, with ``<image>`` in place of the image."""
 
@@ -78,8 +82,8 @@ class CaptioningTask:
         Several workers share the batches; each of them returns the complete result.
         """
         model.eval()
-        size = self._select.batch_size
-        batches = [self.items[i : i + size] for i in range(0, len(self.items), size)]
+        size, total = self._select.batch_size, len(self.items)
+        batches = [range(i, min(i + size, total)) for i in range(0, total, size)]
         own = {}
         for index in range(rank(), len(batches), num_workers()):
             own[index] = self._captions(model, store, batches[index], bf16=bf16)
@@ -96,17 +100,17 @@ class CaptioningTask:
         )
 
     def _captions(
-        self, model: nn.Module, store: FeatureStore, items: Sequence[CaptionedImage], *, bf16: bool
+        self, model: nn.Module, store: FeatureStore, items: range, *, bf16: bool
     ) -> list[str]:
         """Captions of one batch, in as many parts as memory requires."""
         texts: list[str] = []
         while part := items[len(texts) : len(texts) + self.batch_size]:
-            features = store.get([item.image for item in part])
+            images = store.get([(self.images[index],) for index in part])
             try:
-                texts += greedy_captions(
+                texts += greedy_answers(
                     model,
-                    features,
-                    self.prompt_ids,
+                    [self.prompts[index] for index in part],
+                    images,
                     self._tokenizer,
                     max_new_tokens=self._select.max_new_tokens,
                     bf16=bf16,
@@ -116,7 +120,9 @@ class CaptioningTask:
                 # the workers of a sharded model must generate the same number of times
                 if len(part) == 1 or is_sharded(model) or not is_out_of_memory(error):
                     raise
-            empty(features.device)  # not before the error is gone, which holds the tensors
+            empty(
+                next(model.parameters()).device
+            )  # not before the error, which holds tensors, is gone
             self.batch_size = len(part) // 2
             logger.warning(
                 "captioning ran out of memory with %d images at once; going on with %d",
@@ -127,39 +133,57 @@ class CaptioningTask:
 
 
 @torch.no_grad()  # not inference_mode: features computed here may be trained on later
-def greedy_captions(
+def greedy_answers(
     model: Any,
-    features: Tensor,
-    prompt_ids: list[int],
+    prompts: Sequence[Encoded],
+    images: dict[str, Any],
     tokenizer: "PreTrainedTokenizerBase",
     *,
     max_new_tokens: int,
     bf16: bool = False,
 ) -> list[str]:
-    """Caption each image by greedy decoding.
+    """Answer each prompt by greedy decoding.
 
     Args:
         model: The model in evaluation mode, which takes features instead of pixels. Its own
-            generation config says which tokens end a caption (``lnt_core.models.tokens.greedy``).
-        features: Image features of shape (images, tokens, channels).
-        prompt_ids: Token ids of the prompt, the same for every image.
+            generation config says which tokens end an answer (``lnt_core.models.tokens.greedy``).
+        prompts: The prompts; shorter ones are padded on the left.
+        images: What the model takes of their images, as from ``FeatureStore.get``.
         tokenizer: The model's tokenizer.
-        max_new_tokens: Maximum number of tokens per caption.
+        max_new_tokens: Maximum number of tokens per answer.
         bf16: Run under bfloat16 autocast, as in training.
     """
-    prompt = torch.tensor([prompt_ids] * len(features), device=features.device)
-    with torch.autocast(features.device.type, torch.bfloat16, enabled=bf16):
-        tokens = model.generate(
-            input_ids=prompt,
-            attention_mask=torch.ones_like(prompt),
-            pixel_values=features,
+    device = next(model.parameters()).device
+    tokens = prompt_tensors(prompts, int(tokenizer.pad_token_id), device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        answered = model.generate(
+            **tokens,
+            **images,
             max_new_tokens=max_new_tokens,
-            synced_gpus=is_sharded(model),  # captions of other workers may be longer
+            synced_gpus=is_sharded(model),  # answers of other workers may be longer
         )
-    texts: list[str] = tokenizer.batch_decode(
-        tokens[:, prompt.shape[1] :], skip_special_tokens=True
-    )
+    new = answered[:, tokens["input_ids"].shape[1] :]
+    texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)
     return [" ".join(text.split()) for text in texts]
+
+
+def prompt_tensors(
+    prompts: Sequence[Encoded], pad_id: int, device: torch.device
+) -> dict[str, Tensor]:
+    """Prompts as (B, T) arguments of the forward pass, padded on the left to T tokens."""
+    rows = {"input_ids": [prompt.input_ids for prompt in prompts]}
+    rows["attention_mask"] = [(1,) * len(row) for row in rows["input_ids"]]
+    rows |= {key: [prompt.extras[key] for prompt in prompts] for key in prompts[0].extras}
+    padding = {"input_ids": pad_id}
+    return {
+        key: nn.utils.rnn.pad_sequence(
+            [torch.tensor(row) for row in values],
+            batch_first=True,
+            padding_value=padding.get(key, 0),
+            padding_side="left",
+        ).to(device)
+        for key, values in rows.items()
+    }
 
 
 def text_examples(select: SelectConfig, *, seed: int) -> tuple[tuple[str, str], ...]:

@@ -15,7 +15,7 @@ from lnt_core.data.conversation import Conversations
 from lnt_core.distributed.sharded import loaded_in_parts
 from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import ConfigError
-from lnt_core.models.checkpoint import checkpoint_conversations, load_checkpoint
+from lnt_core.models.checkpoint import conversations_alone, load_checkpoint
 from lnt_core.models.roles import find_roles
 from lnt_core.models.tokens import conversations_of, join
 from lnt_core.models.tower import first_tokens, image_tokens, vision_config
@@ -32,6 +32,7 @@ def load_base(
     device: str = "cpu",
     precision: Precision = "fp32",
     deepspeed: Deepspeed = None,
+    exif_orientation: bool = True,
 ) -> VisionLanguageModel:
     """Load the base model, frozen, onto ``device``; the tiny model is trained on first use.
 
@@ -42,6 +43,8 @@ def load_base(
         precision: With ``bf16`` the frozen weights are bfloat16, otherwise float32.
         deepspeed: Value of `train.deepspeed`. Under ZeRO-3 the language model is sharded, while
             each worker has the whole vision tower and connector; every worker must call this.
+        exif_orientation: Whether images are turned upright, for checkpoints in which the number of
+            an image's tokens depends on its size.
 
     Raises:
         ConfigError: The architecture is not supported, or no token is available for images.
@@ -52,7 +55,9 @@ def load_base(
     if stage_of(deepspeed) != 3:  # straight from the file, tensor by tensor, not through the host
         load["device_map"] = {"": torch.device(device)}
     if config.checkpoint is not None:
-        base = load_checkpoint(config, config.checkpoint, load, in_parts)
+        base = load_checkpoint(
+            config, config.checkpoint, load, in_parts, exif_orientation=exif_orientation
+        )
     else:
         language, vision = config.language_model, config.vision_tower
         if config.tiny:
@@ -182,24 +187,22 @@ def _compose(
     )
 
 
-def load_conversations(config: ModelConfig) -> Conversations:
+def load_conversations(config: ModelConfig, *, exif_orientation: bool = True) -> Conversations:
     """The conversations of a model other than the tiny one, without its weights."""
-    from transformers import AutoConfig, AutoModel, AutoProcessor, AutoTokenizer
+    from transformers import AutoConfig, AutoTokenizer
 
-    if config.checkpoint is None:
-        vision = vision_config(AutoConfig.from_pretrained(config.vision_tower))
-        tokenizer = AutoTokenizer.from_pretrained(config.language_model)
-        return conversations_of(config, tokenizer, image_tokens(vision))
-    whole = AutoConfig.from_pretrained(config.checkpoint)
-    with torch.device("meta"):
-        tower = AutoModel.from_config(whole.vision_config)
-    processor = AutoProcessor.from_pretrained(config.checkpoint)
-    return checkpoint_conversations(config, whole, processor, tower)
+    if config.checkpoint is not None:
+        return conversations_alone(config, config.checkpoint, exif_orientation=exif_orientation)
+    vision = vision_config(AutoConfig.from_pretrained(config.vision_tower))
+    tokenizer = AutoTokenizer.from_pretrained(config.language_model)
+    return conversations_of(config, tokenizer, image_tokens(vision))
 
 
 def most_image_tokens(config: ModelConfig) -> int:
-    """An upper bound of the tokens of one image, from the config of a model's files."""
+    """An upper bound of the tokens of one image, from a model's files without weights."""
     from transformers import AutoConfig
 
-    vision = vision_config(AutoConfig.from_pretrained(config.checkpoint or config.vision_tower))
+    if config.checkpoint is not None:
+        return conversations_alone(config, config.checkpoint).most_image_tokens
+    vision = vision_config(AutoConfig.from_pretrained(config.vision_tower))
     return image_tokens(vision) + 1 + getattr(vision, "num_register_tokens", 0)

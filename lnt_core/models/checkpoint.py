@@ -4,16 +4,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from lnt_core.config import ModelConfig
 from lnt_core.data.conversation import Conversations
 from lnt_core.distributed.sharded import make_whole
-from lnt_core.errors import ConfigError
+from lnt_core.models.processors import load_processor
 from lnt_core.models.roles import find_roles
-from lnt_core.models.tokens import conversations_of, join
+from lnt_core.models.tokens import conversations_of, greedy, join, processed_conversations
 from lnt_core.models.tower import first_tokens, image_tokens
 from lnt_core.models.vlm import VisionLanguageModel
+from lnt_core.models.whole import WholeModel
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -24,19 +26,22 @@ def load_checkpoint(
     checkpoint: str,
     load: dict[str, Any],
     in_parts: Callable[[], AbstractContextManager[None]],
+    *,
+    exif_orientation: bool = True,
 ) -> VisionLanguageModel:
-    """The model of a checkpoint with the layout of LLaVA.
+    """The model of a checkpoint.
 
     Args:
         config: Attention, conversation style.
         checkpoint: Name or folder of the checkpoint.
         load: Arguments of ``from_pretrained``: precision, device.
         in_parts: The context in which the model is loaded.
+        exif_orientation: Whether images are turned upright.
 
     Raises:
-        ConfigError: The checkpoint has another layout.
+        ConfigError: The checkpoint's architecture is not supported.
     """
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoModelForImageTextToText, LlavaForConditionalGeneration
 
     attention = {"text_config": config.attention} if config.attention else None
     with in_parts():
@@ -46,17 +51,19 @@ def load_checkpoint(
     roles = find_roles(model)
     for part in roles.require("vision", "connector"):
         make_whole(model.get_submodule(part))
-    layers = getattr(model.config, "vision_feature_layer", None)
-    if layers is None:
-        raise ConfigError(
-            f"model.checkpoint: the config of {type(model).__name__} has no "
-            "`vision_feature_layer` (the layer of the vision tower to use); only models with the "
-            "layout of LLaVA are supported"
+    processor = load_processor(checkpoint, model.config)
+    if not isinstance(model, LlavaForConditionalGeneration):
+        conversations: Conversations = processed_conversations(
+            config, processor, exif_orientation=exif_orientation
         )
-    processor = AutoProcessor.from_pretrained(checkpoint)
+        model.generation_config = greedy(conversations, model.generation_config)
+        return WholeModel(
+            model, roles, conversations, processor.image_processor, processor=processor
+        )
     tower = model.get_submodule(*roles.require("vision"))
-    conversations = checkpoint_conversations(config, model.config, processor, tower)
+    conversations = _of_llava(config, model.config, processor, tower)
     join(model, conversations)
+    layers = model.config.vision_feature_layer
     return VisionLanguageModel(
         model=model,
         roles=roles,
@@ -68,17 +75,30 @@ def load_checkpoint(
     )
 
 
-def checkpoint_conversations(
-    config: ModelConfig, whole: "PretrainedConfig", processor: Any, tower: nn.Module
+def conversations_alone(
+    config: ModelConfig, checkpoint: str, *, exif_orientation: bool = True
 ) -> Conversations:
-    """The conversations of a checkpoint, whose processor has its own tokens and template.
+    """The conversations of a checkpoint, without its weights.
 
     Args:
         config: Conversation style.
-        whole: The checkpoint's config.
-        processor: The checkpoint's processor.
-        tower: The vision tower; it may be without weights, on the meta device.
+        checkpoint: Name or folder of the checkpoint.
+        exif_orientation: Whether images are turned upright.
     """
+    from transformers import AutoConfig, AutoModel, LlavaConfig
+
+    whole = AutoConfig.from_pretrained(checkpoint)
+    processor = load_processor(checkpoint, whole)
+    if not isinstance(whole, LlavaConfig):
+        return processed_conversations(config, processor, exif_orientation=exif_orientation)
+    with torch.device("meta"):
+        tower = AutoModel.from_config(whole.vision_config)
+    return _of_llava(config, whole, processor, tower)
+
+
+def _of_llava(
+    config: ModelConfig, whole: "PretrainedConfig", processor: Any, tower: nn.Module
+) -> Conversations:
     first = 0 if _drops_first(whole) else first_tokens(tower)
     num_tokens = image_tokens(whole.vision_config) + first
     return conversations_of(config, processor.tokenizer, num_tokens, processor)

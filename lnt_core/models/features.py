@@ -1,16 +1,19 @@
-"""A cache of the frozen vision tower's features."""
+"""A cache of what the frozen vision tower makes of images."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor
-
+from lnt_core.data.images import open_rgb
+from lnt_core.models.images import ImageInputs
 from lnt_core.models.vlm import VisionLanguageModel
+
+Paths = tuple[Path, ...]
+"""The image files of one conversation."""
 
 
 class FeatureStore:
-    """The frozen vision tower's output, computed once per image and kept in memory.
+    """The frozen vision tower's output, computed once per conversation's images and kept in memory.
 
     Args:
         base: The model whose tower computes the features.
@@ -23,23 +26,40 @@ class FeatureStore:
         self, base: VisionLanguageModel, *, max_bytes: int, exif_orientation: bool = True
     ) -> None:
         self._base = base
-        self._exif_orientation = exif_orientation
+        self.exif_orientation = exif_orientation
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._features: dict[Path, Tensor] = {}
+        self._kept: dict[Paths, ImageInputs] = {}
 
-    def get(self, paths: Sequence[Path]) -> Tensor:
-        """Features of shape (images, tokens, channels), on the model's device."""
-        missing = [path for path in dict.fromkeys(paths) if path not in self._features]
+    def get(self, groups: Sequence[Paths]) -> dict[str, Any]:
+        """What the model's forward pass takes for a batch of conversations, on its device.
+
+        Args:
+            groups: The images of each conversation that has any.
+
+        Returns:
+            Arguments of the forward pass; none without images.
+
+        Raises:
+            DataError: An image cannot be read.
+        """
+        groups = [group for group in groups if group]
+        if not groups:
+            return {}
+        missing = [group for group in dict.fromkeys(groups) if group not in self._kept]
         fresh = dict(zip(missing, self._computed(missing), strict=True)) if missing else {}
-        for path, features in fresh.items():
-            size = features.numel() * features.element_size()
-            if self._bytes + size <= self._max_bytes:
-                self._features[path] = features.cpu().clone()  # not a view of the whole batch
-                self._bytes += size
-        rows = [fresh[path] if path in fresh else self._features[path] for path in paths]
+        for group, inputs in fresh.items():
+            if self._bytes + inputs.nbytes <= self._max_bytes:
+                self._kept[group] = inputs.copy_on_host()
+                self._bytes += inputs.nbytes
         device = self._base.device
-        return torch.stack([row.to(device, non_blocking=True) for row in rows])
+        rows = [fresh[group] if group in fresh else self._kept[group] for group in groups]
+        return self._base.joined([row.to(device) for row in rows])
 
-    def _computed(self, paths: list[Path]) -> Tensor:
-        return self._base.image_features(paths, exif_orientation=self._exif_orientation)
+    def _computed(self, groups: list[Paths]) -> list[ImageInputs]:
+        return self._base.image_inputs(
+            [
+                [open_rgb(path, exif_orientation=self.exif_orientation) for path in group]
+                for group in groups
+            ]
+        )

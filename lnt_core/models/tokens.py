@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lnt_core.config import ModelConfig
 from lnt_core.data.chat_template import ChatTemplate
 from lnt_core.data.conversation import Conversations
+from lnt_core.data.processed import ProcessedConversations, SuffixConversations, takes_suffix
 from lnt_core.data.samples import IMAGE
 from lnt_core.errors import ConfigError
 
@@ -44,10 +45,7 @@ def conversations_of(
     if tokenizer.convert_tokens_to_ids(image_token) in (None, tokenizer.unk_token_id):
         tokenizer.add_tokens([image_token], special_tokens=True)
     image_id = tokenizer.convert_tokens_to_ids(image_token)
-    if tokenizer.eos_token is None:
-        raise ConfigError("model: the tokenizer has no end-of-sequence token, to end answers with")
-    if tokenizer.pad_token_id in (None, image_id):
-        tokenizer.pad_token = tokenizer.eos_token
+    _settle_ends(tokenizer, image_id)
     return Conversations(
         style=config.conversation,
         tokenizer=tokenizer,
@@ -55,6 +53,42 @@ def conversations_of(
         num_image_tokens=num_image_tokens,
         template=_template(config, tokenizer, processor, image_token),
     )
+
+
+def processed_conversations(
+    config: ModelConfig, processor: Any, *, exif_orientation: bool
+) -> ProcessedConversations:
+    """The conversations of a checkpoint whose processor knows how many tokens an image has.
+
+    Args:
+        config: The model's config.
+        processor: The checkpoint's own.
+        exif_orientation: Whether images are turned upright.
+
+    Raises:
+        ConfigError: The model has no chat template, or no end of sequence.
+    """
+    tokenizer, image_token = processor.tokenizer, str(processor.image_token)
+    _settle_ends(tokenizer, tokenizer.convert_tokens_to_ids(image_token))
+    by_suffix = not processor.chat_template and takes_suffix(processor)
+    own = by_suffix and config.conversation == "chat_template"
+    return (SuffixConversations if own else ProcessedConversations)(
+        style=config.conversation,
+        tokenizer=tokenizer,
+        image_token=image_token,
+        num_image_tokens=0,
+        template=None if own else _template(config, tokenizer, processor, image_token),
+        processor=processor,
+        exif_orientation=exif_orientation,
+    )
+
+
+def _settle_ends(tokenizer: "PreTrainedTokenizerBase", image_id: int) -> None:
+    """Let padding be a token other than the image's; without an end of sequence, refuse."""
+    if tokenizer.eos_token is None:
+        raise ConfigError("model: the tokenizer has no end-of-sequence token, to end answers with")
+    if tokenizer.pad_token_id in (None, image_id):
+        tokenizer.pad_token = tokenizer.eos_token
 
 
 def join(model: "PreTrainedModel", conversations: Conversations) -> None:

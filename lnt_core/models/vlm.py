@@ -1,8 +1,8 @@
 """The frozen base model, loaded once per worker; trials get copies that share its weights."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lnt_core.data.conversation import Conversations
-from lnt_core.data.images import open_rgb
 from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.memory import GIB
 from lnt_core.distributed.sharded import in_parts, own_float32
+from lnt_core.models.images import ImageInputs
 from lnt_core.models.residual import keep_in_bf16
 from lnt_core.models.roles import Roles
 
@@ -40,8 +40,8 @@ class VisionLanguageModel:
     roles: Roles
     conversations: Conversations
     image_processor: Any
-    feature_layers: tuple[int, ...]
-    num_dropped: int
+    feature_layers: tuple[int, ...] = ()
+    num_dropped: int = 0
     """Number of the tower's first tokens (class, registers) that are dropped from the features."""
     processor: Any = None
     """The processor of a whole checkpoint, as published; None for a composed model."""
@@ -64,29 +64,22 @@ class VisionLanguageModel:
         return connector
 
     @torch.no_grad()
-    def image_features(self, paths: list[Path], *, exif_orientation: bool = True) -> Tensor:
-        """The frozen tower's features of shape (images, tokens, channels), on the model's device.
+    def image_inputs(self, groups: Sequence[Sequence[Image.Image]]) -> list[ImageInputs]:
+        """What the model is given of the images of each conversation, in RGB.
 
-        Args:
-            paths: Image files.
-            exif_orientation: Whether to apply their EXIF orientation (`data.exif_orientation`).
-
-        Raises:
-            DataError: An image cannot be read.
+        Features are the tower's, of shape (images, tokens, channels), on the model's device.
         """
-        return self.features_of(
-            [open_rgb(path, exif_orientation=exif_orientation) for path in paths]
-        )
-
-    @torch.no_grad()
-    def features_of(self, images: list[Image.Image]) -> Tensor:
-        """Same as :meth:`image_features`, for images in RGB."""
+        images = [image for group in groups for image in group]
         pixels = self.image_processor(images, return_tensors="pt")["pixel_values"]
         weight = next(self.tower.parameters())
         outputs = self.tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
         layers = [outputs.hidden_states[layer] for layer in self.feature_layers]
-        features: Tensor = torch.cat(layers, dim=-1)
-        return features[:, self.num_dropped :]
+        features = torch.cat(layers, dim=-1)[:, self.num_dropped :]
+        return [ImageInputs((part,)) for part in features.split([len(group) for group in groups])]
+
+    def joined(self, parts: Sequence[ImageInputs]) -> dict[str, Any]:
+        """What the forward pass takes for the images of a batch of conversations."""
+        return {"pixel_values": torch.cat([part.features[0] for part in parts])}
 
     def trial_copy(self) -> "PreTrainedModel":
         """A copy with its own modules that shares every weight with the base.
@@ -95,15 +88,23 @@ class VisionLanguageModel:
         their own storage (:func:`own_trainable`). A sharded base supports only one copy, since
         training the copy changes the base.
         """
+        model = self._copy({id(self.tower): PrecomputedTower()})
+        model.config.vision_feature_layer = -1
+        model.config.vision_feature_select_strategy = "full"
+        return model
+
+    def _copy(self, replaced: dict[int, Any]) -> "PreTrainedModel":
+        """A copy that shares every weight and buffer.
+
+        Args:
+            replaced: What stands in the copy in place of a module, by the module's id.
+        """
         memo: dict[int, Any] = {
             id(p): p if in_parts(p) else nn.Parameter(p.detach(), requires_grad=False)
             for p in self.model.parameters()
         }
         memo |= {id(buffer): buffer for buffer in self.model.buffers()}
-        memo[id(self.tower)] = PrecomputedTower()
-        model = copy.deepcopy(self.model, memo)
-        model.config.vision_feature_layer = -1
-        model.config.vision_feature_select_strategy = "full"
+        model = copy.deepcopy(self.model, memo | replaced)
         keep_in_bf16(model, self.roles)
         return model
 

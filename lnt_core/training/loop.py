@@ -131,8 +131,7 @@ def train(
     depend on how the batch is split into micro-batches and over workers.
 
     Args:
-        model: The tuned model, on its device. Takes ``input_ids``, ``attention_mask`` and image
-            features as ``pixel_values``.
+        model: The tuned model, on its device. Takes what ``Batch.inputs`` gives.
         samples: The encoded conversations of the stage.
         config: Steps, batch sizes, schedule, precision.
         strategy: The strategy that was applied to ``model``; may add a penalty to the loss and act
@@ -291,9 +290,7 @@ def answer_loss(
     context = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
     with context:
         logits = model(
-            input_ids=batch.input_ids.to(device),
-            attention_mask=batch.attention_mask.to(device),
-            pixel_values=batch.features,
+            **batch.inputs(device),
             logits_to_keep=keep,
             use_cache=False,
         ).logits

@@ -56,7 +56,7 @@ model = PeftModel.from_pretrained(base.model, ".").eval()
 
 image = open_rgb(Path("image.jpg"), exif_orientation=trial.data.exif_orientation)
 pixels = base.image_processor(image, return_tensors="pt")["pixel_values"]
-ids = torch.tensor([base.conversations.encode_prompt(@PROMPT)])
+ids = torch.tensor([base.conversations.encode_prompt(@PROMPT, [image]).input_ids])
 tokens = model.generate(
     input_ids=ids,
     attention_mask=torch.ones_like(ids),

@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import peft
 import torch
@@ -167,7 +167,7 @@ def batch_of(shape: StepShape, image_token: int, dtype: torch.dtype) -> Batch:
     labels = ids.clone()
     labels[:, : -shape.answer_tokens] = IGNORE
     features = torch.randn(shape.batch, shape.image_tokens, shape.feature_channels, dtype=dtype)
-    return Batch(ids, torch.ones_like(ids), labels, features)
+    return Batch(ids, torch.ones_like(ids), labels, {"pixel_values": features})
 
 
 def our_step(
@@ -180,7 +180,8 @@ def our_step(
     train = train_config(shape, precision)
     engine = PlainEngine(tuned, strategy, train, learning_rate=1e-4, total=1000)
     batch = batch_of(shape, model.config.image_token_id, next(model.parameters()).dtype)
-    batch = Batch(batch.input_ids, batch.attention_mask, batch.labels, batch.features.to(device))
+    images = {"pixel_values": batch.images["pixel_values"].to(device)}
+    batch = replace(batch, images=images)
     ids, labels = (tuple(tensor[0].tolist()) for tensor in (batch.input_ids, batch.labels))
     chosen = [Encoded(ids, labels, ())] * shape.batch
     hooks = Hooks(lambda step, metrics: None)
@@ -212,7 +213,7 @@ def plain_step(
         "input_ids": batch.input_ids.to(device),
         "attention_mask": batch.attention_mask.to(device),
         "labels": batch.labels.to(device),
-        "pixel_values": batch.features.to(device),
+        "pixel_values": batch.images["pixel_values"].to(device),
     }
 
     def step() -> None:

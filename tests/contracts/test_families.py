@@ -113,11 +113,7 @@ def test_a_row_in_a_padded_batch_is_the_row_alone(family, scenes) -> None:
     both, alone = (collate(rows, pad_id=pad, store=store) for rows in ([short, long], [short]))
     with torch.no_grad():
         logits = [
-            model(
-                input_ids=batch.input_ids,
-                attention_mask=batch.attention_mask,
-                pixel_values=batch.features,
-            ).logits[0, : len(short.input_ids)]
+            model(**batch.inputs(base.device)).logits[0, : len(short.input_ids)]
             for batch in (both, alone)
         ]
     assert torch.allclose(*logits, atol=1e-5)
@@ -138,7 +134,7 @@ def test_the_first_loss_is_that_of_plain_transformers(family, scenes) -> None:
     images = ids == base.model.config.image_token_id
     with torch.no_grad():
         embedded = plain.get_input_embeddings()(ids.masked_fill(images, 0))
-        embedded[images] = base.connector(store.get(encoded.images))[0]
+        embedded[images] = base.connector(batch.images["pixel_values"])[0]
         theirs = plain(inputs_embeds=embedded, labels=labels).loss
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
 

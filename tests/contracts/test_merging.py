@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from lnt_core.strategies import STRATEGIES
 from lnt_core.strategies.merge import check_mergeable, merge
 from tests.contracts.test_strategies import CASES, applied, batch, options_of, save
 from tests.families import FAMILIES, save_language_model
+from tests.images import features
 from tests.parts import model_config, save_parts, text_config
 
 MERGING = [case for case in CASES if STRATEGIES[options_of(case).name].merges]
@@ -65,9 +67,9 @@ def assert_the_same(base, tuned, scenes, folder) -> None:
     inputs = processor.apply_chat_template(
         asked, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors="pt"
     )
-    ids = base.conversations.encode_prompt(QUESTION)
+    ids = list(base.conversations.encode_prompt(QUESTION, paths[:1]).input_ids)
     assert inputs["input_ids"].tolist() == [ids, ids]
-    ours = {"input_ids": inputs["input_ids"], "pixel_values": base.image_features(paths)}
+    ours = {"input_ids": inputs["input_ids"], "pixel_values": features(base, paths)}
     with torch.no_grad():
         tuned.eval()
         logits = tuned(**ours).logits
@@ -129,7 +131,8 @@ def test_a_merged_checkpoint_is_a_base_like_any_other(base, scenes, tmp_path) ->
     write_plain(base, tuned, "lora", tmp_path)
     config = ModelConfig(checkpoint=str(tmp_path / "merged"), conversation="plain")
     again = load_base(config, cache=tmp_path)
-    assert again.conversations.encode_prompt("Who?") == base.conversations.encode_prompt("Who?")
+    ours, theirs = (b.conversations.encode_prompt("Who?", [Path("x.png")]) for b in (again, base))
+    assert ours == theirs
     write_plain(again, applied(again, "layernorm")[0], "layernorm", tmp_path / "twice")
     assert_the_same(again, tuned, scenes, tmp_path / "twice")
 

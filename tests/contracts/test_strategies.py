@@ -13,6 +13,7 @@ from lnt_core.accounting.parameters import count_parameters
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, Strategy, get_strategy
 from lnt_core.strategies.weights import load_weights, save_weights
+from tests.images import features
 
 HIDDEN, MLP, LAYERS = 32, 64, 2
 NORMS = (2 * LAYERS + 1) * HIDDEN
@@ -102,7 +103,7 @@ def batch(base, scenes):
     encoded = [base.conversations.encode(sample) for sample in samples]
     width = min(len(e.input_ids) for e in encoded)
     ids = torch.tensor([e.input_ids[:width] for e in encoded])
-    return {"input_ids": ids, "pixel_values": base.image_features([s.images[0] for s in samples])}
+    return {"input_ids": ids, "pixel_values": features(base, [s.images[0] for s in samples])}
 
 
 def step(model: nn.Module, strategy: Strategy, inputs) -> None:

@@ -19,17 +19,18 @@ def test_an_exported_adapter_loads_with_plain_peft(finished, cache, tmp_path) ->
     from lnt_core.models.build import load_base
     from lnt_core.strategies.weights import load_connector, load_weights
     from sweeps.export.best import load_best
+    from tests.images import features
 
     out = tmp_path / "out"
     finished.lnt("export", "small", "--strategy", "layernorm", "-o", str(out))
     base = load_base(load_best(out / "best.yaml").trial.model, cache=cache)
     load_connector(base, out)
     image = next(iter(cache.glob("scenes-*/images/val_00000.png")))
-    prompt = torch.tensor([base.conversations.encode_prompt("What is there?")])
+    prompt = torch.tensor([base.conversations.encode_prompt("What is there?", [image]).input_ids])
     pixels = base.image_processor(Image.open(image), return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         ours = load_weights(base.trial_copy(), out)(
-            input_ids=prompt, pixel_values=base.image_features([image])
+            input_ids=prompt, pixel_values=features(base, [image])
         ).logits
         plain = PeftModel.from_pretrained(base.model, str(out))
         theirs = plain(input_ids=prompt, pixel_values=pixels).logits

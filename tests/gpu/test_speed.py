@@ -11,9 +11,10 @@ from transformers import GenerationConfig
 
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.step import StepShape
+from lnt_core.data.conversation import Encoded
 from lnt_core.devices.memory import GIB, empty, held_by
 from lnt_core.devices.numerics import settle_numerics
-from lnt_core.evaluation.captioning import greedy_captions
+from lnt_core.evaluation.captioning import greedy_answers
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.roles import find_roles
 from tests.benchmarks import gpu_step
@@ -82,13 +83,14 @@ def test_generation(precision, row) -> None:
     prompt = [model.config.image_token_id] * shape.image_tokens + [5] * TEXT_TOKENS
     bf16 = precision == "bf16"
     spelled = SimpleNamespace(
-        batch_decode=lambda rows, **_: [" ".join(map(str, r)) for r in rows.tolist()]
+        pad_token_id=0,
+        batch_decode=lambda rows, **_: [" ".join(map(str, r)) for r in rows.tolist()],
     )
 
     def ours() -> list[str]:
-        return greedy_captions(
-            model, features, prompt, spelled, max_new_tokens=NEW_TOKENS, bf16=bf16
-        )
+        prompts = [Encoded(tuple(prompt), ())] * IMAGES
+        given = {"pixel_values": features}
+        return greedy_answers(model, prompts, given, spelled, max_new_tokens=NEW_TOKENS, bf16=bf16)
 
     def plainly() -> list[str]:
         return spelled.batch_decode(plain_tokens(model, features, prompt, bf16=bf16))
@@ -150,7 +152,7 @@ def test_feed(bench, row, tmp_path) -> None:
     for _ in range(2):
         gpu_step.synchronise(DEVICE)
         began = time.perf_counter()
-        store.get(paths)
+        store.get([(path,) for path in paths])
         gpu_step.synchronise(DEVICE)
         took.append((time.perf_counter() - began) / len(paths) * 1e3)
     row("feed: ms per image of noise, 640 x 480, decoded and encoded", took[0])

@@ -39,7 +39,7 @@ def test_vicuna_is_llavas_template(conversations) -> None:
 
 def test_a_prompt_is_the_beginning_of_the_conversation(conversations) -> None:
     made = conversations("plain")
-    prompt = made.encode_prompt("What?")
+    prompt = list(made.encode_prompt("What?", [Path("x.png")]).input_ids)
     whole = made.encode(Sample((Path("x.png"),), (("<image>\nWhat?", "A dog."),)))
     assert list(whole.input_ids[: len(prompt)]) == prompt
     assert whole.labels[len(prompt)] != IGNORE

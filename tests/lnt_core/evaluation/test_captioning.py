@@ -37,15 +37,15 @@ def test_out_of_memory_the_batch_is_halved_and_stays_so_for_the_next_trial(
     task = CaptioningTask(select, "val", base.conversations, seed=0)
     model, store = base.trial_copy(), FeatureStore(base, max_bytes=2**20)
     undisturbed = task.evaluate(model, store)
-    real, sizes = captioning.greedy_captions, []
+    real, sizes = captioning.greedy_answers, []
 
-    def hungry(model, features, *args, **options):
-        sizes.append(len(features))
-        if len(features) > 2:
+    def hungry(model, prompts, *args, **options):
+        sizes.append(len(prompts))
+        if len(prompts) > 2:
             raise error
-        return real(model, features, *args, **options)
+        return real(model, prompts, *args, **options)
 
-    monkeypatch.setattr(captioning, "greedy_captions", hungry)
+    monkeypatch.setattr(captioning, "greedy_answers", hungry)
     with caplog.at_level(logging.WARNING):
         assert task.evaluate(model, store) == undisturbed
     assert sizes[:3] == [4, 2, 2]
@@ -61,7 +61,7 @@ def test_a_single_image_that_does_not_fit_is_an_error(base, scenes, monkeypatch)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     task = CaptioningTask(scenes.select, "val", base.conversations, seed=0)
-    monkeypatch.setattr(captioning, "greedy_captions", hungry)
+    monkeypatch.setattr(captioning, "greedy_answers", hungry)
     with pytest.raises(torch.OutOfMemoryError):
         task.evaluate(base.trial_copy(), FeatureStore(base, max_bytes=2**20))
     assert task.batch_size == 1

@@ -11,6 +11,7 @@ from lnt_core.models import vlm
 from lnt_core.models.build import load_base
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
+from tests.images import features
 from tests.parts import model_config, save_parts, text_config
 
 
@@ -23,7 +24,7 @@ def logits(base, scenes, model, *, pixels: bool):
         images = [Image.open(sample.images[0]).convert("RGB") for sample in samples]
         values = base.image_processor(images, return_tensors="pt")["pixel_values"]
     else:
-        values = base.image_features([sample.images[0] for sample in samples])
+        values = features(base, [sample.images[0] for sample in samples])
     with torch.no_grad():
         return model(input_ids=ids, pixel_values=values).logits
 

@@ -7,7 +7,7 @@ from PIL import Image
 from lnt_core.config import ModelConfig
 from lnt_core.data.conversation import IGNORE
 from lnt_core.data.samples import Sample, load_samples
-from lnt_core.evaluation.captioning import greedy_captions
+from lnt_core.evaluation.captioning import greedy_answers
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.training.batches import collate
@@ -78,7 +78,10 @@ def test_the_prompt_is_that_of_transformers(llava, base, image) -> None:
         messages([(TURNS[0][0], None)]), add_generation_prompt=True
     )
     theirs = processor(text=text, images=Image.open(image), return_tensors="pt")["input_ids"][0]
-    assert base.conversations.encode_prompt("What is there?") == theirs.tolist()
+    assert (
+        list(base.conversations.encode_prompt("What is there?", [image]).input_ids)
+        == theirs.tolist()
+    )
     assert theirs[0] == processor.tokenizer.bos_token_id
 
 
@@ -131,10 +134,10 @@ def test_a_model_that_should_stop_stops_and_nothing_is_inherited(base, image) ->
         optimizer.zero_grad()
         answer_loss(model, batch, num_answer_tokens=count).backward()
         optimizer.step()
-    captions = greedy_captions(
+    captions = greedy_answers(
         model.eval(),
-        store.get([image]),
-        base.conversations.encode_prompt("What is there?"),
+        [base.conversations.encode_prompt("What is there?", [image])],
+        store.get([(image,)]),
         base.conversations.tokenizer,
         max_new_tokens=64,
     )

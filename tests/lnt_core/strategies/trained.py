@@ -9,6 +9,7 @@ from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import AnyStrategyConfig, get_strategy
 from lnt_core.training.loop import Hooks, train
+from tests.images import features
 
 STEPS = 8
 
@@ -41,4 +42,4 @@ def trained(base, scenes, chosen, *, steps: int = STEPS, rate: float = 1e-2):
 def inputs(base, scenes):
     sample = load_samples(scenes.tune, seed=0)[0]
     ids = torch.tensor([base.conversations.encode(sample).input_ids])
-    return {"input_ids": ids, "pixel_values": base.image_features([sample.images[0]])}
+    return {"input_ids": ids, "pixel_values": features(base, sample.images)}

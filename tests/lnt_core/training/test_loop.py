@@ -102,12 +102,7 @@ def trainer_losses(base, scenes, name: str, out: Path) -> list[float]:
 
     def to_inputs(chosen):
         batch = collate(chosen, pad_id=0, store=store)
-        return {
-            "input_ids": batch.input_ids,
-            "attention_mask": batch.attention_mask,
-            "labels": batch.labels,
-            "pixel_values": batch.features,
-        }
+        return batch.inputs(base.device) | {"labels": batch.labels}
 
     heard = Losses()
     arguments = TrainingArguments(

@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.models.features import FeatureStore
 from lnt_core.training.batches import collate, sample_order
 
 
@@ -18,7 +19,7 @@ def test_each_epoch_sees_every_sample_once_in_an_order_of_its_own() -> None:
 @given(st.lists(st.lists(st.integers(3, 99), min_size=1, max_size=9), min_size=1, max_size=4))
 def test_padding_taken_off_again_gives_the_samples(rows) -> None:
     samples = [Encoded(tuple(row), tuple(row), ()) for row in rows]
-    batch = collate(samples, pad_id=0, store=None)
+    batch = collate(samples, pad_id=0, store=FeatureStore(None, max_bytes=0))
     for index, row in enumerate(rows):
         mask = batch.attention_mask[index].bool()
         assert batch.input_ids[index][mask].tolist() == row

@@ -16,7 +16,7 @@ from lnt_core.data.samples import CaptionedImage, load_captioned
 from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.devices.memory import empty
 from lnt_core.distributed.ranks import gather, num_workers, rank
-from lnt_core.distributed.sharded import is_sharded
+from lnt_core.distributed.sharded import runs_in_step
 from lnt_core.evaluation.cider import CiderScorer
 from lnt_core.models.features import FeatureStore
 from lnt_core.seeding import generator
@@ -68,6 +68,11 @@ class CaptioningTask:
         """The whole text before an answer, with ``<image>`` in place of the image."""
 
     @property
+    def max_new_tokens(self) -> int:
+        """Maximum number of tokens per caption."""
+        return self._select.max_new_tokens
+
+    @property
     def prompt_sha256(self) -> str:
         """Hash of the prompt; scores under different prompts are not comparable."""
         return hashlib.sha256(self.prompt.encode()).hexdigest()
@@ -84,8 +89,7 @@ class CaptioningTask:
         for index in range(rank(), len(batches), num_workers()):
             own[index] = self._captions(model, store, batches[index], bf16=bf16)
         remainder = len(batches) % num_workers()
-        if is_sharded(model) and remainder and rank() >= remainder:
-            # every worker must run a sharded model equally often
+        if runs_in_step(model) and remainder and rank() >= remainder:
             self._captions(model, store, batches[-1], bf16=bf16)
         done = {i: texts for part in gather(own) for i, texts in part.items()}
         captions = [text for index in range(len(batches)) for text in done[index]]
@@ -113,8 +117,8 @@ class CaptioningTask:
                 )
                 continue
             except Exception as error:
-                # the workers of a sharded model must generate the same number of times
-                if len(part) == 1 or is_sharded(model) or not is_out_of_memory(error):
+                # workers that run in step must generate the same number of times
+                if len(part) == 1 or runs_in_step(model) or not is_out_of_memory(error):
                     raise
             empty(features.device)  # not before the error is gone, which holds the tensors
             self.batch_size = len(part) // 2
@@ -154,7 +158,7 @@ def greedy_captions(
             attention_mask=torch.ones_like(prompt),
             pixel_values=features,
             max_new_tokens=max_new_tokens,
-            synced_gpus=is_sharded(model),  # captions of other workers may be longer
+            synced_gpus=runs_in_step(model),  # captions of other workers may be longer
         )
     texts: list[str] = tokenizer.batch_decode(
         tokens[:, prompt.shape[1] :], skip_special_tokens=True

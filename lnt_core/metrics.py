@@ -36,6 +36,13 @@ SELECT_BATCH_SIZE = _metric(
     "Captioned at once: `data.select.batch_size`, or less where that ran out of memory.",
 )
 
+GATHERED_ONCE = _metric(
+    "select/gathered_once",
+    "0 or 1",
+    "Under ZeRO-3: 1 if the whole weights fitted each worker and were gathered once for all "
+    "captions, 0 if they were gathered again for each token.",
+)
+
 LOSS = _metric(
     "train/loss",
     "nats per answer token",

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from lnt_core import metrics as metric
+from lnt_core.accounting.gathering import Gathering
 from lnt_core.accounting.micro_batch import kept_choice, settle
 from lnt_core.accounting.trial_costs import Prediction, TrialSteps, cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance, measured_steps
@@ -118,6 +119,7 @@ class _Ready:
     """With the strategy applied."""
     gradients: GradientVariance
     prediction: Prediction
+    gathering: Gathering
     meter: MemoryMeter
 
 
@@ -136,9 +138,11 @@ def _get_ready(
     steps = TrialSteps(model, strategy, config.strategy, prepared, worker.predictions)
     config = settle(config, steps, out, report=report, memory_gib=memory_gib)
     prediction = predict_trial(steps, config.train)
+    bf16 = config.train.precision == "bf16"
+    gathering = Gathering.planned(model, prepared, bf16=bf16, memory_gib=memory_gib)
     if is_sharded(model):
         worker.release_base()
-    return _Ready(config, prepared, strategy, model, gradients, prediction, meter)
+    return _Ready(config, prepared, strategy, model, gradients, prediction, gathering, meter)
 
 
 def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
@@ -150,7 +154,8 @@ def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
     def evaluate_midway(step: int) -> None:
         if step in config.train.evaluate_at_steps:
             bf16 = config.train.precision == "bf16"
-            scored = prepared.select.evaluate(ready.model, prepared.store, bf16=bf16)
+            with ready.gathering.for_captions():
+                scored = prepared.select.evaluate(ready.model, prepared.store, bf16=bf16)
             report(step, {metric.SELECT_CIDER: scored.cider})
 
     return train(
@@ -170,7 +175,7 @@ def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
 def _scores(ready: _Ready, out: Path) -> dict[str, float]:
     """Captioning scores and the paper's analyses of the trained model, as metrics."""
     bf16 = ready.config.train.precision == "bf16"
-    scores = evaluate(ready.model, ready.prepared, out, bf16=bf16)
+    scores = evaluate(ready.gathering, ready.prepared, out, bf16=bf16)
     return scores | analyse(ready.model, ready.prepared, out, bf16=bf16, gradients=ready.gradients)
 
 
@@ -211,20 +216,31 @@ def has_checkpoint(out: Path) -> bool:
     return is_kept(out / CHECKPOINT)
 
 
-def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:
-    """Score the selection split, and the report split if there is one; write their captions."""
+def evaluate(
+    gathering: Gathering, prepared: Prepared, out: Path, *, bf16: bool
+) -> dict[str, float]:
+    """Score the selection split, and the report split if there is one; write their captions.
+
+    Args:
+        gathering: Of the weights of the model that is scored.
+        prepared: The splits, and the features of their images.
+        out: Folder of the captions.
+        bf16: Run under bfloat16 autocast.
+    """
     scores = {}
     tasks = {metric.SELECT_CIDER: prepared.select, metric.REPORT_CIDER: prepared.report}
-    for name, task in tasks.items():
-        if task is not None:
-            scored = task.evaluate(model, prepared.store, bf16=bf16)
+    with gathering.for_captions() as how:
+        for name, task in tasks.items():
+            if task is None:
+                continue
+            scored = task.evaluate(gathering.model, prepared.store, bf16=bf16)
             scores[name] = scored.cider
             scores[metric.SELECT_BATCH_SIZE] = task.batch_size
             if not is_first():
                 continue
             lines = [json.dumps(row, ensure_ascii=False) for row in scored.rows()]
             write_text(out / f"captions_{name.partition('/')[0]}.jsonl", "\n".join(lines) + "\n")
-    return scores
+    return scores | how
 
 
 def model_name(config: TrialConfig) -> str:

@@ -175,7 +175,9 @@ def _wait_and_die(ready) -> None:
 
 
 @pytest.mark.sweep
-def test_two_that_shard_the_base_give_what_one_gives_also_after_a_kill(trial_config, tmp_path) -> None:
+def test_two_that_shard_the_base_give_what_one_gives_also_after_a_kill(
+    trial_config, tmp_path
+) -> None:
     align = LONG.model_dump(exclude_none=True) | {"max_steps": 5}
 
     def config(**train):

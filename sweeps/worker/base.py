@@ -1,5 +1,6 @@
 """The untuned base model of a sweep: what all trials share is prepared, and the base is scored."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from sweeps.worker.process import memory_share_gib, own_worker, worker_for
 
 if TYPE_CHECKING:
     from lnt_core.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 
 def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) -> None:
@@ -80,7 +83,7 @@ def score_base(
         memory_gib: Memory that this process may use in all; None: what is free.
     """
     from lnt_core.accounting.gathering import Gathering
-    from lnt_core.analysis.trial_analysis import analyse
+    from lnt_core.analysis.trial_analysis import try_to_analyse
     from lnt_core.distributed.ranks import is_first
     from lnt_core.distributed.sharded import able_to_run, is_sharded
     from lnt_core.trial import evaluate
@@ -101,4 +104,9 @@ def score_base(
             seed=config.seed,
             exif_orientation=config.data.exif_orientation,
         )
-    return scores | analyse(model, prepared, out, bf16=bf16)
+    if not config.train.analyse:
+        return scores
+    found, note = try_to_analyse(model, prepared, out, bf16=bf16)
+    if note:
+        logger.warning("the untuned base: %s", note)
+    return scores | found

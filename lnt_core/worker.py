@@ -148,7 +148,7 @@ class Worker:
             settle_numerics(self.device, train.precision, deterministic=train.deterministic)
             if is_sharded(base.model):
                 base, store = self._base(config)
-        base.connector.load_state_dict(connector)
+        base.set_connector(connector)
         return base, store
 
     def _base(self, config: TrialConfig) -> tuple[VisionLanguageModel, FeatureStore]:

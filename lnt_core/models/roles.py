@@ -135,7 +135,7 @@ def find_roles(model: nn.Module) -> Roles:
     blocks = outermost_blocks(language)
     if not blocks:
         raise _unknown(model, ["a list of equal blocks"])
-    attentions = [_attention(block) for block in blocks]
+    attentions = [attention_of(block) for block in blocks]
     in_attention = {id(m) for a in attentions if a is not None for m in a.modules()}
     known = None not in attentions
     attention_norms = (m for a in attentions if a is not None for m in a.modules() if is_norm(m))
@@ -170,7 +170,7 @@ def _named(names: dict[int, str], modules: Iterable[nn.Module | None]) -> tuple[
     return tuple(names[id(module)] for module in modules if module is not None)
 
 
-def _attention(block: nn.Module) -> nn.Module | None:
+def attention_of(block: nn.Module) -> nn.Module | None:
     """The module of a block that has both a query and a value projection."""
     found = (m for m in block.modules() if _projection(m, "q") and _projection(m, "v"))
     return next(found, None)

@@ -29,10 +29,15 @@ _CHUNK = 2**20
 
 def write_text(path: Path, text: str) -> None:
     """Write a file atomically: readers see the old content or all of the new."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """The same for a file that is no text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(content)
         os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrialConfig
-from lnt_core.data.samples import load_captioned, load_samples
-from lnt_core.errors import DataError
-from lnt_core.paths import is_file, shown
+from lnt_core.data.annotations import annotations_sha256, are_here, file_sha256
+from lnt_core.data.captioned import read_captioned
+from lnt_core.data.samples import drawn, read_samples
+from lnt_core.paths import is_file
 
 ID_LENGTH = 12
 
@@ -60,7 +61,7 @@ def _model_identity(config: TrialConfig) -> dict[str, Any]:
     tiny = config.model.tiny
     if tiny and not isinstance(tiny, bool):
         content["tiny"] = {
-            "text": _file_sha256(tiny.text) if tiny.text else None,
+            "text": _text_sha256(tiny.text) if tiny.text else None,
             "pairs": stage_sha256(tiny.pairs) if tiny.pairs else None,
         }
     return content
@@ -72,33 +73,32 @@ def stage_sha256(stage: Any) -> str:
     if not isinstance(stage, DatasetConfig | SelectConfig):
         return _sha256(stage.model_dump(mode="json"))
     content = stage.model_dump(mode="json", exclude={"annotations", "images"})
-    content["annotations"] = _file_sha256(stage.annotations)
-    content["images"] = [_name_and_size(path, stage.images) for path in _images(stage)]
+    here = are_here(stage)
+    content["annotations"] = annotations_sha256(stage) if here else stage.annotations
+    paths = _images(stage) if here else []
+    content["images"] = [_name_and_size(path, stage.image_folder) for path in paths]
     return _sha256(content)
 
 
 def _images(stage: DatasetConfig | SelectConfig) -> list[Path]:
-    if not is_file(stage.annotations):
-        return []
+    """The files of images; none if images are within the annotations."""
     if isinstance(stage, SelectConfig):
-        splits = filter(None, (stage.split, stage.report_split))
-        return [item.image for split in splits for item in load_captioned(stage, split)]
-    samples = load_samples(stage, seed=0)
-    return list(dict.fromkeys(path for s in samples for path in s.images))
+        splits = [split for split in (stage.split, stage.report_split) if split]
+        found = read_captioned(stage, set(splits))
+        items = [item for split in splits for item in found.of_split[split][: stage.num_images]]
+        return [] if found.images_within else [item.image for item in items]
+    read = read_samples(stage)
+    samples = [] if read.images_within else drawn(read, stage, seed=0)
+    return list(dict.fromkeys(path for sample in samples for path in sample.images))
+
+
+def _text_sha256(path: str) -> str:
+    return file_sha256(path) if is_file(path) else path
 
 
 def _name_and_size(path: Path, folder: str) -> tuple[str, int]:
     name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
     return name, path.stat().st_size if is_file(path) else -1
-
-
-def _file_sha256(path: str) -> str:
-    if not is_file(path):
-        return path
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror}") from error
 
 
 def _sha256(content: Any) -> str:

@@ -9,6 +9,7 @@ from lnt_core.data.conversation import Encoded
 from lnt_core.data.encoding import encode_samples
 from lnt_core.data.samples import load_samples
 from lnt_core.data.scenes import scenes_data
+from lnt_core.data.stored import with_image_files
 from lnt_core.devices.chosen import settle_device
 from lnt_core.devices.memory import empty
 from lnt_core.devices.numerics import settle_numerics
@@ -148,7 +149,7 @@ class Worker:
             settle_numerics(self.device, train.precision, deterministic=train.deterministic)
             if is_sharded(base.model):
                 base, store = self._base(config)
-        base.connector.load_state_dict(connector)
+        base.set_connector(connector)
         return base, store
 
     def _base(self, config: TrialConfig) -> tuple[VisionLanguageModel, FeatureStore]:
@@ -176,8 +177,12 @@ def connector_file(config: TrialConfig, cache: Path) -> Path:
 
 
 def located(data: DataConfig, cache: Path) -> DataConfig:
-    """Data config with the files of each stage; scenes are drawn on first use."""
-    return scenes_data(data.scenes, cache) if data.scenes is not None else data
+    """Data config with the files of each stage: scenes are drawn, images in tables are written."""
+    if data.scenes is not None:
+        return scenes_data(data.scenes, cache)
+    stages = {"align": data.align, "tune": data.tune, "select": data.select}
+    here = {name: with_image_files(s, cache) for name, s in stages.items() if s is not None}
+    return data.model_copy(update=here)
 
 
 def _task(select: SelectConfig, split: str, base: VisionLanguageModel, seed: int) -> CaptioningTask:

@@ -86,13 +86,13 @@ def _role_of_module(roles: Roles) -> dict[str, str]:
     for role in ("norm", "attn_q", "attn_v", "mlp"):
         named |= dict.fromkeys(getattr(roles, role), role)
     named |= {roles.embedding: "embedding", roles.head: "head"}
-    return named if roles.connector is None else named | {roles.connector: "connector"}
+    return named | dict.fromkeys(roles.connector, "connector")
 
 
 def _role_of_parameter(name: str, role_of: dict[str, str]) -> str:
     if any(part in name for part in ADDED):
         return "added"
-    module = in_base(name).rpartition(".")[0]
-    while module and module not in role_of:
-        module = module.rpartition(".")[0]
-    return role_of.get(module, "other")
+    part = in_base(name)
+    while part and part not in role_of:
+        part = part.rpartition(".")[0]
+    return role_of.get(part, "other")

@@ -53,10 +53,9 @@ class StepCost:
 
 def feature_channels(model: nn.Module, roles: Roles) -> int:
     """Channels of the image features that the connector takes; 0 without a connector."""
-    if roles.connector is None:
+    if not roles.connector:
         return 0
-    base = base_of(model)
-    connector = base.get_submodule(roles.connector)
+    connector = base_of(model).get_submodule(roles.connector[0])
     return next(m.in_features for m in connector.modules() if isinstance(m, nn.Linear))
 
 

@@ -131,9 +131,9 @@ def embed(model: nn.Module, roles: Roles, shape: StepShape) -> Tensor:
     base = base_of(model)
     text = torch.zeros(shape.batch, shape.tokens - shape.image_tokens, dtype=torch.long)
     embedded: Tensor = base.get_submodule(roles.embedding)(text)
-    if roles.connector is None or not shape.image_tokens:
+    if not roles.connector or not shape.image_tokens:
         return embedded
-    connector = base.get_submodule(roles.connector)
+    connector = base.get_submodule(roles.connector[0])
     features = torch.empty(
         shape.batch,
         shape.image_tokens,

@@ -2,8 +2,11 @@
 
 from lnt_core.config.data import (
     CAPTION_PROMPT,
+    HUB,
+    ColumnsConfig,
     DataConfig,
     DatasetConfig,
+    FilesConfig,
     Kind,
     ScenesConfig,
     SelectConfig,
@@ -15,9 +18,12 @@ from lnt_core.config.trial import StartedFrom, TrialConfig
 __all__ = [
     "AlignConfig",
     "CAPTION_PROMPT",
+    "ColumnsConfig",
     "Conversation",
     "DataConfig",
     "DatasetConfig",
+    "FilesConfig",
+    "HUB",
     "Kind",
     "MicroBatchSize",
     "ModelConfig",

@@ -3,10 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lnt_core.config import DataConfig, DatasetConfig, ModelConfig, SelectConfig
+from lnt_core.config import DataConfig, DatasetConfig, FilesConfig, ModelConfig, SelectConfig
+from lnt_core.data.annotations import are_here
+from lnt_core.data.captioned import CaptionedImage, read_captioned
+from lnt_core.data.hub import absent
 from lnt_core.data.images import check_header, open_rgb
-from lnt_core.data.layouts import is_karpathy, read_annotations, some
-from lnt_core.data.samples import IMAGE, CaptionedImage, Sample, load_captioned, load_samples
+from lnt_core.data.layouts import some
+from lnt_core.data.samples import read_samples
 from lnt_core.errors import DataError, bad_field
 from lnt_core.paths import is_file, is_folder, is_within, shown
 
@@ -44,11 +47,11 @@ def _text_problems(field: str, path: str) -> list[str]:
     return [] if text.strip() else [f"{field}: {shown(path)} is empty"]
 
 
-def _missing(field: str, data: DatasetConfig | SelectConfig) -> list[str]:
+def _missing(field: str, data: FilesConfig) -> list[str]:
     problems = []
-    if not is_file(data.annotations):
-        problems.append(f"{field}.annotations: there is no file {shown(data.annotations)}")
-    if not is_folder(data.images):
+    if not are_here(data):
+        problems.append(f"{field}.annotations: {absent(data)}")
+    if data.images is not None and not is_folder(data.images):
         problems.append(f"{field}.images: there is no folder {shown(data.images)}")
     return problems
 
@@ -57,69 +60,54 @@ def _dataset_problems(field: str, data: DatasetConfig) -> list[str]:
     if problems := _missing(field, data):
         return problems
     name = shown(data.annotations)
+    within = WithinCheck()
     try:
-        content = read_annotations(data.annotations)
-        if data.kinds and is_karpathy(content):
-            return [
-                f"{field}.kinds applies only to LLaVA's layout, but {name} has Karpathy's; leave "
-                "it out"
-            ]
-        samples = load_samples(data.model_copy(update={"num_samples": None}), seed=0)
+        read = read_samples(data, keep=within.check)
     except DataError as error:
         return [f"{field}.annotations: {error}"]
-    if not samples and is_karpathy(content):
-        splits = [item["split"] for item in content["images"]]
-        return [_too_few(field, data.split or "train", splits)]
+    samples = read.samples
+    if not samples and read.splits:
+        return [_too_few(field, data.split or "train", read.splits)]
     if not samples:
-        return [f"{field}.kinds: {name} has no samples of {', '.join(data.kinds)}"]
+        of_kinds = f" of {', '.join(data.kinds)}" if data.kinds else ""
+        return [
+            f"{field}.{'kinds' if data.kinds else 'annotations'}: {name} has no samples{of_kinds}"
+        ]
     if data.num_samples is not None and data.num_samples > len(samples):
         return [
             bad_field(f"{field}.num_samples", data.num_samples, allowed=f"at most {len(samples)}")
         ]
+    if read.images_within:
+        return within.problems(field)
     images = [path for sample in samples for path in sample.images]
-    return _placeholder_problems(field, samples) + image_problems(field, data.images, images)
-
-
-def _placeholder_problems(field: str, samples: Sequence[Sample]) -> list[str]:
-    """Conversations that name the image token elsewhere than before the first question."""
-    texts = [[part for turn in sample.turns for part in turn] for sample in samples]
-    found = [
-        text
-        for sample, (first, *rest) in zip(samples, texts, strict=True)
-        for text in (first.removeprefix(IMAGE) if sample.images else first, *rest)
-        if IMAGE in text
-    ]
-    if not found:
-        return []
-    return [
-        f"{field}.annotations: {IMAGE!r} is the image token, which only a first question may "
-        f"contain: {some([shown(repr(text)) for text in found])}"
-    ]
+    return image_problems(field, data.image_folder, images)
 
 
 def _select_problems(field: str, select: SelectConfig) -> list[str]:
     if problems := _missing(field, select):
         return problems
+    within = WithinCheck()
     try:
-        content = read_annotations(select.annotations)
-        used = {s: load_captioned(select, s) for s in (select.split, select.report_split) if s}
+        captions = read_captioned(select, select.splits, keep=within.check)
     except DataError as error:
         return [f"{field}.annotations: {error}"]
-    assert is_karpathy(content)  # load_captioned has accepted it
-    splits = [item["split"] for item in content["images"]]
-    for split, items in used.items():
+    for split in filter(None, (select.split, select.report_split)):
+        items = captions.of_split[split][: select.num_images]
         if len(items) < 2:
-            problems.append(_too_few(field, split, splits))
+            problems.append(_too_few(field, split, captions.splits))
         problems += _reference_problems(field, split, items)
-        problems += image_problems(field, select.images, [item.image for item in items])
-    size = splits.count(select.split)
+        if not captions.images_within:
+            images = [item.image for item in items]
+            problems += image_problems(field, select.image_folder, images)
+    problems += within.problems(field)
+    size = len(captions.of_split[select.split])
     if select.num_images is not None and 2 <= size < select.num_images:
         allowed = f"at most {size}, the size of split {shown(repr(select.split))}"
         problems.append(bad_field(f"{field}.num_images", select.num_images, allowed=allowed))
-    examples = select.text_examples
-    if examples and sum(s == "train" for s in splits) < examples:
+    examples, train = select.text_examples, len(captions.of_split.get("train", ()))
+    if train < examples:
         fix = "they are drawn from the split 'train', which has no more images"
-        allowed = f"at most {splits.count('train')}"
+        allowed = f"at most {train}"
         problems.append(bad_field(f"{field}.text_examples", examples, allowed=allowed, fix=fix))
     return problems
 
@@ -140,7 +128,7 @@ def _reference_problems(field: str, split: str, items: Sequence[CaptionedImage])
 
 
 def _too_few(field: str, split: str, splits: Sequence[str]) -> str:
-    known = [shown(repr(name)) for name in sorted(set(splits))]
+    known = [shown(repr(name)) for name in sorted(splits)]
     return (
         f"{field}: split {shown(repr(split))} has fewer than 2 images; the file's splits are "
         f"{some(known)}"
@@ -172,6 +160,34 @@ def image_problems(field: str, folder: str, images: Sequence[Path]) -> list[str]
         )
         if names
     ]
+
+
+class WithinCheck:
+    """Decodes the images that are within annotations, the first ``MAX_DECODED`` of them.
+
+    The headers of all of them are read with the annotations.
+    """
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._broken: list[str] = []
+
+    def check(self, name: str, content: bytes, row: str) -> None:
+        """Decode an image of a row, unless the same one was met before."""
+        if name in self._seen or len(self._seen) == MAX_DECODED:
+            return
+        self._seen.add(name)
+        try:
+            open_rgb(content)
+        except DataError as error:
+            self._broken.append(f"that of {row} ({str(error).partition(': ')[2]})")
+
+    def problems(self, field: str) -> list[str]:
+        """A message about those that cannot be decoded, if there are any."""
+        if not self._broken:
+            return []
+        count = _count(self._broken)
+        return [f"{field}.annotations: {count} that cannot be decoded: {some(self._broken)}"]
 
 
 def _broken(path: Path, *, whole: bool) -> str:

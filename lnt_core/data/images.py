@@ -51,17 +51,24 @@ def open_rgb(source: Path | bytes, *, exif_orientation: bool = True) -> Image.Im
         raise DataError(f"{name} cannot be decoded: {_reason(error)}") from error
 
 
-def check_header(path: Path) -> None:
+def check_header(source: Path | bytes) -> str:
     """Check that a file is an image, by its header alone.
+
+    Args:
+        source: Path or content of the file.
+
+    Returns:
+        The name of its format, as ``jpeg``.
 
     Raises:
         DataError: It is not, or it would be refused by :func:`open_rgb` whatever its pixels are.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             _check_mode(image)
+            return str(image.format).lower()
     except Exception as error:  # as above
-        raise DataError(f"{_name(path)} cannot be decoded: {_reason(error)}") from error
+        raise DataError(f"{_name(source)} cannot be decoded: {_reason(error)}") from error
 
 
 def _name(source: Path | bytes) -> str:

@@ -1,11 +1,11 @@
 """The published layouts of annotations, Karpathy's and LLaVA's: every entry is validated."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NotRequired, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
-from typing_extensions import TypedDict, TypeIs
+from typing_extensions import TypedDict
 
 from lnt_core.errors import DataError
 from lnt_core.paths import shown
@@ -44,7 +44,7 @@ class LlavaItem(TypedDict):
     """One conversation in LLaVA's layout."""
 
     id: NotRequired[Any]
-    image: NotRequired[str | None]
+    image: NotRequired[Any]
     conversations: list[Turn]
 
 
@@ -54,40 +54,32 @@ _KARPATHY = TypeAdapter(KarpathyFile)
 _LLAVA = TypeAdapter(list[LlavaItem])
 
 
-def read_annotations(path: str) -> KarpathyFile | list[LlavaItem]:
-    """The content of a file in one of the two layouts, without the keys that are not used.
+def karpathy(name: str, content: Any) -> KarpathyFile:
+    """The content of a file in Karpathy's layout, without the keys that are not used.
+
+    Args:
+        name: The file, for messages.
+        content: What it holds.
 
     Raises:
-        DataError: The file cannot be read, is not JSON, or has another layout; the message names
-            the entries that differ.
+        DataError: It has another layout; the message names the entries that differ.
     """
-    content = read_json(path)
-    if isinstance(content, dict) and content.get("images"):
-        return _validated(path, _KARPATHY, content, f"Karpathy's layout {KARPATHY}")
-    if isinstance(content, list) and content:
-        return _validated(path, _LLAVA, content, f"LLaVA's layout {LLAVA}")
-    raise DataError(
-        f"{shown(path)} has neither of the known layouts: Karpathy's {KARPATHY} nor LLaVA's {LLAVA}"
-    )
+    return _validated(name, _KARPATHY, content, f"Karpathy's layout {KARPATHY}")
 
 
-def is_karpathy(content: KarpathyFile | list[LlavaItem]) -> TypeIs[KarpathyFile]:
-    """Whether this is Karpathy's layout; otherwise it is LLaVA's."""
-    return isinstance(content, dict)
+def llava(name: str, content: Any) -> list[LlavaItem]:
+    """The content of a file in LLaVA's layout; see :func:`karpathy`."""
+    return _validated(name, _LLAVA, content, f"LLaVA's layout {LLAVA}")
 
 
-def read_json(path: str) -> Any:
-    """The parsed content of a JSON file, in UTF-8 and at most 200 levels deep.
-
-    Raises:
-        DataError: It cannot be read or is not such a file.
-    """
-    try:
-        return from_json(Path(path).read_bytes())
-    except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise DataError(f"{shown(path)} is not JSON: {error}") from error
+def karpathy_images(
+    content: KarpathyFile, splits: set[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The paths of the images of some splits, in order, each with its captions."""
+    for item in content["images"]:
+        if item["split"] in splits:
+            path = str(Path(item.get("filepath", ""), item["filename"]))
+            yield path, tuple(sentence["raw"].strip() for sentence in item["sentences"])
 
 
 def some(problems: list[str], separator: str = ", ") -> str:
@@ -96,12 +88,12 @@ def some(problems: list[str], separator: str = ", ") -> str:
     return separator.join(problems[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _validated(path: str, layout: TypeAdapter[T], content: Any, name: str) -> T:
+def _validated(file: str, layout: TypeAdapter[T], content: Any, name: str) -> T:
     try:
         return layout.validate_python(content)
     except ValidationError as error:
         problems = [_problem(dict(item)) for item in error.errors(include_url=False)]
-        raise DataError(f"{shown(path)} is not in {name}: {some(problems, '; ')}") from None
+        raise DataError(f"{file} is not in {name}: {some(problems, '; ')}") from None
 
 
 def _problem(item: dict[str, Any]) -> str:

@@ -1,19 +1,17 @@
-"""Readers of the published layouts: Karpathy captions and LLaVA instructions."""
+"""The samples of a training data set, whatever its form."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lnt_core.config import CAPTION_PROMPT, DatasetConfig, SelectConfig
-from lnt_core.data.images import check_header
-from lnt_core.data.kinds import of_kinds
-from lnt_core.data.layouts import KarpathyFile, LlavaItem, is_karpathy, read_annotations, some
-from lnt_core.data.turns import turns_of
+from lnt_core.config import DatasetConfig
+from lnt_core.data.annotations import read_annotations
+from lnt_core.data.image_files import ImageFiles, Keep
+from lnt_core.data.layouts import some
+from lnt_core.data.placeholders import IMAGE as IMAGE
+from lnt_core.data.reader import Reader
+from lnt_core.data.table import Table
 from lnt_core.errors import DataError
-from lnt_core.paths import is_within, shown
-
-IMAGE = "<image>"
-"""Placeholder of the image in a question, as in LLaVA's files."""
+from lnt_core.paths import shown
 
 
 @dataclass(frozen=True)
@@ -27,14 +25,6 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class CaptionedImage:
-    """One image of a captioning task, with its reference captions."""
-
-    image: Path
-    references: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Read:
     """The samples of a training data set, and what was left out of them."""
 
@@ -43,14 +33,17 @@ class Read:
     """Samples that are left out, each with the reason; at most `skip_bad`."""
     shortened: dict[str, tuple[str, ...]]
     """Names of conversations of which turns are left out, by what is left out."""
+    splits: tuple[str, ...]
+    """The splits that the annotations have; none if they have no splits."""
+    images_within: bool
+    """Whether the images are within the annotations, and so not in files yet."""
 
 
 def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
     """The samples of a training data set, in the file's order; every caption is one sample.
 
     Raises:
-        DataError: The file cannot be read, has neither of the two layouts, or has more unusable
-            samples than `skip_bad`.
+        DataError: As for :func:`read_samples`.
     """
     return drawn(read_samples(data), data, seed=seed)
 
@@ -68,99 +61,40 @@ def drawn(read: Read, data: DatasetConfig, *, seed: int) -> list[Sample]:
     return samples
 
 
-def read_samples(data: DatasetConfig) -> Read:
+def read_samples(data: DatasetConfig, *, keep: Keep | None = None) -> Read:
     """All samples of the selected split or kinds, before `num_samples` are drawn.
 
+    Args:
+        data: The data set.
+        keep: Called with every image that is within the annotations.
+
     Raises:
-        DataError: As for :func:`load_samples`.
+        DataError: The annotations cannot be read, are of no known form, or have more unusable
+            samples than `skip_bad`.
     """
-    content = read_annotations(data.annotations)
-    shortened: dict[str, list[str]] = {}
-    if is_karpathy(content):
-        found = _captions(content, data)
-    else:
-        found = _conversations(content, data, shortened)
+    content = read_annotations(data)
+    if data.kinds and not isinstance(content, list):
+        other = "is a table" if isinstance(content, Table) else "has Karpathy's"
+        raise DataError(
+            f"`kinds` applies only to LLaVA's layout, but {shown(data.annotations)} {other}; leave "
+            "it out"
+        )
+    reader = Reader(data, ImageFiles(data.image_folder, keep))
     samples, bad = [], []
-    for name, sample, reason in found:
-        if not reason and data.skip_bad:
-            reason = _image_problem(sample.images, data.images)
-        if reason:
-            bad.append(f"{name}: {reason}")
+    for found in reader.conversations(content):
+        if found.unusable:
+            bad.append(f"{found.name}: {found.unusable}")
         else:
-            samples.append(sample)
+            samples.append(Sample(found.images, found.turns))
     if len(bad) > data.skip_bad:
         raise DataError(
             f"{shown(data.annotations)}: {len(bad)} of {len(samples) + len(bad)} samples cannot be "
             f"used: {some(bad, '; ')}. Mend them, or leave them out with `skip_bad: {len(bad)}`"
         )
-    names = {what: tuple(listed) for what, listed in shortened.items()}
-    return Read(tuple(samples), tuple(bad), names)
-
-
-Found = Iterator[tuple[str, Sample, str]]
-"""Name of a sample, the sample, and why it cannot be used."""
-
-
-def _captions(content: KarpathyFile, data: DatasetConfig) -> Found:
-    splits = {data.split} if data.split else {"train", "restval"}
-    for item in _karpathy_items(content, data.images, splits):
-        for number, caption in enumerate(item.references, start=1):
-            name = f"caption {number} of {shown(item.image.name)}"
-            sample = Sample((item.image,), ((f"{IMAGE}\n{CAPTION_PROMPT}", caption),))
-            yield name, sample, "" if caption else "it is blank"
-
-
-def _conversations(
-    content: list[LlavaItem], data: DatasetConfig, shortened: dict[str, list[str]]
-) -> Found:
-    places = {id(item): number for number, item in enumerate(content)}
-    for item in of_kinds(content, data.kinds, Path(data.annotations).name):
-        name = f"entry [{places[id(item)]}], id {shown(repr(item.get('id')))}"
-        read = turns_of(item)
-        for what in read.left_out if not read.unusable else ():
-            shortened.setdefault(what, []).append(name)
-        yield name, _sample(read.turns, item.get("image"), data.images), read.unusable
-
-
-def _sample(turns: tuple[tuple[str, str], ...], image: str | None, folder: str) -> Sample:
-    if not turns:
-        return Sample((), ())
-    (first, answer), *later = turns
-    question = first.replace(IMAGE, "").strip()
-    asked = f"{IMAGE}\n{question}" if image else question
-    return Sample((Path(folder, image),) if image else (), ((asked, answer), *later))
-
-
-def _image_problem(images: tuple[Path, ...], folder: str) -> str:
-    for path in images:
-        if not is_within(path, Path(folder).resolve()):
-            return f"its image {shown(path)} is outside the folder"
-        try:
-            check_header(path)
-        except DataError as error:
-            return f"its image {error}"
-    return ""
-
-
-def load_captioned(select: SelectConfig, split: str) -> list[CaptionedImage]:
-    """The images of one split of a captioning task, in the file's order.
-
-    Raises:
-        DataError: The file cannot be read, or is not in Karpathy's layout.
-    """
-    content = read_annotations(select.annotations)
-    if not is_karpathy(content):
-        raise DataError(f"{shown(select.annotations)} has LLaVA's layout, but must have Karpathy's")
-    items = _karpathy_items(content, select.images, {split})
-    return items[: select.num_images]
-
-
-def _karpathy_items(content: KarpathyFile, images: str, splits: set[str]) -> list[CaptionedImage]:
-    return [
-        CaptionedImage(
-            Path(images, item.get("filepath", ""), item["filename"]),
-            tuple(sentence["raw"].strip() for sentence in item["sentences"]),
-        )
-        for item in content["images"]
-        if item["split"] in splits
-    ]
+    return Read(
+        tuple(samples),
+        tuple(bad),
+        {what: tuple(names) for what, names in reader.shortened.items()},
+        tuple(reader.splits),
+        bool(reader.files.within),
+    )

@@ -1,14 +1,31 @@
-"""Questions and answers of a conversation in LLaVA's layout, whose turns may not alternate."""
+"""Questions and answers of a conversation, whose turns may not alternate."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lnt_core.data.layouts import LlavaItem
 from lnt_core.paths import shown
 
-ROLES = ("human", "gpt", "system")
-LEADING = "begins with gpt: that turn is left out, as in LLaVA"
+LEADING = "begins with an answer: that turn is left out, as in LLaVA"
 SYSTEM = "has a system turn, which is left out"
 UNANSWERED = "ends with a question, which is left out"
+
+
+@dataclass(frozen=True)
+class Speakers:
+    """How a layout says who speaks."""
+
+    key: str
+    """The key of a turn that has the speaker."""
+    text: str
+    """The key that has what is said."""
+    asks: str
+    answers: str
+
+
+LLAVA = Speakers("from", "value", "human", "gpt")
+"""LLaVA's and ShareGPT's."""
+CHAT = Speakers("role", "content", "user", "assistant")
+"""That of chat templates."""
 
 
 @dataclass(frozen=True)
@@ -23,25 +40,31 @@ class Turns:
     """Why nothing can be learnt; empty if something can."""
 
 
-def turns_of(item: LlavaItem) -> Turns:
+def turns_of(said: Sequence[tuple[str, str]], layout: Speakers = LLAVA) -> Turns:
     """The questions and answers of a conversation.
 
     LLaVA's code drops a leading gpt turn, ignores an unanswered question and refuses the rest.
 
+    Args:
+        said: Speakers, in the words of ``layout``, and what they say.
+        layout: Its words.
+
     Source:
         Liu et al., Visual Instruction Tuning, arXiv:2304.08485; ``preprocess`` in its code.
     """
-    said = [(turn["from"], turn["value"].strip()) for turn in item["conversations"]]
+    said = [(speaker, text.strip()) for speaker, text in said]
     speakers = [speaker for speaker, _ in said]
-    if unknown := [speaker for speaker in speakers if speaker not in ROLES]:
-        return Turns(unusable=f"`from` is {shown(repr(unknown[0]))}, but must be human or gpt")
+    roles = (layout.asks, layout.answers)
+    if unknown := [speaker for speaker in speakers if speaker not in (*roles, "system")]:
+        got, allowed = shown(repr(unknown[0])), f"{layout.asks} or {layout.answers}"
+        return Turns(unusable=f"`{layout.key}` is {got}, but must be {allowed}")
     left_out = [SYSTEM] if "system" in speakers else []
     said = [turn for turn in said if turn[0] != "system"]
-    if said and said[0][0] == "gpt":
+    if said and said[0][0] == layout.answers:
         said, left_out = said[1:], [*left_out, LEADING]
     if len(said) % 2:
         said, left_out = said[:-1], [*left_out, UNANSWERED]
-    if [speaker for speaker, _ in said] != ["human", "gpt"] * (len(said) // 2):
+    if [speaker for speaker, _ in said] != [*roles] * (len(said) // 2):
         return Turns(unusable=f"its turns do not alternate: {shown(', '.join(speakers))}")
     texts = [text for _, text in said]
     turns = tuple(zip(texts[::2], texts[1::2], strict=True))

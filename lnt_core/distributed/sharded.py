@@ -1,7 +1,7 @@
 """Weights and checkpoints sharded over several workers (ZeRO-3), and the import of deepspeed."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -131,14 +131,15 @@ def _is_available(parameter: Any) -> bool:
     return bool(parameter.ds_status == ZeroParamStatus.AVAILABLE)
 
 
-def make_whole(module: nn.Module) -> None:
-    """Replace the sharded parameters of a (small) module by full copies on every worker."""
-    for owner in module.modules():
-        for name, parameter in list(owner.named_parameters(recurse=False)):
-            if in_parts(parameter):
-                with whole([parameter]):
-                    copied = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
-                setattr(owner, name, copied)
+def make_whole(model: nn.Module, names: Iterable[str]) -> None:
+    """Replace (small) sharded parameters by full copies on every worker."""
+    for name in names:
+        parameter = model.get_parameter(name)
+        if in_parts(parameter):
+            with whole([parameter]):
+                copied = nn.Parameter(parameter.detach().clone(), parameter.requires_grad)
+            owner, _, own = name.rpartition(".")
+            setattr(model.get_submodule(owner), own, copied)
 
 
 def own_float32(parameter: nn.Parameter) -> None:

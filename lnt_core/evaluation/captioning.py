@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lnt_core.config import SelectConfig
+from lnt_core.data.captioned import load_captioned
 from lnt_core.data.conversation import Conversations, Encoded
-from lnt_core.data.samples import load_captioned
 from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.devices.memory import empty
 from lnt_core.distributed.ranks import gather, num_workers, rank

@@ -11,7 +11,7 @@ from lnt_core.config import ModelConfig
 from lnt_core.data.conversation import Conversations
 from lnt_core.distributed.sharded import make_whole
 from lnt_core.models.processors import load_processor
-from lnt_core.models.roles import find_roles
+from lnt_core.models.roles import find_roles, parameters_of
 from lnt_core.models.tokens import conversations_of, greedy, join, processed_conversations
 from lnt_core.models.tower import first_tokens, image_tokens
 from lnt_core.models.vlm import VisionLanguageModel
@@ -49,8 +49,7 @@ def load_checkpoint(
             checkpoint, attn_implementation=attention, **load
         )
     roles = find_roles(model)
-    for part in roles.require("vision", "connector"):
-        make_whole(model.get_submodule(part))
+    make_whole(model, parameters_of(model, roles.require("vision", "connector")))
     processor = load_processor(checkpoint, model.config)
     if not isinstance(model, LlavaForConditionalGeneration):
         conversations: Conversations = processed_conversations(

@@ -1,11 +1,12 @@
 """Roles of a model's parts, found from its architecture instead of a table of model names."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from lnt_core.errors import ConfigError
+from lnt_core.models.parts import decoder, encoder, in_between, inside, outermost_blocks
 
 ATTENTION_NAMES = {"q": ("q_proj", "query", "wq"), "v": ("v_proj", "value", "wv")}
 """Names of the query and value projections in the common libraries."""
@@ -16,9 +17,10 @@ def _any_of(which: str) -> str:
 
 
 LOOKED_FOR = {
-    "vision": "a vision tower (`vision_tower`), which a pure language model lacks",
-    "connector": "a connector (`multi_modal_projector`), which a pure language model lacks",
+    "vision": "a vision tower, which a pure language model lacks",
+    "connector": "a connector of tower and language model, which a pure language model lacks",
     "norm": "norms outside the attention (LayerNorm, RMSNorm and the like)",
+    "attention_norm": "norms of queries and keys in the attention of each block",
     "attn_q": f"in each block an attention with a linear {_any_of('q')} (not fused)",
     "attn_v": f"in each block an attention with a linear {_any_of('v')} (not fused)",
     "attn": "linear layers in the attention of each block",
@@ -32,21 +34,26 @@ LOOKED_FOR = {
 
 @dataclass(frozen=True)
 class Roles:
-    """Module names by role. Together they cover every parameter except position embeddings.
+    """Names of modules by role. Together they cover every parameter except position embeddings.
 
     A tuple is empty if the architecture has no such part, or fuses it with another, as GPT-2 does
     with q, k and v. :meth:`require` raises an error if a strategy needs a part that is missing.
     """
 
     vision: str | None
-    """None in a pure language model, as is ``connector``."""
-    connector: str | None
+    """The vision tower; what it contains of ``connector`` is the connector's. None in a pure
+    language model."""
+    connector: tuple[str, ...]
+    """What lies between vision tower and language model: modules, each of which is called by
+    itself, and raw parameters, as `image_newline`. Empty in a pure language model."""
     language: str
     """The language model without its output head."""
     embedding: str
     head: str
     norm: tuple[str, ...]
     """Norms (LayerNorm, RMSNorm, ...) of each block outside its attention, and the final norm."""
+    attention_norm: tuple[str, ...]
+    """Norms inside the attention of each block, of queries and keys."""
     attn_q: tuple[str, ...]
     attn_v: tuple[str, ...]
     mlp: tuple[str, ...]
@@ -63,8 +70,7 @@ class Roles:
     @property
     def shared(self) -> tuple[str, ...]:
         """Parts that most strategies of the paper train as well: connector, embedding, head."""
-        connector = () if self.connector is None else (self.connector,)
-        return (*connector, self.embedding, self.head)
+        return (*self.connector, self.embedding, self.head)
 
     @property
     def attn(self) -> tuple[str, ...]:
@@ -97,41 +103,50 @@ def is_norm(module: nn.Module) -> bool:
 
 
 def find_roles(model: nn.Module) -> Roles:
-    """Find the roles of the parts of a LLaVA-like model or of a causal language model.
+    """Find the roles of the parts of a vision-language model or of a causal language model.
 
     Args:
-        model: ``LlavaForConditionalGeneration``, any model with the same three parts, or any
-            ``AutoModelForCausalLM``.
+        model: One that feeds a vision tower's output, through a connector, to a language model, as
+            ``AutoModelForImageTextToText`` gives it; or any ``AutoModelForCausalLM``.
 
     Raises:
         ConfigError: Parts are missing; the message lists each of them.
     """
     names = {id(module): name for name, module in model.named_modules()}
-    inner = getattr(model, "model", model)
-    vision = getattr(inner, "vision_tower", None)
-    connector = getattr(inner, "multi_modal_projector", None)
-    language = getattr(inner, "language_model", None)
-    outputs = getattr(model, "get_output_embeddings", lambda: None)
-    head = getattr(model, "lm_head", None) or outputs()
-    if vision is None and connector is None and language is None and head is not None:
-        language = getattr(model, "base_model", None)
-    else:
-        _refuse_missing(model, vision, connector, language, head)
+    vision = encoder(model)
+    config = getattr(model, "config", None)
+    is_language_alone = vision is None and getattr(config, "vision_config", None) is None
+    head = (
+        getattr(model, "lm_head", None) or getattr(model, "get_output_embeddings", lambda: None)()
+    )
+    language = getattr(model, "base_model", None) if is_language_alone else decoder(model)
+    missing = {
+        "a vision tower": vision is None and not (is_language_alone and head is not None),
+        "a language model": language is None,
+        "an output head": head is None,
+    }
+    if any(missing.values()):
+        raise _unknown(model, [what for what, lacks in missing.items() if lacks])
     assert isinstance(language, nn.Module)
     assert head is not None
-    blocks = _blocks(language)
+    connector = () if vision is None else in_between(model, vision, language, head)
+    if vision is not None and not connector:
+        raise _unknown(model, ["a connector of vision tower and language model"])
+    blocks = outermost_blocks(language)
     if not blocks:
         raise _unknown(model, ["a list of equal blocks"])
-    attentions = [_attention(block) for block in blocks]
+    attentions = [attention_of(block) for block in blocks]
     in_attention = {id(m) for a in attentions if a is not None for m in a.modules()}
     known = None not in attentions
+    attention_norms = (m for a in attentions if a is not None for m in a.modules() if is_norm(m))
     return Roles(
         vision=None if vision is None else names[id(vision)],
-        connector=None if connector is None else names[id(connector)],
+        connector=connector,
         language=names[id(language)],
         embedding=names[id(language.get_input_embeddings())],  # type: ignore[operator]
         head=names[id(head)],
         norm=_named(names, _norms(language, blocks, in_attention)),
+        attention_norm=_named(names, attention_norms) if known else (),
         attn_q=_named(names, (_projection(a, "q") for a in attentions)) if known else (),
         attn_v=_named(names, (_projection(a, "v") for a in attentions)) if known else (),
         mlp=_named(names, _mlp_linears(blocks, in_attention)) if known else (),
@@ -142,35 +157,20 @@ def find_roles(model: nn.Module) -> Roles:
     )
 
 
-def _refuse_missing(
-    model: nn.Module,
-    vision: nn.Module | None,
-    connector: nn.Module | None,
-    language: nn.Module | None,
-    head: nn.Module | None,
-) -> None:
-    parts = {
-        "a vision tower (`vision_tower`)": vision,
-        "a connector (`multi_modal_projector`)": connector,
-        "a language model (`language_model`)": language,
-        "an output head (`lm_head`)": head,
+def parameters_of(model: nn.Module, parts: Sequence[str]) -> dict[str, nn.Parameter]:
+    """The parameters of parts, which are modules or raw parameters, by their names in ``model``."""
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if any(inside(name, part) for part in parts)
     }
-    missing = [what for what, part in parts.items() if part is None]
-    if missing:
-        raise _unknown(model, missing)
 
 
 def _named(names: dict[int, str], modules: Iterable[nn.Module | None]) -> tuple[str, ...]:
     return tuple(names[id(module)] for module in modules if module is not None)
 
 
-def _blocks(language: nn.Module) -> list[nn.Module]:
-    """The decoder's blocks: the longest ``ModuleList``."""
-    lists = [list(m) for m in language.modules() if isinstance(m, nn.ModuleList)]
-    return max(lists, key=len, default=[])
-
-
-def _attention(block: nn.Module) -> nn.Module | None:
+def attention_of(block: nn.Module) -> nn.Module | None:
     """The module of a block that has both a query and a value projection."""
     found = (m for m in block.modules() if _projection(m, "q") and _projection(m, "v"))
     return next(found, None)

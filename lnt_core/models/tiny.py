@@ -15,11 +15,13 @@ from torch import Tensor
 
 from lnt_core.cached import cached_folder
 from lnt_core.config import CAPTION_PROMPT, ScenesConfig, TinyConfig
+from lnt_core.data.annotations import annotations_sha256
 from lnt_core.data.conversation import IGNORE
 from lnt_core.data.images import open_rgb
 from lnt_core.data.samples import load_samples
 from lnt_core.data.scenes import VERSION as SCENES_VERSION
 from lnt_core.data.scenes import scenes_data
+from lnt_core.data.stored import with_image_files
 from lnt_core.seeding import cpu_threads, generator, seeded_apart
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def _key(config: TinyConfig) -> str:
     if config.text is not None:
         parts.append(hashlib.sha256(Path(config.text).read_bytes()).hexdigest())
     if config.pairs is not None:
-        digest = hashlib.sha256(Path(config.pairs.annotations).read_bytes()).hexdigest()
+        digest = annotations_sha256(config.pairs)
         parts.append(digest + config.pairs.model_dump_json(exclude={"annotations", "images"}))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
@@ -77,7 +79,8 @@ def _key(config: TinyConfig) -> str:
 def _train(config: TinyConfig, cache: Path, out: Path) -> None:
     scenes = scenes_data(ScenesConfig(), cache).tune
     assert scenes is not None
-    samples = load_samples(config.pairs or scenes, seed=0)
+    pairs = with_image_files(config.pairs, cache) if config.pairs else scenes
+    samples = load_samples(pairs, seed=0)
     captions = [(str(s.images[0]), s.turns[0][1]) for s in samples if s.images]
     if config.text is not None:
         lines = Path(config.text).read_text(encoding="utf-8").splitlines()

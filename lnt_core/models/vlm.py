@@ -1,7 +1,7 @@
 """The frozen base model, loaded once per worker; trials get copies that share its weights."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from lnt_core.devices.memory import GIB
 from lnt_core.distributed.sharded import in_parts, own_float32
 from lnt_core.models.images import ImageInputs
 from lnt_core.models.residual import keep_in_bf16
-from lnt_core.models.roles import Roles
+from lnt_core.models.roles import Roles, parameters_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,10 +58,21 @@ class VisionLanguageModel:
         return tower
 
     @property
-    def connector(self) -> nn.Module:
-        """The projector of the tower's features into the language model's embedding space."""
-        connector: nn.Module = self.model.get_submodule(*self.roles.require("connector"))
-        return connector
+    def connector(self) -> dict[str, nn.Parameter]:
+        """The weights of what maps the tower's features to the space of embeddings, by name."""
+        return parameters_of(self.model, self.roles.require("connector"))
+
+    @torch.no_grad()
+    def set_connector(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy weights into the connector.
+
+        Args:
+            weights: One for each of :attr:`connector`.
+        """
+        own = self.connector
+        assert own.keys() == weights.keys(), sorted(own.keys() ^ weights.keys())
+        for name, parameter in own.items():
+            parameter.copy_(weights[name])
 
     @torch.no_grad()
     def image_inputs(self, groups: Sequence[Sequence[Image.Image]]) -> list[ImageInputs]:

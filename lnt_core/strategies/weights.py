@@ -48,7 +48,7 @@ def save_connector(base: VisionLanguageModel, folder: Path) -> None:
     """Write the connector of stage 1, which is part of the base that was tuned."""
     from safetensors.torch import save_file
 
-    tensors = {n: tensor.contiguous() for n, tensor in base.connector.state_dict().items()}
+    tensors = {n: tensor.detach().contiguous() for n, tensor in base.connector.items()}
     save_file(tensors, folder / CONNECTOR)
 
 
@@ -56,7 +56,7 @@ def load_connector(base: VisionLanguageModel, folder: Path) -> None:
     """Load the connector of stage 1 into a base model without stage 1."""
     from safetensors.torch import load_file
 
-    base.connector.load_state_dict(load_file(folder / CONNECTOR))
+    base.set_connector(load_file(folder / CONNECTOR))
 
 
 def load_weights(model: nn.Module, folder: Path) -> nn.Module:

@@ -22,6 +22,7 @@ from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import DamagedError, TrialError
 from lnt_core.files import check_torch, content_crc32, set_aside
 from lnt_core.models.features import FeatureStore
+from lnt_core.models.roles import parameters_of
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.seeding import cpu_threads, seed_everything
 from lnt_core.strategies import get_strategy
@@ -193,6 +194,6 @@ def _train(
 
 
 def _connector(model: nn.Module, base: VisionLanguageModel) -> Weights:
-    connector = model.get_submodule(*base.roles.require("connector"))
-    with whole(list(connector.parameters())):
-        return {n: tensor.to("cpu", copy=True) for n, tensor in connector.state_dict().items()}
+    connector = parameters_of(model, base.roles.require("connector"))
+    with whole(list(connector.values())):
+        return {n: tensor.detach().to("cpu", copy=True) for n, tensor in connector.items()}

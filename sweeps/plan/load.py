@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lnt_core.config import HUB
 from lnt_core.errors import ConfigError, all_problems, bad_field
 from lnt_core.paths import is_file, is_folder
 from sweeps.config import SweepConfig
@@ -122,7 +123,7 @@ def local_paths(content: Any) -> list[tuple[str, str]]:
         (f"{place}.{key}", value)
         for place, values in places.items()
         for key, value in (values.items() if isinstance(values, dict) else ())
-        if key in (*PATHS, "text") and isinstance(value, str)
+        if key in (*PATHS, "text") and _is_path(value)
     ]
 
 
@@ -148,9 +149,12 @@ def _anchor(values: Any, keys: tuple[str, ...], base: Path) -> Any:
     if not isinstance(values, dict):
         return values
     return {
-        k: str(base / _expanded(v)) if k in keys and isinstance(v, str) else v
-        for k, v in values.items()
+        k: str(base / _expanded(v)) if k in keys and _is_path(v) else v for k, v in values.items()
     }
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and not value.startswith(HUB)
 
 
 def _expanded(path: str) -> Path:

@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lnt_core.data.captioned import CaptionedImage
 from lnt_core.data.images import open_rgb
-from lnt_core.data.samples import CaptionedImage
 from lnt_core.files import write_text
 
 SAMPLES = "samples.jsonl"

@@ -132,9 +132,10 @@ def test_the_first_loss_is_that_of_plain_transformers(family, scenes) -> None:
     plain = AutoModelForCausalLM.from_pretrained(language).eval()
     ids, labels = batch.input_ids, batch.labels
     images = ids == base.model.config.image_token_id
+    projector = base.model.get_submodule(*base.roles.connector)
     with torch.no_grad():
         embedded = plain.get_input_embeddings()(ids.masked_fill(images, 0))
-        embedded[images] = base.connector(batch.images["pixel_values"])[0]
+        embedded[images] = projector(batch.images["pixel_values"])[0]
         theirs = plain(inputs_embeds=embedded, labels=labels).loss
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-5)
 

@@ -56,8 +56,7 @@ def entry(**changes) -> dict:
         ),
         (
             [{"image": 7, "conversations": []}, 5],
-            f"{LLAVA}: [0].image is 7, but must be a valid string; "
-            "[1] is 5, but must be a valid dictionary",
+            f"{LLAVA}: [1] is 5, but must be a valid dictionary",
         ),
         ([5] * 7, "; [4] is 5, but must be a valid dictionary and 2 more"),
     ],
@@ -127,8 +126,9 @@ def test_text_examples_need_images_to_be_drawn_from(tmp_path) -> None:
 def test_a_caption_with_the_image_token_is_named(tmp_path) -> None:
     found = selected(tmp_path, ["A dog.", "An <image> of it."], ["A cat."])
     assert found == [
-        "data.tune.annotations: '<image>' is the image token, which only a first question may "
-        "contain: 'An <image> of it.'"
+        f"data.tune.annotations: {tmp_path / 'val.json'}: 1 of 3 samples cannot be used: caption 2 "
+        "of 0.png: an answer contains '<image>', the placeholder of an image. Mend them, or leave "
+        "them out with `skip_bad: 1`"
     ]
 
 

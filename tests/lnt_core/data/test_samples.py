@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from lnt_core.config import DatasetConfig, SelectConfig
+from lnt_core.data.captioned import load_captioned
 from lnt_core.data.check import image_problems
-from lnt_core.data.samples import load_captioned, load_samples
+from lnt_core.data.samples import load_samples
 from lnt_core.errors import DataError
 
 ROOT = Path(__file__).parents[3]

@@ -33,7 +33,7 @@ def item(*turns: tuple[str, str], **more) -> dict:
     ],
 )
 def test_what_llava_itself_skips_is_left_out(said, turns, left_out) -> None:
-    read = turns_of(item(*said))
+    read = turns_of(said)
     assert (read.turns, read.left_out, read.unusable) == (turns, left_out, "")
 
 
@@ -49,7 +49,7 @@ def test_what_llava_itself_skips_is_left_out(said, turns, left_out) -> None:
     ],
 )
 def test_what_cannot_be_learnt_is_told(said, why) -> None:
-    read = turns_of(item(*said))
+    read = turns_of(said)
     assert (read.turns, read.unusable) == ((), why)
 
 
@@ -91,7 +91,7 @@ TURN = st.tuples(st.sampled_from([H, G, S, "bot"]), st.sampled_from(["", " ", "Q
 def test_any_file_is_read_or_refused_in_one_message(tmp_path_factory, said, skip_bad) -> None:
     folder = tmp_path_factory.mktemp("any")
     data = write(folder, [item(*turns) for turns in said], skip_bad=skip_bad)
-    unusable = [bool(turns_of(item(*turns)).unusable) for turns in said]
+    unusable = [bool(turns_of(turns).unusable) for turns in said]
     if sum(unusable) > skip_bad:
         with pytest.raises(DataError, match=f"{sum(unusable)} of {len(said)} samples cannot"):
             read_samples(data)

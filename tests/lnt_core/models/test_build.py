@@ -65,7 +65,7 @@ def test_other_language_models_compose(kind, scenes, tmp_path) -> None:
 def test_a_two_layer_connector_is_llavas(parts, scenes, tmp_path) -> None:
     config = model_config(parts).model_copy(update={"connector": "mlp2"})
     base = load_base(config, cache=tmp_path)
-    connector = base.model.get_submodule(base.roles.connector)
+    connector = base.model.get_submodule(*base.roles.connector)
     assert type(connector).__name__ == "LlavaMultiModalProjector"
     assert torch.isfinite(logits(base, scenes, base.trial_copy(), pixels=False)).all()
 

@@ -93,10 +93,9 @@ def test_an_unknown_architecture_is_refused_with_what_was_looked_for() -> None:
         find_roles(Other())
     assert str(refusal.value) == (
         "Other is not an architecture that lnt can tune. Not found:\n"
-        "  a vision tower (`vision_tower`)\n"
-        "  a connector (`multi_modal_projector`)\n"
-        "  a language model (`language_model`)\n"
-        "  an output head (`lm_head`)\n"
+        "  a vision tower\n"
+        "  a language model\n"
+        "  an output head\n"
         "Its parts are: trunk"
     )
 

@@ -41,8 +41,12 @@ def test_it_trains_a_connector_and_leaves_the_base_as_it_is(fresh, scenes, tmp_p
     assert kept_connector(saved) is None
     trained = train_connector(fresh, scenes.tune, CONFIG, store=store, saved=saved)
     assert all(torch.equal(p, before[n]) for n, p in fresh.model.named_parameters())
-    own = fresh.connector.state_dict()
-    assert trained.keys() == own.keys() == {"weight", "bias"}
+    own = fresh.connector
+    assert (
+        trained.keys()
+        == own.keys()
+        == {f"model.multi_modal_projector.{name}" for name in ("weight", "bias")}
+    )
     assert not any(torch.equal(trained[name], own[name]) for name in own)
     kept = kept_connector(saved)
     assert all(torch.equal(kept[name], trained[name]) for name in own)
@@ -59,7 +63,7 @@ def test_a_damaged_connector_is_set_aside_and_trained_again(way, tmp_path, caplo
 
 
 def test_one_that_diverges_says_what_to_change(fresh, scenes, tmp_path) -> None:
-    connector = fresh.model.get_submodule(fresh.roles.connector)
+    connector = fresh.model.get_submodule(*fresh.roles.connector)
     torch.nn.init.constant_(connector.weight, math.nan)
     store = FeatureStore(fresh, max_bytes=2**20)
     config = CONFIG.model_copy(update={"checkpoint_every_steps": 1})

@@ -20,8 +20,9 @@ STRATEGIES = (
     "'layernorm', 'layernorm_simple', 'lora', 'prefix', 'prompt'"
 )
 LAYOUTS = (
-    'has neither of the known layouts: Karpathy\'s {"images": [{"filename", "split", '
-    '"sentences": [{"raw"}]}]} nor LLaVA\'s [{"image", "conversations": [{"from", "value"}]}]'
+    'has none of the known layouts: Karpathy\'s {"images": [{"filename", "split", "sentences": '
+    '[{"raw"}]}]}, LLaVA\'s [{"image", "conversations": [{"from", "value"}]}], or a table as JSON '
+    'lines {"messages": [{"role", "content"}], "images": [...]}'
 )
 NAN = float("nan")
 
@@ -186,8 +187,8 @@ CASES: dict[str, tuple[dict, list[str]]] = {
     "kinds of captions": (
         {"data.tune.kinds": ["detail"]},
         [
-            "data.tune.kinds applies only to LLaVA's layout, but DIR/good.json has Karpathy's; "
-            "leave it out"
+            "data.tune.annotations: `kinds` applies only to LLaVA's layout, but DIR/good.json has "
+            "Karpathy's; leave it out"
         ],
     ),
     "true for a number": (

@@ -45,8 +45,8 @@ def test_what_is_left_out_is_counted_and_named(told) -> None:
     odd = [*GOOD, ("human", "And?")]
     system = [("system", "Be kind."), *GOOD]
     assert told(GOOD, leading, odd, system, LONG, max_length=100) == [
-        "data.tune: 1 of 5 conversations: each begins with gpt: that turn is left out, as in LLaVA:"
-        " entry [1], id 1",
+        "data.tune: 1 of 5 conversations: each begins with an answer: that turn is left out, as in "
+        "LLaVA: entry [1], id 1",
         "data.tune: 1 of 5 conversations: each ends with a question, which is left out: entry [2],"
         " id 2",
         "data.tune: 1 of 5 conversations: each has a system turn, which is left out: entry [3], id"

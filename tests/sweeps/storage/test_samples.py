@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lnt_core.data.samples import CaptionedImage
+from lnt_core.data.captioned import CaptionedImage
 from sweeps.storage.samples import read_samples, write_samples
 
 

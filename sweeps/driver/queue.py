@@ -49,8 +49,6 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._num_drawn = num_drawn
         self._waiting: set[str] = set()
         self._running: set[str] = set()
-        self._alone: set[str] = set()
-        """Each stage 1 that waits or runs: nothing starts beside it."""
         self._of_search: dict[str, str] = {}
         """By the id of a drawn trial in Ray Tune: the id under which it was drawn."""
         self._again: deque[tuple[str, str | None]] = deque()
@@ -108,29 +106,27 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
                 refused, drawn_as = self._again.popleft()
                 if drawn_as is not None:
                     self._of_search[trial_id] = drawn_as
-                return self._given(trial_id, name)
-            if self._alone:
-                return None
+                self._waiting.add(trial_id)
+                return {TRIAL_KEY: name}
             if self._before:
-                return self._given(trial_id, self._before.popleft())
+                if self._waiting or self._running:  # what comes before needs all that there is
+                    return None
+                self._waiting.add(trial_id)
+                return {TRIAL_KEY: self._before.popleft()}
             if self._closed:
                 return None
             name = self._next(trial_id)
             if name is not None:
-                return self._given(trial_id, name)
+                self._waiting.add(trial_id)
+                return {TRIAL_KEY: name}
             if self._waiting or self._running or self._num_drawn:
                 return None
             self._planned = self._more()[::-1]
             if self._planned:
-                return self._given(trial_id, self._planned.pop())
+                self._waiting.add(trial_id)
+                return {TRIAL_KEY: self._planned.pop()}
             self.finished = True
             return str(Searcher.FINISHED)
-
-    def _given(self, tune_id: str, name: str) -> dict[str, Any]:
-        self._waiting.add(tune_id)
-        if name.startswith(STAGE_1):
-            self._alone.add(tune_id)
-        return {TRIAL_KEY: name}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass on the reports of drawn trials to the search."""
@@ -144,7 +140,6 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         with self._lock:
             self._waiting.discard(trial_id)
             self._running.discard(trial_id)
-            self._alone.discard(trial_id)
             if result is not None and _is_refused(result):
                 self._again.append((result[TRIAL_KEY], self._of_search.get(trial_id)))
                 return

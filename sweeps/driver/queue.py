@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ray.tune.search import Searcher
 
 from sweeps.storage.execution import TrialStatus
-from sweeps.worker.context import BASE_ID, STAGE_1, TRIAL_KEY
+from sweeps.worker.context import BASE_ID, TRIAL_KEY
 
 
 class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
@@ -25,7 +25,6 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         num_drawn: How many trials to draw.
         base: ``scored`` leaves the untuned base out; else it runs first. Trials run beside it if it
             is ``prepared`` (the cache has stage 1), or wait for `open` if it is ``new``.
-        stages_1: Ids of each stage 1 that runs before all else, one at a time.
     """
 
     def __init__(
@@ -36,11 +35,9 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         drawn: Searcher | None = None,
         num_drawn: int = 0,
         base: Literal["scored", "prepared", "new"] = "scored",
-        stages_1: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self._before = deque([STAGE_1 + name for name in stages_1])
-        self._before.extend([BASE_ID] if base != "scored" else [])
+        self._base_left = base != "scored"
         self._closed = base == "new"
         self._planned = list(planned)[::-1]
         self._first: deque[str] = deque()
@@ -68,7 +65,7 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     def anything(self) -> bool:
         """Whether there is a trial, or the base, to run."""
         with self._lock:
-            if self._before:
+            if self._base_left:
                 return True
             if not self._planned and not self._num_drawn:
                 self._planned = self._more()[::-1]
@@ -107,12 +104,11 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
                 if drawn_as is not None:
                     self._of_search[trial_id] = drawn_as
                 self._waiting.add(trial_id)
-                return {TRIAL_KEY: name}
-            if self._before:
-                if self._waiting or self._running:  # what comes before needs all that there is
-                    return None
+                return {TRIAL_KEY: refused}
+            if self._base_left:
+                self._base_left = False
                 self._waiting.add(trial_id)
-                return {TRIAL_KEY: self._before.popleft()}
+                return {TRIAL_KEY: BASE_ID}
             if self._closed:
                 return None
             name = self._next(trial_id)

@@ -90,6 +90,10 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         if trial.last_result.get("status") == TrialStatus.DISK_FULL:
             self.stopper.disk_is_full = True
             return
+        if trial.last_result.get("status") == TrialStatus.NODE_REFUSED:  # the queue has it again
+            name = trial.config[TRIAL_KEY]
+            self._live_table.node_refused(name, str(trial.last_result["reason"]))
+            return
         if _is_base(trial):
             self.base.ended(trial.last_result)
             self.stopper.base_failed = bool(self.base.error)

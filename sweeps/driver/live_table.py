@@ -62,6 +62,7 @@ class LiveTable:
         self._resumed = num_done
         self._started_at = time.monotonic()
         self._rows: dict[str, Row] = {}
+        self._told: set[str] = set()
         self._stage_1_steps = stage_1_steps
         self._stage_1_left = TimeLeft(stage_1_steps)
         self._stage_1_lines = Lines(console, stage_1_steps)
@@ -138,6 +139,13 @@ class LiveTable:
         """Remove a trial that the budget did not allow to start."""
         del self._rows[trial_id]
         self._num_trials -= 1
+
+    def node_refused(self, trial_id: str, reason: str) -> None:
+        """Remove a trial that must run elsewhere, and print why, once for each reason."""
+        self._rows.pop(trial_id, None)
+        if reason not in self._told:
+            self._told.add(reason)
+            self._console.print(reason, highlight=False, markup=False, soft_wrap=True)
 
     def _left(self) -> str:
         """Estimated time left, from the pace of the trials that this driver has run."""

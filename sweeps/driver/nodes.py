@@ -109,7 +109,7 @@ def ask_nodes(
 ) -> list[Node]:
     """The nodes of the Ray cluster that this process is connected to, with their facts.
 
-    Nodes that join later are not asked.
+    Nodes that join later: see :mod:`sweeps.driver.gate`.
 
     Args:
         asked: What they are asked for.
@@ -126,6 +126,20 @@ def ask_nodes(
         answers = _answers([node["NodeID"] for node in alive], marked)
     nodes = [_node(node, _name(node), resources, answers[node["NodeID"]]) for node in alive]
     return [Node("the driver", trains=False, facts=_facts(here)), *nodes]
+
+
+def ask_node(node_id: str, asked: Asked, resources: ResourcesConfig) -> Node:
+    """One node of the cluster, with its facts.
+
+    Args:
+        node_id: Its id in Ray.
+        asked: What it is asked for.
+        resources: Resources of a process of a trial.
+    """
+    import ray
+
+    (node,) = [node for node in ray.nodes() if node["NodeID"] == node_id]
+    return _node(node, _name(node), resources, _answers([node_id], asked)[node_id])
 
 
 @contextlib.contextmanager
@@ -185,6 +199,7 @@ def _node(
         used=trains or HEAD in has,
         gpus=has.get("GPU", 0.0),
         gpus_in_use=has.get("GPU", 0.0) - free.get("GPU", 0.0),
+        id=node["NodeID"],
     )
     if isinstance(answer, str):
         return replace(made, error=answer)

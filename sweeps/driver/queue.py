@@ -7,11 +7,14 @@ from typing import Any, Literal
 
 from ray.tune.search import Searcher
 
+from sweeps.storage.execution import TrialStatus
 from sweeps.worker.context import BASE_ID, TRIAL_KEY
 
 
 class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     """Gives trials to Ray Tune: those that were put first, then planned ones, then drawn ones.
+
+    A trial whose node was refused comes before all of them once more, as another one of Ray Tune's.
 
     When all of them have ended, it calls ``more`` for further trials, until there are none.
 
@@ -43,7 +46,10 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._num_drawn = num_drawn
         self._waiting: set[str] = set()
         self._running: set[str] = set()
-        self._of_search: set[str] = set()
+        self._of_search: dict[str, str] = {}
+        """By the id of a drawn trial in Ray Tune: the id under which it was drawn."""
+        self._again: deque[tuple[str, str | None]] = deque()
+        """Trials whose node was refused, each with the id under which it was drawn, if it was."""
         self._lock = threading.Lock()
         self.finished = False
         """Whether all trials have ended and there are no further ones."""
@@ -93,6 +99,12 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """The config of the next trial; None if there is none yet, `FINISHED` if none will come."""
         with self._lock:
+            if self._again:
+                refused, drawn_as = self._again.popleft()
+                if drawn_as is not None:
+                    self._of_search[trial_id] = drawn_as
+                self._waiting.add(trial_id)
+                return {TRIAL_KEY: refused}
             if self._base_left:
                 self._base_left = False
                 self._waiting.add(trial_id)
@@ -114,8 +126,8 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass on the reports of drawn trials to the search."""
-        if self._drawn is not None and trial_id in self._of_search:
-            self._drawn.on_trial_result(trial_id, result)
+        if self._drawn is not None and trial_id in self._of_search and not _is_refused(result):
+            self._drawn.on_trial_result(self._of_search[trial_id], result)
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -124,8 +136,11 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         with self._lock:
             self._waiting.discard(trial_id)
             self._running.discard(trial_id)
+            if result is not None and _is_refused(result):
+                self._again.append((result[TRIAL_KEY], self._of_search.get(trial_id)))
+                return
         if self._drawn is not None and trial_id in self._of_search:
-            self._drawn.on_trial_complete(trial_id, result=result, error=error)
+            self._drawn.on_trial_complete(self._of_search[trial_id], result=result, error=error)
 
     def save(self, checkpoint_path: str) -> None:
         """Do nothing: Ray's snapshots are never restored, see `Execution`."""
@@ -141,5 +156,9 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         name: str | None = self._drawn.suggest(trial_id)
         if name is not None:
             self._num_drawn -= 1
-            self._of_search.add(trial_id)
+            self._of_search[trial_id] = trial_id
         return name
+
+
+def _is_refused(result: dict[str, Any]) -> bool:
+    return result.get("status") == TrialStatus.NODE_REFUSED

@@ -14,12 +14,13 @@ from sweeps import signals
 from sweeps.config import SweepConfig
 from sweeps.driver.budget import start_budget
 from sweeps.driver.finish import Outcome, finish
+from sweeps.driver.gate import start_gate
 from sweeps.driver.nodes import examine_nodes, planned_on_gpus
 from sweeps.driver.ray_start import start_ray
 from sweeps.driver.steps import with_rungs
 from sweeps.driver.tuning import tune_trials
 from sweeps.nodes.facts import gather
-from sweeps.nodes.needs import asked_for
+from sweeps.nodes.needs import asked_for, needs_of
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.trials import trials
 from sweeps.settings import Settings
@@ -95,7 +96,11 @@ def run_sweep(
     begun()
     with _opened(execution, sweep, console, resume=resume):
         budget = start_budget(sweep.budget, sweep.resources, execution)
-        context = Context(sweep, execution, settings.cache.resolve(), budget)
+        gate = None
+        if address is not None:  # no node joins a Ray that was started here
+            needs, seen = needs_of(sweep, planned), execution.path / "sweep.yaml"
+            gate = start_gate(asked, needs, sweep.resources, found.nodes, seen)
+        context = Context(sweep, execution, settings.cache.resolve(), budget, gate)
         tracker: Tracker | None = None
         try:
             with signals.held():  # else its run might be left open

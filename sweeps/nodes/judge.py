@@ -31,6 +31,8 @@ class Node:
     """GPUs that Ray counts here."""
     gpus_in_use: float = 0.0
     """Of these, those that Ray has given to someone."""
+    id: str = ""
+    """Its id in Ray; empty for the machine of a driver."""
 
 
 def problems(nodes: Sequence[Node], needs: Needs) -> list[str]:

@@ -76,6 +76,8 @@ class TrialStatus(StrEnum):
     """Not started, because it would have exceeded the budget."""
     DISK_FULL = "disk_full"
     """It could not write to a full disk; it has no result, and the sweep ends."""
+    NODE_REFUSED = "node_refused"
+    """Its node is not fit for the sweep; it has no result, and runs on another."""
 
 
 @dataclass(frozen=True)

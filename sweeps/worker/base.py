@@ -36,12 +36,14 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
     Raises:
         LntError: The base cannot be prepared; the message says why.
         WorkerDiedError: A worker process of a sharded base died.
+        NodeRefusedError: No trial may run on the node of a worker.
     """
     config, num_workers = base_config(context.sweep)
     resources, out = context.sweep.resources, context.execution.path / BASE
     if num_workers:
         out.mkdir(parents=True, exist_ok=True)
-        task = GroupTask(config, context.cache, out, resources, context.execution.path)
+        where = context.execution.path
+        task = GroupTask(config, context.cache, out, resources, where, gate=context.gate)
         group = WorkerGroup(_score, task, num_workers)
         run_group(group, stage_1_folder(context.execution) / EVENTS, report)
         scores = group.outcome()

@@ -17,6 +17,8 @@ TRIAL_KEY = "trial"
 """Key of the trial's id, in its config in Ray Tune (the only key) and in its reports."""
 BASE_ID = "base"
 """In place of a trial's id: the run that prepares what all share and scores the untuned base."""
+STAGE_1 = "align-"
+"""Before the id of a stage 1, in place of a trial's: the run of the workers that train it."""
 OBJECTIVE = "objective"
 """Key of the score in a report to Ray Tune, by which schedulers and searches compare trials."""
 
@@ -31,6 +33,8 @@ class Context:
     """Folder of what sweeps share: tiny models, drawn scenes, connectors of stage 1."""
     budget: Any = None
     """The Ray actor of :func:`sweeps.driver.budget.start_budget`; None without a budget."""
+    gate: Any = None
+    """The Ray actor of :func:`sweeps.driver.gate.start_gate`; None where no node can join."""
 
     def trial(self, tune_config: dict[str, Any]) -> SweepTrial:
         """The trial that a config of Ray Tune names."""

@@ -32,6 +32,7 @@ def run_distributed(
     execution: Path,
     report: Report,
     sample_every_s: float = 0.0,
+    gate: Any = None,
 ) -> TrialResult:
     """Run a trial on as many workers as its strategy has, or resume it from their checkpoint.
 
@@ -43,12 +44,14 @@ def run_distributed(
         execution: Folder of the trial's execution.
         report: Called with the step and metrics of each event once it is on disk.
         sample_every_s: Seconds between system metrics samples on rank 0's node; 0: no samples.
+        gate: The actor that says whether a worker's node may run trials; None: no node can join.
 
     Raises:
         WorkerDiedError: A worker process died.
+        NodeRefusedError: No trial may run on the node of a worker.
         Exception: What a worker raised.
     """
-    task = GroupTask(config, cache, out, resources, execution, sample_every_s)
+    task = GroupTask(config, cache, out, resources, execution, sample_every_s, gate)
     training = WorkerGroup(_train, task, resources.workers_of(config.strategy.name))
     run_group(training, out / EVENTS, report)
     return TrialResult(**training.outcome())

@@ -14,6 +14,7 @@ from lnt_core.errors import LntError
 from lnt_core.files import read_json, write_json
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.notices import noted
+from sweeps.worker.gate import allowed_nodes, pass_gate
 from sweeps.worker.placement import worker_bundle
 
 OUTCOME = "outcome.json"
@@ -41,6 +42,8 @@ class GroupTask:
     """The execution, which the user is told of through its folder (``sweeps.storage.notices``)."""
     sample_every_s: float = 0.0
     """Seconds between system metrics samples on rank 0's node; 0: no samples."""
+    gate: Any = None
+    """The actor that says whether a worker's node may run trials; None where no node can join."""
 
 
 class WorkerGroup(threading.Thread):
@@ -69,6 +72,7 @@ class WorkerGroup(threading.Thread):
 
         Raises:
             WorkerDiedError: A worker process died.
+            NodeRefusedError: No trial may run on the node of a worker.
             Exception: What a worker raised.
         """
         shutil.rmtree(self._out / RAY_TRAIN, ignore_errors=True)
@@ -92,6 +96,7 @@ class WorkerGroup(threading.Thread):
                 num_workers=self._num_workers,
                 use_gpu=on_gpu,
                 resources_per_worker=worker_bundle(self._resources),
+                label_selector=allowed_nodes(self._task.gate),
             ),
             run_config=train.RunConfig(
                 name=uuid.uuid4().hex,  # Ray Train would resume a run of the same name
@@ -112,6 +117,7 @@ def _write_outcome(loop_config: dict[str, Any]) -> None:
     from lnt_core.distributed.ranks import is_first
 
     task: GroupTask = loop_config["task"]
+    pass_gate(task.gate)
     with noted(task.noted):
         done = loop_config["work"](task)
     if is_first():

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from sweeps.config import SweepConfig
 from sweeps.plan.base import base_config
 from sweeps.resources import ResourcesConfig
-from sweeps.worker.context import BASE_ID, TRIAL_KEY, Context
+from sweeps.worker.context import BASE_ID, STAGE_1, TRIAL_KEY, Context
+from sweeps.worker.gate import allowed_nodes
 
 if TYPE_CHECKING:
     from ray import tune
@@ -21,12 +22,18 @@ def placement_of(context: Context, tune_config: dict[str, Any]) -> "tune.Placeme
     """The placement group of the trial that a config of Ray Tune names."""
     from ray import tune
 
-    if tune_config[TRIAL_KEY] == BASE_ID:
+    name = tune_config[TRIAL_KEY]
+    if name == BASE_ID:
         is_group = base_config(context.sweep)[1] > 0
+    elif name.startswith(STAGE_1):
+        is_group = True
     else:
         is_group = context.trial(tune_config).config.train.deepspeed is not None
-    bundle = SUPERVISOR if is_group else worker_bundle(context.sweep.resources)
-    return tune.PlacementGroupFactory([bundle])
+    if is_group:
+        return tune.PlacementGroupFactory([SUPERVISOR])
+    bundle, allowed = worker_bundle(context.sweep.resources), allowed_nodes(context.gate)
+    options = {} if allowed is None else {"bundle_label_selector": [allowed]}
+    return tune.PlacementGroupFactory([bundle], **options)
 
 
 def worker_bundle(resources: ResourcesConfig) -> dict[str, float]:

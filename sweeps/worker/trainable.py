@@ -27,6 +27,7 @@ from sweeps.storage.trials import write_config
 from sweeps.worker.base import run_base
 from sweeps.worker.context import BASE_ID, OBJECTIVE, TRIAL_KEY, Context
 from sweeps.worker.distributed import run_distributed
+from sweeps.worker.gate import NodeRefusedError, pass_gate
 from sweeps.worker.group import WorkerDiedError
 from sweeps.worker.out_of_memory import num_kills, run_in_memory
 from sweeps.worker.process import memory_share_gib, worker_for
@@ -46,11 +47,15 @@ def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
 
     name = tune_config[TRIAL_KEY]
     try:
+        pass_gate(context.gate)
         with noted(context.execution.path):
             if name == BASE_ID:
                 final = _base_outcome(context)
             else:
                 final = _outcome(context.trial(tune_config), context)
+    except NodeRefusedError as error:
+        refused = TrialStatus.NODE_REFUSED
+        final = {"step": 0, TRIAL_KEY: name, "status": refused, "reason": str(error)}
     except Exception as error:
         if not is_disk_full(error):
             raise
@@ -69,7 +74,7 @@ def _base_outcome(context: Context) -> dict[str, float | str]:
             report=_RayReports(BASE_ID, TrialStatus.STARTING),
             prepared=lambda: tune.report(last | {"status": TrialStatus.RUNNING}),
         )
-    except WorkerDiedError:
+    except (WorkerDiedError, NodeRefusedError):
         raise
     except LntError as error:
         return last | {"status": TrialStatus.FAILED, "error": str(error)}
@@ -169,6 +174,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
                 execution=context.execution.path,
                 report=to_ray,
                 sample_every_s=every_s,
+                gate=context.gate,
             )
         worker = worker_for(resources, context.cache)
         memory_gib = memory_share_gib(resources)
@@ -195,7 +201,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
         status = TrialStatus(done.status)
         note = "; ".join(filter(None, (note, done.note)))
         return Result(status, done.steps, metrics, note=note, files=done.files), False
-    except WorkerDiedError:
+    except (WorkerDiedError, NodeRefusedError):
         raise
     except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
         if is_disk_full(error):

@@ -9,6 +9,7 @@ from tests.cluster.raylets import Cluster
 from tests.cluster.sweeps import TRAIN
 from tests.e2e.conftest import Sweep
 from tests.micro import STAGE
+from tests.nvml import fake_packages
 
 pytestmark = pytest.mark.cluster
 REL = 1e-5
@@ -82,8 +83,11 @@ def test_a_stopped_job_keeps_what_is_trained_and_goes_on(
     sweep.assert_whole(database)
 
 
-def test_a_node_that_joins_midway_is_used(submitted, database, tmp_path_factory) -> None:
+def test_a_node_that_joins_midway_is_used_if_it_is_fit(
+    submitted, database, tmp_path, tmp_path_factory
+) -> None:
     """The sweep is submitted to a head alone, and waits for its first node too."""
+    other = fake_packages(tmp_path / "other", transformers="5.1.0")
     with running(Cluster(tmp_path_factory.mktemp("growing"))) as cluster:
         cluster.start_head()
         # many trials: a new node's first worker takes its time to start
@@ -93,7 +97,13 @@ def test_a_node_that_joins_midway_is_used(submitted, database, tmp_path_factory)
         time.sleep(5)
         cluster.add_node("127.0.0.3")
         sweep.wait_until(lambda: sweep.num_steps() > 0, job)
+        cluster.add_node("127.0.0.5", num_cpus=2, environment=other)
+        sweep.wait_until(lambda: "127.0.0.5" in cluster.lnt("logs", job).stdout, job)
         cluster.add_node("127.0.0.4")
         assert cluster.wait_for_job(job).startswith("SUCCEEDED")
+        told = cluster.lnt("logs", job).stdout
+    (line,) = [line for line in told.splitlines() if "127.0.0.5" in line]
+    assert line.startswith("No trial runs on 127.0.0.5, which has joined the cluster: ")
+    assert "transformers is not the same everywhere: " in line
     assert set(sweep.nodes()) == {"127.0.0.3", "127.0.0.4"}
     sweep.assert_whole(database)

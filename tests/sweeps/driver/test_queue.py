@@ -95,6 +95,39 @@ def test_a_search_hears_of_its_own_trials_alone() -> None:
     assert search.told == [("drawn", "result"), ("drawn", "complete")]
 
 
+def refuse(queue: TrialQueue, name: str, trial: str) -> None:
+    refused = {"trial": trial, "status": "node_refused"}
+    queue.on_trial_result(name, refused)
+    queue.on_trial_complete(name, refused)
+
+
+def test_a_trial_whose_node_was_refused_comes_again_before_all_others() -> None:
+    queue = TrialQueue(["1", "2"], more=list, base="new")
+    assert run(queue, "a") == "base"
+    refuse(queue, "a", "base")
+    assert run(queue, "b") == "base"
+    queue.open()
+    assert run(queue, "c") == "1"
+    refuse(queue, "c", "1")
+    assert [run(queue, "d"), run(queue, "e"), run(queue, "f")] == ["1", "2", None]
+    for name in "bde":
+        queue.on_trial_complete(name)
+    assert run(queue, "f") == Searcher.FINISHED
+
+
+def test_a_search_hears_of_a_trial_that_was_refused_as_the_one_it_drew() -> None:
+    search = Drawing()
+    queue = TrialQueue([], more=list, drawn=search, num_drawn=1)
+    assert run(queue, "first") == "100"
+    refuse(queue, "first", "100")
+    assert run(queue, "second") == "100"
+    refuse(queue, "second", "100")
+    assert run(queue, "third") == "100"
+    queue.on_trial_result("third", {"objective": 1.0})
+    queue.on_trial_complete("third")
+    assert search.told == [("first", "result"), ("first", "complete")]
+
+
 def test_an_empty_queue_is_finished_unless_more_is_to_be_run() -> None:
     queue = TrialQueue([], more=list)
     assert not queue.anything()

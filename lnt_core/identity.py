@@ -21,6 +21,8 @@ def trial_id(config: TrialConfig) -> str:
     For a missing file its path is hashed instead of its content (``lnt plan --no-files``).
     """
     content = config.model_dump(mode="json", exclude={"data", "model"})
+    if config.train.analyse:  # the default, which has always been so
+        del content["train"]["analyse"]
     content["data"] = data_sha256(config.data)
     content["model"] = _model_identity(config)
     return _sha256(content)[:ID_LENGTH]

@@ -35,6 +35,12 @@ SELECT_BATCH_SIZE = _metric(
     "images",
     "Captioned at once: `data.select.batch_size`, or less where that ran out of memory.",
 )
+GATHERED_ONCE = _metric(
+    "select/gathered_once",
+    "0 or 1",
+    "Under ZeRO-3: 1 if the whole weights fitted each worker and were gathered once for all "
+    "captions, 0 if they were gathered again for each token.",
+)
 
 LOSS = _metric(
     "train/loss",
@@ -58,7 +64,8 @@ PREPARE_S = _metric(
     "time/prepare_s", "s", "Model, data and stage 1 made ready; short on a warm worker."
 )
 TRAIN_S = _metric("time/train_s", "s", "Training in this process, without what it resumed from.")
-EVALUATE_S = _metric("time/evaluate_s", "s", "Scoring and analyses after training.")
+EVALUATE_S = _metric("time/evaluate_s", "s", "Scoring after training.")
+ANALYSE_S = _metric("time/analyse_s", "s", "The paper's analyses, once the weights are saved.")
 PREDICTED_TRAIN_S = _metric(
     "time/predicted_train_s", "s", "Training time at `resources.mfu` of the stated peak."
 )

@@ -26,6 +26,8 @@ class TrialResult:
     """``select/cider`` and everything else measured at the end, by the names in MLflow."""
     files: dict[str, str] = field(default_factory=dict)
     """Checksums of captions, analysis and weights, by their paths in the trial's folder."""
+    note: str = ""
+    """What its user should know: that it was not analysed, and why."""
 
 
 def write_result(result: TrialResult, config: TrialConfig, out: Path) -> None:

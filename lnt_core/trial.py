@@ -1,4 +1,4 @@
-"""One trial: prepare, apply the strategy, train, evaluate, save.
+"""One trial: prepare, apply the strategy, train, evaluate, save, analyse.
 
 As a library: ``run_trial(config, out=..., report=..., worker=Worker(cache))``.
 From a shell: ``python -m lnt_core.trial trial.yaml --out DIR``. With `train.deepspeed`,
@@ -16,10 +16,11 @@ import torch
 from torch import nn
 
 from lnt_core import metrics as metric
+from lnt_core.accounting.gathering import Gathering
 from lnt_core.accounting.micro_batch import kept_choice, settle
 from lnt_core.accounting.trial_costs import Prediction, TrialSteps, cost_metrics, predict_trial
 from lnt_core.analysis.gradients import GradientVariance, measured_steps
-from lnt_core.analysis.trial_analysis import analyse
+from lnt_core.analysis.trial_analysis import CUT_SHORT, try_to_analyse
 from lnt_core.config import TrialConfig
 from lnt_core.devices.chosen import default_device, is_torchrun, own_device
 from lnt_core.devices.memory import MemoryMeter, empty
@@ -81,7 +82,7 @@ def run_trial(
     started = time.perf_counter()
     metrics = cost_metrics(ready.model, ready.prepared, ready.prediction, trained, ready.meter)
     if not trained.diverged:
-        metrics |= _scores(ready, out)
+        metrics |= evaluate(ready.gathering, ready.prepared, out, bf16=ready.bf16)
     metrics |= {
         metric.FINAL_LOSS: trained.final_loss,
         metric.MICRO_BATCH_SIZE: ready.config.train.micro_batch,
@@ -93,11 +94,40 @@ def run_trial(
     if not trained.diverged:
         _save(ready, out / WEIGHTS)
     status = "diverged" if trained.diverged else "finished"
-    result = TrialResult(status, trained.steps, metrics, left_in(out) if is_first() else {})
+    result = TrialResult(status, trained.steps, metrics)
+    if ready.gradients is not None and not trained.diverged:
+        result = _analysed(ready, result, config, out, report=report)
+    result = _written(result, config, out)
     if is_first():
-        write_result(result, config, out)
         forget_progress(out)
     return result
+
+
+def _written(result: TrialResult, config: TrialConfig, out: Path) -> TrialResult:
+    """Write how the trial has ended, with the checksums of what it has left."""
+    if is_first():
+        result = replace(result, files=left_in(out))
+        write_result(result, config, out)
+    return result
+
+
+def _analysed(
+    ready: "_Ready", result: TrialResult, config: TrialConfig, out: Path, *, report: Report
+) -> TrialResult:
+    """The result with the paper's analyses.
+
+    Whatever happens in them, the trial has ended by then: it is trained, scored, saved and written.
+    """
+    _written(replace(result, note=CUT_SHORT), config, out)
+    started = time.perf_counter()
+    found, note = try_to_analyse(
+        ready.model, ready.prepared, out, bf16=ready.bf16, gradients=ready.gradients
+    )
+    if note:
+        return replace(result, note=note)
+    found[metric.ANALYSE_S] = time.perf_counter() - started
+    report(result.steps, found)
+    return replace(result, metrics=result.metrics | found)
 
 
 def forget_progress(out: Path) -> None:
@@ -116,9 +146,16 @@ class _Ready:
     strategy: Strategy  # type: ignore[type-arg]
     model: nn.Module
     """With the strategy applied."""
-    gradients: GradientVariance
+    gradients: GradientVariance | None
+    """None without `train.analyse`."""
     prediction: Prediction
+    gathering: Gathering
     meter: MemoryMeter
+
+    @property
+    def bf16(self) -> bool:
+        """Whether it runs under bfloat16 autocast."""
+        return self.config.train.precision == "bf16"
 
 
 def _get_ready(
@@ -132,13 +169,17 @@ def _get_ready(
     model = tuned_copy(prepared.base, strategy, config.strategy, config.train.deepspeed)
     lent_gib = prepared.base.lend_to(model)
     meter = replace(meter, start_gib=meter.start_gib - lent_gib)
-    gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
+    gradients = None
+    if config.train.analyse:
+        gradients = GradientVariance(model, prepared.base.roles, out / GRADIENTS)
     steps = TrialSteps(model, strategy, config.strategy, prepared, worker.predictions)
     config = settle(config, steps, out, report=report, memory_gib=memory_gib)
     prediction = predict_trial(steps, config.train)
+    bf16 = config.train.precision == "bf16"
+    gathering = Gathering.planned(model, prepared, bf16=bf16, memory_gib=memory_gib)
     if is_sharded(model):
         worker.release_base()
-    return _Ready(config, prepared, strategy, model, gradients, prediction, meter)
+    return _Ready(config, prepared, strategy, model, gradients, prediction, gathering, meter)
 
 
 def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
@@ -149,8 +190,8 @@ def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
 
     def evaluate_midway(step: int) -> None:
         if step in config.train.evaluate_at_steps:
-            bf16 = config.train.precision == "bf16"
-            scored = prepared.select.evaluate(ready.model, prepared.store, bf16=bf16)
+            with ready.gathering.for_captions():
+                scored = prepared.select.evaluate(ready.model, prepared.store, bf16=ready.bf16)
             report(step, {metric.SELECT_CIDER: scored.cider})
 
     return train(
@@ -165,13 +206,6 @@ def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
         hooks=Hooks(report, after_backward=ready.gradients, after_step=evaluate_midway),
         checkpoint=out / CHECKPOINT,
     )
-
-
-def _scores(ready: _Ready, out: Path) -> dict[str, float]:
-    """Captioning scores and the paper's analyses of the trained model, as metrics."""
-    bf16 = ready.config.train.precision == "bf16"
-    scores = evaluate(ready.model, ready.prepared, out, bf16=bf16)
-    return scores | analyse(ready.model, ready.prepared, out, bf16=bf16, gradients=ready.gradients)
 
 
 def _save(ready: _Ready, folder: Path) -> None:
@@ -191,7 +225,8 @@ def _settle_checkpoint(config: TrialConfig, out: Path, reported: float) -> None:
     Raises:
         TrialError: The trial continues from another one's checkpoint, and that is gone.
     """
-    whole = min(reported, measured_steps(out / GRADIENTS))
+    measured = measured_steps(out / GRADIENTS) if config.train.analyse else math.inf
+    whole = min(reported, measured)
     if config.train.micro_batch_size == "auto" and kept_choice(config, out) is None:
         whole = 0
     origin = config.started_from
@@ -211,20 +246,31 @@ def has_checkpoint(out: Path) -> bool:
     return is_kept(out / CHECKPOINT)
 
 
-def evaluate(model: nn.Module, prepared: Prepared, out: Path, *, bf16: bool) -> dict[str, float]:
-    """Score the selection split, and the report split if there is one; write their captions."""
+def evaluate(
+    gathering: Gathering, prepared: Prepared, out: Path, *, bf16: bool
+) -> dict[str, float]:
+    """Score the selection split, and the report split if there is one; write their captions.
+
+    Args:
+        gathering: Of the weights of the model that is scored.
+        prepared: The splits, and the features of their images.
+        out: Folder of the captions.
+        bf16: Run under bfloat16 autocast.
+    """
     scores = {}
     tasks = {metric.SELECT_CIDER: prepared.select, metric.REPORT_CIDER: prepared.report}
-    for name, task in tasks.items():
-        if task is not None:
-            scored = task.evaluate(model, prepared.store, bf16=bf16)
+    with gathering.for_captions() as how:
+        for name, task in tasks.items():
+            if task is None:
+                continue
+            scored = task.evaluate(gathering.model, prepared.store, bf16=bf16)
             scores[name] = scored.cider
             scores[metric.SELECT_BATCH_SIZE] = task.batch_size
             if not is_first():
                 continue
             lines = [json.dumps(row, ensure_ascii=False) for row in scored.rows()]
             write_text(out / f"captions_{name.partition('/')[0]}.jsonl", "\n".join(lines) + "\n")
-    return scores
+    return scores | how
 
 
 def model_name(config: TrialConfig) -> str:

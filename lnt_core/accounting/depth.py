@@ -12,6 +12,7 @@ from torch import nn
 from lnt_core.accounting.ledger import fake_twin
 from lnt_core.distributed.sharded import shape_of
 from lnt_core.models.roles import Roles
+from lnt_core.strategies.base import base_of
 
 SHALLOW = (2, 3)
 """Numbers of blocks of the two models; with 2 or more, the first block is not the last."""
@@ -42,12 +43,6 @@ def at_full_depth(
         large + (depth - more) * (large - small) // (more - few)
         for small, large in zip(of_few, of_more, strict=True)
     ]
-
-
-def base_of(model: nn.Module) -> nn.Module:
-    """The model without PEFT's wrapper; the names in ``Roles`` refer to this one."""
-    base: nn.Module = getattr(model, "get_base_model", lambda: model)()
-    return base
 
 
 def _has_prefix(model: nn.Module) -> bool:

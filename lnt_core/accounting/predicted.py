@@ -11,13 +11,13 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from lnt_core.accounting.depth import at_full_depth, base_of
+from lnt_core.accounting.depth import at_full_depth
 from lnt_core.accounting.lengths import Lengths
 from lnt_core.accounting.step import StepShape, run_step
 from lnt_core.config import TrainConfig
 from lnt_core.devices.memory import GIB
 from lnt_core.models.roles import Roles
-from lnt_core.strategies.base import Strategy
+from lnt_core.strategies.base import Strategy, base_of
 from lnt_core.training.optimizer import set_checkpointing
 
 

@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lnt_core.accounting.depth import base_of
 from lnt_core.accounting.ledger import Ledger
 from lnt_core.config import TrainConfig
 from lnt_core.models.roles import Roles
-from lnt_core.strategies.base import Strategy
+from lnt_core.strategies.base import Strategy, base_of
 from lnt_core.training.optimizer import adamw
 
 

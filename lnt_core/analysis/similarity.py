@@ -1,8 +1,10 @@
 """Similarity of the representations in a model's layers."""
 
+import contextlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +12,17 @@ from torch import Tensor, nn
 from lnt_core.data.conversation import Encoded
 from lnt_core.evaluation.captioning import prompt_tensors
 from lnt_core.models.features import FeatureStore
+from lnt_core.models.roles import Roles
+from lnt_core.strategies.base import base_of
 
 BATCH = 8
+"""Images whose layers are compared at a time."""
 
 
 @torch.no_grad()
 def layer_similarity(
     model: nn.Module,
+    roles: Roles,
     prompts: Sequence[Encoded],
     images: Sequence[Path],
     store: FeatureStore,
@@ -25,8 +31,12 @@ def layer_similarity(
 ) -> list[list[float]]:
     """Cosine similarity between the outputs of each two blocks, averaged over tokens and images.
 
+    Each block's output leaves the device before the next block runs: the device holds one block's
+    at a time, and the host those of all blocks for ``BATCH`` images.
+
     Args:
         model: A tuned model, or the base.
+        roles: Roles of the base model.
         prompts: The prompt of each image.
         images: Image files; a few are enough.
         store: Image features.
@@ -42,18 +52,16 @@ def layer_similarity(
     """
     model.eval()
     total: Tensor | None = None
-    device = next(model.parameters()).device
     for part in _of_equal_length(prompts):
         given = store.get([(images[index],) for index in part])
-        tokens = prompt_tensors([prompts[index] for index in part], 0, device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            states = model(
-                **tokens,
-                **given,
-                output_hidden_states=True,
-                logits_to_keep=1,
-            ).hidden_states[1:]
-        layers = nn.functional.normalize(torch.stack(states).float(), dim=-1)
+        tokens = prompt_tensors([prompts[index] for index in part], 0, store.device)
+        outputs = Outputs(len(roles.blocks))
+        with (
+            each_output(model, roles, outputs.keep),
+            torch.autocast(store.device.type, torch.bfloat16, enabled=bf16),
+        ):
+            run(model, **tokens, **given)
+        layers = outputs.layers
         summed = torch.einsum("lbth,mbth->lm", layers, layers) / layers.shape[2]
         total = summed if total is None else total + summed
     assert total is not None
@@ -70,6 +78,61 @@ def _of_equal_length(prompts: Sequence[Encoded]) -> Iterator[list[int]]:
         indices = list(equal)
         for start in range(0, len(indices), BATCH):
             yield indices[start : start + BATCH]
+
+
+class Outputs:
+    """Collects the outputs of all blocks on the host.
+
+    Args:
+        num_blocks: Number of blocks.
+    """
+
+    layers: Tensor
+    """Of shape (blocks, images, tokens, channels), in float32."""
+
+    def __init__(self, num_blocks: int) -> None:
+        self._num_blocks = num_blocks
+
+    def keep(self, index: int, output: Tensor) -> None:
+        """Copy a block's output to the host."""
+        if not hasattr(self, "layers"):
+            self.layers = torch.empty(self._num_blocks, *output.shape)
+        self.layers[index] = output
+
+
+def run(model: nn.Module, **inputs: Any) -> None:
+    """Run a model for the sake of its blocks: no cache, and the head for one token only."""
+    model(**inputs, use_cache=False, logits_to_keep=1)
+
+
+@contextlib.contextmanager
+def each_output(
+    model: nn.Module, roles: Roles, take: Callable[[int, Tensor], None]
+) -> Iterator[None]:
+    """Within this context, hand over each block's output as the block ends.
+
+    Args:
+        model: A tuned model, or the base.
+        roles: Roles of the base model.
+        take: Called with a block's index and its output of shape (images, tokens, channels), with
+            vectors of length 1 in float32. The last block's has the final norm applied.
+    """
+    base = base_of(model)
+    watched = [base.get_submodule(name) for name in (*roles.blocks[:-1], roles.language)]
+
+    def hook(index: int) -> Callable[..., None]:
+        def on_output(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            states = output if isinstance(output, Tensor) else output[0]
+            take(index, nn.functional.normalize(states.float(), dim=-1))
+
+        return on_output
+
+    handles = [module.register_forward_hook(hook(i)) for i, module in enumerate(watched)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def mean_similarity(matrix: list[list[float]]) -> float:

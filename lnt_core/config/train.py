@@ -106,6 +106,10 @@ class TuneConfig(TrainConfig):
     evaluate_at_steps: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Steps before the last, in ascending order, at which the held-out score is computed as well,
     for early stopping."""
+    analyse: bool = True
+    """Compute the paper's analyses: the variance of the blocks' gradients in the first 10 steps,
+    and, once the trial is scored and saved, the similarity of its layers. A trial whose layers
+    cannot be analysed, for lack of memory say, ends all the same, with a note."""
     deepspeed: str | dict[str, Any] | None = None
     """`zero1`, `zero2`, `zero3`, or a DeepSpeed config with a ZeRO stage and, optionally, CPU
     offload. The trial can then be trained by several workers."""

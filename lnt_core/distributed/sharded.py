@@ -88,6 +88,43 @@ def whole(
     return gathered
 
 
+@contextlib.contextmanager
+def run_whole(model: nn.Module) -> Iterator[None]:
+    """Context within which a sharded model is whole on every worker, and runs without the others.
+
+    The weights are gathered once, and what would gather and release them around each layer is
+    taken away. Every worker must enter the context. On exit all is as it was.
+    """
+    kept = [
+        (hooks, hooks.copy())
+        for module in model.modules()
+        for hooks in (module._forward_pre_hooks, module._forward_hooks)
+    ]
+    with whole(list(model.parameters())):
+        try:
+            for hooks, _ in kept:
+                for key in [key for key, hook in hooks.items() if _is_deepspeeds(hook)]:
+                    del hooks[key]
+            yield
+        finally:
+            for hooks, before in kept:
+                hooks.clear()
+                hooks.update(before)
+
+
+def runs_in_step(model: nn.Module) -> bool:
+    """Whether all workers must run the model equally often: it gathers its weights when it runs."""
+    return is_sharded(model) and any(
+        _is_deepspeeds(hook)
+        for module in model.modules()
+        for hook in module._forward_hooks.values()
+    )
+
+
+def _is_deepspeeds(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).partition(".")[0] == "deepspeed"
+
+
 def _is_available(parameter: Any) -> bool:
     from deepspeed.runtime.zero.partition_parameters import ZeroParamStatus
 
@@ -135,7 +172,7 @@ def shape_of(parameter: torch.Tensor) -> torch.Size:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether ZeRO-3 shards the model, so that all workers must run it the same number of times."""
+    """Whether ZeRO-3 shards the model."""
     return any(in_parts(p) for p in model.parameters())
 
 

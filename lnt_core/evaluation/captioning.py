@@ -16,7 +16,7 @@ from lnt_core.data.conversation import Conversations, Encoded
 from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.devices.memory import empty
 from lnt_core.distributed.ranks import gather, num_workers, rank
-from lnt_core.distributed.sharded import is_sharded
+from lnt_core.distributed.sharded import runs_in_step
 from lnt_core.evaluation.cider import CiderScorer
 from lnt_core.models.features import FeatureStore
 from lnt_core.seeding import generator
@@ -72,6 +72,11 @@ class CaptioningTask:
         """The whole text before an answer, with ``<image>`` in place of the image."""
 
     @property
+    def max_new_tokens(self) -> int:
+        """Maximum number of tokens per caption."""
+        return self._select.max_new_tokens
+
+    @property
     def prompt_sha256(self) -> str:
         """Hash of the prompt; scores under different prompts are not comparable."""
         return hashlib.sha256(self.prompt.encode()).hexdigest()
@@ -88,8 +93,7 @@ class CaptioningTask:
         for index in range(rank(), len(batches), num_workers()):
             own[index] = self._captions(model, store, batches[index], bf16=bf16)
         remainder = len(batches) % num_workers()
-        if is_sharded(model) and remainder and rank() >= remainder:
-            # every worker must run a sharded model equally often
+        if runs_in_step(model) and remainder and rank() >= remainder:
             self._captions(model, store, batches[-1], bf16=bf16)
         done = {i: texts for part in gather(own) for i, texts in part.items()}
         captions = [text for index in range(len(batches)) for text in done[index]]
@@ -117,12 +121,10 @@ class CaptioningTask:
                 )
                 continue
             except Exception as error:
-                # the workers of a sharded model must generate the same number of times
-                if len(part) == 1 or is_sharded(model) or not is_out_of_memory(error):
+                # workers that run in step must generate the same number of times
+                if len(part) == 1 or runs_in_step(model) or not is_out_of_memory(error):
                     raise
-            empty(
-                next(model.parameters()).device
-            )  # not before the error, which holds tensors, is gone
+            empty(store.device)  # not before the error is gone, which holds the tensors
             self.batch_size = len(part) // 2
             logger.warning(
                 "captioning ran out of memory with %d images at once; going on with %d",
@@ -160,7 +162,7 @@ def greedy_answers(
             **tokens,
             **images,
             max_new_tokens=max_new_tokens,
-            synced_gpus=is_sharded(model),  # answers of other workers may be longer
+            synced_gpus=runs_in_step(model),  # answers of other workers may be longer
         )
     new = answered[:, tokens["input_ids"].shape[1] :]
     texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)

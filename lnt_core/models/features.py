@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lnt_core.data.images import open_rgb
 from lnt_core.models.images import ImageInputs
 from lnt_core.models.vlm import VisionLanguageModel
@@ -31,6 +33,11 @@ class FeatureStore:
         self._bytes = 0
         self._kept: dict[Paths, ImageInputs] = {}
 
+    @property
+    def device(self) -> torch.device:
+        """The device of the model, where its inputs go."""
+        return self._base.device
+
     def get(self, groups: Sequence[Paths]) -> dict[str, Any]:
         """What the model's forward pass takes for a batch of conversations, on its device.
 
@@ -52,9 +59,8 @@ class FeatureStore:
             if self._bytes + inputs.nbytes <= self._max_bytes:
                 self._kept[group] = inputs.copy_on_host()
                 self._bytes += inputs.nbytes
-        device = self._base.device
         rows = [fresh[group] if group in fresh else self._kept[group] for group in groups]
-        return self._base.joined([row.to(device) for row in rows])
+        return self._base.joined([row.to(self.device) for row in rows])
 
     def _computed(self, groups: list[Paths]) -> list[ImageInputs]:
         return self._base.image_inputs(

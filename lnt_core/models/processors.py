@@ -43,7 +43,7 @@ def load_processor(checkpoint: str, config: "PretrainedConfig") -> Any:
             "lnt prepares text and images only"
         )
     settings, _ = kind.get_processor_dict(checkpoint)
-    own = type(kind.__name__, (_WithoutVideos, kind), {})
+    own: Any = type(kind.__name__, (_WithoutVideos, kind), {})
     return own.from_args_and_dict([makers[name]() for name in attributes], settings)
 
 

@@ -86,7 +86,8 @@ class VisionLanguageModel:
         outputs = self.tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
         layers = [outputs.hidden_states[layer] for layer in self.feature_layers]
         features = torch.cat(layers, dim=-1)[:, self.num_dropped :]
-        return [ImageInputs((part,)) for part in features.split([len(group) for group in groups])]
+        parts = torch.split(features, [len(group) for group in groups])
+        return [ImageInputs((part,)) for part in parts]
 
     def joined(self, parts: Sequence[ImageInputs]) -> dict[str, Any]:
         """What the forward pass takes for the images of a batch of conversations."""

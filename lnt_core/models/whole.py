@@ -41,7 +41,7 @@ class WholeModel(VisionLanguageModel):
         """
         model = self._copy({})
         tower = model.get_submodule(*self.roles.require("vision"))
-        Replay(_inner(model), tower, connector_modules(model, self.roles.connector))
+        Replay(_inner(model), tower, connector_modules(model, self.roles.require("connector")))
         return model
 
     def pixels_of(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
@@ -59,7 +59,7 @@ class WholeModel(VisionLanguageModel):
         pixels = moved.pop("pixel_values")
         run = _inner(self.model).get_image_features
         taken = inspect.signature(run).parameters
-        with Recorder(connector_modules(self.model, self.roles.connector)) as recorder:
+        with Recorder(connector_modules(self.model, self.roles.require("connector"))) as recorder:
             weight = next(self.tower.parameters())
             run(pixels.to(weight.dtype), **{k: v for k, v in moved.items() if k in taken})
         return ImageInputs(recorder.features, tuple(pixels.shape), moved)

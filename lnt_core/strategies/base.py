@@ -133,6 +133,12 @@ def in_base(name: str) -> str:
     return STAND_IN.sub("", name.removeprefix("base_model.model."))
 
 
+def base_of(model: "nn.Module") -> "nn.Module":
+    """The model without PEFT's wrapper; the names in ``Roles`` refer to this one."""
+    base: nn.Module = getattr(model, "get_base_model", lambda: model)()
+    return base
+
+
 class TrainModules(Strategy[Options]):
     """Base class of strategies that train modules of the model itself and add none."""
 

@@ -16,7 +16,7 @@ from torch import nn
 from lnt_core.config import AlignConfig, DatasetConfig, TrainConfig, TuneConfig
 from lnt_core.data.encoding import encode_samples
 from lnt_core.data.samples import load_samples
-from lnt_core.distributed.ranks import gather, is_first, num_workers, wait_for_all
+from lnt_core.distributed.ranks import gather, is_first, num_workers, rank, wait_for_all
 from lnt_core.distributed.sharded import whole
 from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import DamagedError, TrialError
@@ -24,7 +24,7 @@ from lnt_core.files import check_torch, content_crc32, set_aside
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.roles import parameters_of
 from lnt_core.models.vlm import VisionLanguageModel
-from lnt_core.seeding import cpu_threads
+from lnt_core.seeding import cpu_threads, seed_everything
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.training.checkpoints import save_atomically
@@ -69,7 +69,7 @@ def train_connector(
 
     Only one process, or group of workers, trains it; others wait meanwhile, and take what it saved.
     What was killed goes on from its last checkpoint, and ends with the same connector to the last
-    bit.
+    bit. Another number of workers gives the same losses but for rounding.
 
     Args:
         base: The base model. It does not change, unless ZeRO-3 shards it: then it must not be used
@@ -78,22 +78,21 @@ def train_connector(
         config: Learning rate, steps and batch sizes.
         store: Image features.
         saved: File to write, named by a hash of everything that stage 1 depends on.
-        deepspeed: The trial's `train.deepspeed`, by which several workers share stage 1 as well.
+        deepspeed: The trial's `train.deepspeed`. Only ZeRO-3 matters: it shards the base.
         report: Called with the step and its metrics for every step of the training, those included
             that were done before it was killed.
 
     Raises:
         TrialError: Training diverged.
     """
-    if num_workers() == 1 and stage_of(deepspeed) != 3:
+    if stage_of(deepspeed) != 3:
         deepspeed = None
     with turn(saved):
         if (connector := kept_connector(saved)) is not None:  # from the one that was waited for
             return connector
         checkpoint = _checkpoint(saved, deepspeed)
         with cpu_threads(1):  # so that the result does not depend on which trial trains it
-            stage = _stage(config, deepspeed)
-            model, trained = _train(base, data, stage, config, store, checkpoint, report)
+            model, trained = _train(base, data, config, deepspeed, store, checkpoint, report)
         connector = _connector(model, base)
         if is_first() and not trained.diverged:
             save_atomically(connector, saved)
@@ -113,7 +112,8 @@ def _checkpoint(saved: Path, deepspeed: Deepspeed) -> Path | None:
     None if several workers have no folder in common.
     """
     workers = num_workers()
-    own = f"-{content_crc32({'deepspeed': deepspeed, 'workers': workers})}" if deepspeed else ""
+    is_alone = workers == 1 and deepspeed is None
+    own = "" if is_alone else f"-{content_crc32({'deepspeed': deepspeed, 'workers': workers})}"
     checkpoint = saved.with_name(f"{_stem(saved)}{own}{saved.suffix}")
     if not _is_shared(saved.parent):
         if is_first():
@@ -155,8 +155,10 @@ def _stem(saved: Path) -> str:
     return f"{saved.stem}.checkpoint"
 
 
-def _stage(config: AlignConfig, deepspeed: Deepspeed) -> TuneConfig:
-    """The same settings as a ``TuneConfig``, which unlike ``AlignConfig`` has `deepspeed`."""
+def _stage(config: AlignConfig, deepspeed: Deepspeed) -> TrainConfig:
+    """The settings of the training: those of ``config``, with `deepspeed` if it shards the base."""
+    if deepspeed is None:
+        return config
     own = config.model_dump(include=set(TrainConfig.model_fields))
     return TuneConfig.model_validate({**own, "deepspeed": deepspeed})
 
@@ -164,20 +166,22 @@ def _stage(config: AlignConfig, deepspeed: Deepspeed) -> TuneConfig:
 def _train(
     base: VisionLanguageModel,
     data: DatasetConfig,
-    stage: TuneConfig,
     config: AlignConfig,
+    deepspeed: Deepspeed,
     store: FeatureStore,
     checkpoint: Path | None,
     report: Report,
 ) -> tuple[nn.Module, Trained]:
     strategy = get_strategy("connector")
-    model = tuned_copy(base, strategy, strategy.Config(), stage.deepspeed)  # type: ignore[call-arg]
+    model = tuned_copy(base, strategy, strategy.Config(), deepspeed)  # type: ignore[call-arg]
     samples = load_samples(data, seed=config.seed)
     pad_id = base.conversations.tokenizer.pad_token_id
+    if rank():  # dropout differs between workers
+        seed_everything(config.seed + rank())
     trained = train(
         model,
         encode_samples(base.conversations, samples, max_length=config.max_length),
-        stage,
+        _stage(config, deepspeed),
         strategy=strategy,
         learning_rate=config.learning_rate,
         seed=config.seed,

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,9 @@ def _move_or_link(path: Path, kept: Path) -> None:
         os.replace(path, kept)
 
 
-def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any) -> None:
+def save_checkpoint(
+    path: Path, state: TrainingState, *, step: int, monitor: Any, workers: Sequence[Any] = ()
+) -> None:
     """Write the state after ``step`` optimizer steps, and those of the random generators.
 
     The checkpoint before it is kept at ``previous(path)``, the one before that is deleted first: so
@@ -76,6 +79,7 @@ def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any
         state: Model, strategy, optimizer and schedule.
         step: Optimizer steps done.
         monitor: The divergence monitor's attributes, as plain values.
+        workers: What each of several workers has of its own, in rank order.
     """
     if path.exists():
         previous(path).unlink(missing_ok=True)
@@ -87,6 +91,7 @@ def save_checkpoint(path: Path, state: TrainingState, *, step: int, monitor: Any
             "optimizer": state.optimizer.state_dict(),
             "schedule": state.schedule.state_dict(),
             "monitor": monitor,
+            "workers": list(workers),
             **random_states(_device(state)),
         },
         path,

@@ -123,3 +123,15 @@ def micro_batches(samples: Sequence[Encoded], size: int) -> list[Sequence[Encode
         ['ab', 'cd', 'e']
     """
     return [samples[i : i + size] for i in range(0, len(samples), size)]
+
+
+def slice_of(samples: Sequence[Encoded], index: int, count: int) -> Sequence[Encoded]:
+    """The ``index``-th of ``count`` consecutive parts, whose sizes differ by at most one.
+
+    Example:
+        >>> [slice_of("abcde", i, 3) for i in range(3)]
+        ['ab', 'cd', 'e']
+    """
+    size, larger = divmod(len(samples), count)
+    start = index * size + min(index, larger)
+    return samples[start : start + size + (index < larger)]

@@ -75,8 +75,10 @@ class PlainEngine(Engine):
 def engine_for(config: TrainConfig) -> Callable[..., Engine]:
     """The class of the engine: ``ZeroEngine`` with `train.deepspeed`, else ``PlainEngine``.
 
+    Several workers that train stage 1 without DeepSpeed have an ``AveragedEngine`` each.
+
     Raises:
-        ConfigError: There are several workers, but no `train.deepspeed`.
+        ConfigError: There are several workers of stage 2, but no `train.deepspeed`.
     """
     if isinstance(config, TuneConfig) and config.deepspeed is not None:
         from lnt_core.training.zero_engine import ZeroEngine
@@ -87,4 +89,8 @@ def engine_for(config: TrainConfig) -> Callable[..., Engine]:
             f"{num_workers()} workers were started for a trial without `train.deepspeed`: set it "
             "to zero1, zero2 or zero3, or start one worker"
         )
+    if num_workers() > 1:
+        from lnt_core.training.averaged_engine import AveragedEngine
+
+        return AveragedEngine
     return PlainEngine

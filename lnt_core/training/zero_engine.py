@@ -23,7 +23,7 @@ from lnt_core.distributed.zero_config import offloads_optimizer, zero_section
 from lnt_core.errors import TrialError
 from lnt_core.seeding import random_states, set_random_states
 from lnt_core.training.checkpoints import save_atomically
-from lnt_core.training.engine import Engine, micro_batches
+from lnt_core.training.engine import Engine, micro_batches, slice_of
 from lnt_core.training.recovery import COMPLETE, complete_steps, forget_steps
 from lnt_core.training.zero_strategy import BetweenSteps
 
@@ -181,18 +181,6 @@ class ZeroEngine(Engine):
         self.state.strategy.load_state(self.state.model, kept)
         set_random_states(own, self._engine.device)
         return complete["step"], complete["monitor"]
-
-
-def slice_of(samples: Sequence[Encoded], index: int, count: int) -> Sequence[Encoded]:
-    """The ``index``-th of ``count`` consecutive parts, whose sizes differ by at most one.
-
-    Example:
-        >>> [slice_of("abcde", i, 3) for i in range(3)]
-        ['ab', 'cd', 'e']
-    """
-    size, larger = divmod(len(samples), count)
-    start = index * size + min(index, larger)
-    return samples[start : start + size + (index < larger)]
 
 
 def _deepspeed_config(config: TuneConfig, *, num_micro: int) -> dict[str, Any]:

@@ -88,12 +88,12 @@ def _command(args: argparse.Namespace, *, resume: bool) -> str:
 
 
 def _remarks(outcome: "Outcome", resume: str) -> list[str]:
-    """What happened besides: trials that were retried, and those that the budget left out."""
+    """What happened besides: trials with a note, and those that the budget left out."""
     lines = []
     if outcome.notes:
         lines.append(
-            f"{counted(len(outcome.notes), 'trial')} retried with a smaller micro-batch (tag "
-            f"{tag.RETRIED}); first note: {outcome.notes[0]}"
+            f"{counted(len(outcome.notes), 'trial')} with a note (tag {tag.TRIAL_NOTE}); the "
+            f"first: {outcome.notes[0]}"
         )
     if outcome.left_out:
         reasons = "; ".join(dict.fromkeys(outcome.left_out.values()))

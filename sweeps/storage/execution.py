@@ -87,7 +87,8 @@ class Result:
     metrics: dict[str, float] = field(default_factory=dict)
     error: str = ""
     note: str = ""
-    """Message for the user: that it was run again with a smaller micro-batch size."""
+    """Message for the user: that it was run again with a smaller micro-batch size, or why it has no
+    analysis."""
     node: str = ""
     """The IP address of the node it ran on."""
     stopped_by: str = ""

@@ -132,8 +132,14 @@ def _result(execution: Execution, trial_id: str) -> Result | None:
         then = f"it is made again from {outcome.ENDED}, or the trial from its last checkpoint"
         set_aside(error.path, error.why, then)
         kept = None
-    if kept is not None:
-        return kept
+    return left_by_itself(execution, trial_id) if kept is None else kept
+
+
+def left_by_itself(execution: Execution, trial_id: str) -> Result | None:
+    """How a trial without a result ended, as the trial itself has left it; None if it has not.
+
+    Its process may have died just then, or in the analysis, which comes last.
+    """
     folder = execution.trial(trial_id)
     config = read_trial(execution, trial_id).config
     done = outcome.ended(config, folder)
@@ -143,7 +149,12 @@ def _result(execution: Execution, trial_id: str) -> Result | None:
         done.metrics[part] for part in (metric.PREPARE_S, metric.TRAIN_S, metric.EVALUATE_S)
     )
     made = Result(
-        TrialStatus(done.status), done.steps, done.metrics, files=done.files, took_s=took_s
+        TrialStatus(done.status),
+        done.steps,
+        done.metrics,
+        note=done.note,
+        files=done.files,
+        took_s=took_s,
     )
     ran = config.with_micro_batch(int(done.metrics[metric.MICRO_BATCH_SIZE]))
     if ran != config:

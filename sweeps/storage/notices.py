@@ -1,4 +1,4 @@
-"""What was damaged and set aside, for the user: written by any process, printed by the driver."""
+"""What was damaged or went wrong, for the user: written by any process, printed by the driver."""
 
 import contextlib
 import logging
@@ -9,12 +9,12 @@ from pathlib import Path
 NOTICES = "damaged.log"
 """In an execution's folder: a sentence per line."""
 POLL_S = 0.5
-_LOGGERS = ("lnt_core.files", "sweeps.storage.mending")
+_LOGGERS = ("lnt_core.files", "sweeps.storage.mending", "sweeps.worker.base")
 
 
 @contextlib.contextmanager
 def noted(execution: Path) -> Iterator[None]:
-    """Write to an execution's folder what this process sets aside meanwhile."""
+    """Write to an execution's folder what this process has to tell meanwhile."""
     handler = logging.FileHandler(execution / NOTICES, delay=True)  # appends whole lines
     handler.setLevel(logging.WARNING)
     for name in _LOGGERS:

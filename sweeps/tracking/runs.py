@@ -147,7 +147,7 @@ class TrialRuns:
                 self._client.log_artifact(state.run_id, str(path))
         if result.error:
             self._client.log_text(state.run_id, result.error, "error.txt")
-        tags = {tag.RETRIED: result.note, tag.NODE: result.node, tag.STATUS: result.status}
+        tags = {tag.TRIAL_NOTE: result.note, tag.NODE: result.node, tag.STATUS: result.status}
         tags[tag.STOPPED_BY] = result.stopped_by
         found = kept_choice(trial.config, folder)
         tags[tag.MICRO_BATCH] = "" if found is None else str(found)

@@ -1,5 +1,6 @@
 """The untuned base model of a sweep: what all trials share is prepared, and the base is scored."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ from sweeps.storage.stage_1 import stage_1_folder, stage_1_logged
 from sweeps.worker.context import Context
 from sweeps.worker.distributed import run_group
 from sweeps.worker.group import GroupTask, WorkerGroup
-from sweeps.worker.process import own_worker, worker_for
+from sweeps.worker.process import memory_share_gib, own_worker, worker_for
 
 if TYPE_CHECKING:
     from lnt_core.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 
 def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) -> None:
@@ -48,7 +51,7 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
         with stage_1_logged(context.execution, report) as logged:
             worker.prepare(config, report=logged)
         prepared()
-        scores = score_base(config, worker, out)
+        scores = score_base(config, worker, out, memory_gib=memory_share_gib(resources))
     context.execution.write_base(scores)
 
 
@@ -62,26 +65,38 @@ def _score(task: GroupTask) -> dict[str, float]:
             worker.prepare(task.config, report=logged)
     else:
         worker.prepare(task.config)
-    return score_base(task.config, worker, task.out)
+    memory_gib = memory_share_gib(task.resources)
+    return score_base(task.config, worker, task.out, memory_gib=memory_gib)
 
 
-def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, float]:
+def score_base(
+    config: TrialConfig, worker: "Worker", out: Path, *, memory_gib: float | None
+) -> dict[str, float]:
     """Scores of the base that a worker holds; if the base is sharded, every worker must call this.
 
     Writes captions, samples and the analysis to ``out``.
+
+    Args:
+        config: That of a trial without its strategy.
+        worker: Holds the base.
+        out: Folder of what is written.
+        memory_gib: Memory that this process may use in all; None: what is free.
     """
-    from lnt_core.analysis.trial_analysis import analyse
+    from lnt_core.accounting.gathering import Gathering
+    from lnt_core.analysis.trial_analysis import try_to_analyse
     from lnt_core.distributed.ranks import is_first
     from lnt_core.distributed.sharded import able_to_run, is_sharded
     from lnt_core.trial import evaluate
     from sweeps.storage.samples import SAMPLES, write_samples
 
     prepared = worker.prepare(config)
-    model = able_to_run(prepared.base.trial_copy(), config.train.deepspeed)
+    bf16 = config.train.precision == "bf16"
+    model = prepared.base.trial_copy()
+    gathering = Gathering.planned(model, prepared, bf16=bf16, memory_gib=memory_gib)
+    able_to_run(model, config.train.deepspeed)
     if is_sharded(model):
         worker.release_base()
-    bf16 = config.train.precision == "bf16"
-    scores = evaluate(model, prepared, out, bf16=bf16)
+    scores = evaluate(gathering, prepared, out, bf16=bf16)
     if is_first():
         write_samples(
             prepared.select.items,
@@ -89,4 +104,9 @@ def score_base(config: TrialConfig, worker: "Worker", out: Path) -> dict[str, fl
             seed=config.seed,
             exif_orientation=config.data.exif_orientation,
         )
-    return scores | analyse(model, prepared, out, bf16=bf16)
+    if not config.train.analyse:
+        return scores
+    found, note = try_to_analyse(model, prepared, out, bf16=bf16)
+    if note:
+        logger.warning("the untuned base: %s", note)
+    return scores | found

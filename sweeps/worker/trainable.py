@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from lnt_core import metrics as metric
+from lnt_core.analysis.trial_analysis import CUT_SHORT
 from lnt_core.config import TrialConfig
 from lnt_core.devices.faults import has_lost_device
 from lnt_core.errors import LntError
@@ -20,6 +21,7 @@ from sweeps.resources import ResourcesConfig
 from sweeps.storage.events import EVENTS, EventLog
 from sweeps.storage.execution import RAN, Result, TrialStatus
 from sweeps.storage.full_disk import is_disk_full
+from sweeps.storage.mending import left_by_itself
 from sweeps.storage.notices import noted
 from sweeps.storage.trials import write_config
 from sweeps.worker.base import run_base
@@ -98,10 +100,10 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
                 "reason": refusal,
             }
         began_s = time.monotonic()
-        result, lost_device = _run(trial.config, trial.id, context)
-        result = replace(
-            result, took_s=time.monotonic() - began_s, node=ray.util.get_node_ip_address()
-        )
+        left = None if rerun else left_by_itself(context.execution, trial.id)
+        result, lost_device = (left, False) if left else _run(trial.config, trial.id, context)
+        took_s = left.took_s if left else time.monotonic() - began_s
+        result = replace(result, took_s=took_s, node=ray.util.get_node_ip_address())
         if budget is not None:
             ray.get(budget.ended.remote(trial.id))
         context.execution.write_result(trial.id, result)
@@ -191,18 +193,26 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
             report(done.steps, against_peak)
         metrics = done.metrics | against_peak
         status = TrialStatus(done.status)
+        note = "; ".join(filter(None, (note, done.note)))
         return Result(status, done.steps, metrics, note=note, files=done.files), False
     except WorkerDiedError:
         raise
-    except LntError as error:
-        return Result(TrialStatus.FAILED, to_ray.step, error=str(error)), False
     except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
         if is_disk_full(error):
             raise
-        failed = Result(TrialStatus.FAILED, to_ray.step, error=traceback.format_exc())
-        return failed, one_process and has_lost_device(error)
+        result = _ended_by(error, name, context, step=to_ray.step)
+        return result, one_process and has_lost_device(error)
     finally:
         events.close()
+
+
+def _ended_by(error: Exception, name: str, context: Context, *, step: int) -> Result:
+    """The result of a trial that raised an error: it failed, unless only its analysis did."""
+    told = str(error) if isinstance(error, LntError) else traceback.format_exc()
+    left = left_by_itself(context.execution, name)
+    if left is None:
+        return Result(TrialStatus.FAILED, step, error=told)
+    return replace(left, note=told) if left.note == CUT_SHORT else left
 
 
 def utilisation(

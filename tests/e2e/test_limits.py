@@ -65,7 +65,7 @@ def test_a_trial_that_the_memory_monitor_kills_goes_on_with_half_the_micro_batch
     assert yaml.safe_load(ran.read_text())["train"]["micro_batch_size"] == halved
     _, runs = sweep.runs()
     (retried,) = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
-    assert retried.data.tags["lnt.retried"] == (
+    assert retried.data.tags["lnt.note"] == (
         f"out of memory at micro_batch_size {2 * halved}; run again with {halved}"
     )
 

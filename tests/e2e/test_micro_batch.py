@@ -29,7 +29,7 @@ def test_metric_tag_and_export_have_the_number_that_ran(sweep_with, tmp_path) ->
         assert run.data.params["train.micro_batch_size"] == "auto"
         assert run.data.metrics["train/micro_batch_size"] == 8  # the batch: the model is tiny
         assert run.data.tags["lnt.micro_batch"].startswith("8, found automatically: the predicted")
-        assert "lnt.retried" not in run.data.tags
+        assert "lnt.note" not in run.data.tags
         ran = Path(client.download_artifacts(run.info.run_id, "ran.yaml"))
         assert yaml.safe_load(ran.read_text())["train"]["micro_batch_size"] == 8
     out = tmp_path / "out"

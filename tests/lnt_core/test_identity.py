@@ -8,6 +8,8 @@ from lnt_core.config import AlignConfig, DatasetConfig
 from lnt_core.identity import align_id, trial_id
 from tests.parts import TRAIN
 
+NO_ANALYSIS = {"train": TRAIN | {"analyse": False}}
+
 
 def test_the_name_follows_content_not_place(trial_config, scenes, tmp_path) -> None:
     config = trial_config()
@@ -20,7 +22,13 @@ def test_the_name_follows_content_not_place(trial_config, scenes, tmp_path) -> N
 
 @pytest.mark.parametrize(
     "change",
-    [{"learning_rate": 2e-3}, {"strategy": {"name": "lora"}}, {"seed": 1}, {"train_seed": 1}],
+    [
+        {"learning_rate": 2e-3},
+        {"strategy": {"name": "lora"}},
+        {"seed": 1},
+        {"train_seed": 1},
+        NO_ANALYSIS,
+    ],
 )
 def test_what_changes_a_result_changes_the_name(change, trial_config) -> None:
     assert trial_id(trial_config(**change)) != trial_id(trial_config())

@@ -98,7 +98,8 @@ def cut(parts, scenes, tmp_path_factory):
         def report(step, metrics):
             if "train/loss" in metrics and step == until:
                 raise RuntimeError("cut")
-            heard[step] = {k: v for k, v in metrics.items() if k.startswith(STABLE)}
+            stable = {k: v for k, v in metrics.items() if k.startswith(STABLE)}
+            heard.setdefault(step, {}).update(stable)
 
         with contextlib.suppress(RuntimeError):
             run_trial(config, out=out, report=report, worker=worker, **options)

@@ -128,7 +128,6 @@ def test_cut_twice_it_ends_with_the_same_connector_to_the_last_bit(
 
 
 @pytest.mark.heavy
-@pytest.mark.heavy
 def test_a_second_process_waits_for_the_first_and_goes_on_where_that_is_killed(
     trained, tmp_path
 ) -> None:
@@ -180,12 +179,16 @@ def _wait_and_die(ready) -> None:
 
 
 @pytest.mark.sweep
-def test_two_workers_give_what_one_gives_also_after_a_kill(trial_config, tmp_path) -> None:
+def test_two_that_shard_the_base_give_what_one_gives_also_after_a_kill(
+    trial_config, tmp_path
+) -> None:
+    align = LONG.model_dump(exclude_none=True) | {"max_steps": 5}
+
     def config(**train):
-        return trial_config(align=LONG.model_dump(exclude_none=True), train=TRAIN | train)
+        return trial_config(align=align, train=TRAIN | train)
 
     def two(**asked) -> list[float]:
-        path, both = tmp_path / "two.json", config(deepspeed="zero2").model_dump(mode="json")
+        path, both = tmp_path / "two.json", config(deepspeed="zero3").model_dump(mode="json")
         path.write_text(json.dumps({"config": both, "cache": str(tmp_path / "two"), **asked}))
         program = "tests.lnt_core.training.align_worker"
         done = subprocess.run([*torchrun(2), program, str(path)], stderr=subprocess.DEVNULL)

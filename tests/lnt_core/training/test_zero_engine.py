@@ -186,7 +186,7 @@ def test_weights_are_those_of_one_process_and_caption_the_same(
     """Stage 1 included, which each trains for itself."""
     outs, align = {}, {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2}
     for deepspeed, workers in ((None, 1), ("zero2", 2), ("zero3", 2)):
-        train = TRAIN | {"max_steps": 4, "deepspeed": deepspeed}
+        train = TRAIN | {"max_steps": 4, "evaluate_at_steps": [2], "deepspeed": deepspeed}
         config = trial_config(strategy={"name": name}, train=train, learning_rate=3e-3, align=align)
         out = outs[deepspeed] = tmp_path / f"{deepspeed}"
         file = tmp_path / "trial.yaml"

@@ -1,0 +1,75 @@
+"""The engine of several workers that each hold the whole model, with plain torch.distributed.
+
+For stage 1, whose trained part, the connector, is small: nothing is gained by sharding it, and
+DeepSpeed need not be installed.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from typing_extensions import override
+
+from lnt_core.data.conversation import Encoded
+from lnt_core.distributed.ranks import gather, is_first, num_workers, rank, wait_for_all
+from lnt_core.seeding import random_states, set_random_states
+from lnt_core.training.checkpoints import save_checkpoint
+from lnt_core.training.engine import micro_batches, slice_of
+from lnt_core.training.engines import PlainEngine
+
+
+class AveragedEngine(PlainEngine):
+    """One of the workers; all of them must call the same methods in the same order.
+
+    The losses of all workers add up to the mean of the global batch, and so do their gradients,
+    which are summed after the last micro-batch. Every worker then takes the same optimizer step.
+    The checkpoint is a single file that rank 0 writes and all workers must see.
+    """
+
+    @override
+    def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
+        own = slice_of(chosen, rank(), num_workers())
+        parts = micro_batches(own, self._config.micro_batch)
+        largest_share = math.ceil(len(chosen) / num_workers())
+        count = math.ceil(largest_share / self._config.micro_batch)
+        self._num_left = count
+        return parts + [chosen[:0]] * (count - len(parts))
+
+    @override
+    def backward(self, loss: Tensor) -> None:
+        super().backward(loss)
+        self._num_left -= 1
+        if self._num_left == 0:
+            for parameter in self._parameters:
+                if parameter.grad is None:  # unused here, but perhaps not by another worker
+                    parameter.grad = torch.zeros_like(parameter)
+                dist.all_reduce(parameter.grad)
+
+    @override
+    def summed(self, value: float) -> float:
+        total = torch.tensor(value, dtype=torch.float64, device=self._device)
+        dist.all_reduce(total)
+        return float(total)
+
+    @override
+    def save(self, path: Path, *, step: int, monitor: Any) -> None:
+        workers = gather(random_states(self._device))
+        if is_first():
+            save_checkpoint(path, self.state, step=step, monitor=monitor, workers=workers)
+        wait_for_all()
+
+    @override
+    def load(self, path: Path) -> tuple[int, Any] | None:
+        loaded = super().load(path)
+        if loaded is not None:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            set_random_states(content["workers"][rank()], self._device)
+        return loaded
+
+    @property
+    def _device(self) -> torch.device:
+        return self._parameters[0].device

@@ -377,6 +377,15 @@ def save(name: str, folder: Path, **changes: Any) -> str:
     return str(folder)
 
 
+def on_meta(kind: str, **config: Any) -> "PreTrainedModel":
+    """A model of transformers' ``model_type`` without weights, in its default size."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
+
+    with torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(AutoConfig.for_model(kind, **config))
+
+
 def _with_ids(config: dict[str, Any], id_of: Callable[[str], int]) -> dict[str, Any]:
     """The config with ids in place of tokens."""
     return {

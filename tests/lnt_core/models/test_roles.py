@@ -9,11 +9,13 @@ from lnt_core.accounting.parameters import count_parameters
 from lnt_core.config import ModelConfig
 from lnt_core.errors import ConfigError
 from lnt_core.models.build import build_on_meta
+from lnt_core.models.parts import inside
 from lnt_core.models.roles import find_roles
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.lora import LoraConfig
 from sweeps.plan.load import PRESETS
 from tests.parts import VISION, text_config
+from tests.vlm_families import on_meta
 
 # Zhao et al., arXiv:2312.11420, re-derived by hand; LoRA is rank 64. Percent of all parameters.
 PAPER_SHARES = {
@@ -81,6 +83,47 @@ def test_roles_of_opt() -> None:
     )
     assert roles.mlp == tuple(f"{x}.{n}" for x in layers for n in ("fc1", "fc2"))
     assert roles.embedding == "model.language_model.decoder.embed_tokens"
+
+
+LLAVA = ("model.vision_tower", "model.language_model", ("model.multi_modal_projector",))
+IDEFICS = ("model.vision_model", "model.text_model", ("model.connector",))
+NEWLINE = ("model.image_newline", "model.multi_modal_projector")
+MERGER = "model.visual.merger"
+DEEPSTACK = tuple(f"model.visual.deepstack_merger_list.{number}" for number in range(3))
+PARTS = {
+    "gemma3": LLAVA,
+    "idefics3": IDEFICS,
+    "internvl": LLAVA,
+    "llava": LLAVA,
+    "llava_next": (*LLAVA[:2], NEWLINE),
+    "llava_onevision": (*LLAVA[:2], NEWLINE),
+    "paligemma": LLAVA,
+    "qwen2_5_vl": ("model.visual", "model.language_model", (MERGER,)),
+    "qwen3_vl": ("model.visual", "model.language_model", (MERGER, *DEEPSTACK)),
+    "smolvlm": IDEFICS,
+}
+
+
+@pytest.mark.parametrize("kind", PARTS)
+def test_roles_of_a_vision_language_checkpoint(kind) -> None:
+    vision, language, connector = PARTS[kind]
+    model = on_meta(kind)
+    roles = find_roles(model)
+    assert (roles.vision, roles.language, roles.connector) == (vision, language, connector)
+    assert len(roles.blocks) == model.config.get_text_config().num_hidden_layers
+    of_blocks = (*roles.norm, *roles.attention_norm, *roles.linear, *roles.blocks)
+    assert all(inside(name, language) for name in of_blocks)
+    with_role = {*roles.shared, *roles.norm, *roles.attention_norm, *roles.linear, vision}
+    for name, _ in model.named_parameters():
+        assert any(inside(name, part) for part in with_role), name
+
+
+def test_norms_of_queries_and_keys_are_a_role_of_their_own() -> None:
+    for kind, has_them in (("qwen3_vl", True), ("gemma3", True), ("qwen2_5_vl", False)):
+        roles = find_roles(on_meta(kind))
+        ends = {name.rpartition(".")[2] for name in roles.attention_norm}
+        assert ends == ({"q_norm", "k_norm"} if has_them else set())
+        assert not set(roles.norm) & set(roles.attention_norm)
 
 
 def test_an_unknown_architecture_is_refused_with_what_was_looked_for() -> None:

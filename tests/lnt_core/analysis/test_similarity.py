@@ -15,7 +15,7 @@ from tests.parts import model_config, save_parts, text_config
 
 def asked(base, scenes):
     """Features of more images than are compared at a time, and a prompt."""
-    images = list(dict.fromkeys(s.image for s in load_samples(scenes.tune, seed=0)))
+    images = list(dict.fromkeys(s.images[0] for s in load_samples(scenes.tune, seed=0)))
     return (images * 2)[: BATCH + 2], base.conversations.encode_prompt("What is it?", images[:1])
 
 

@@ -17,6 +17,8 @@ TRIAL_KEY = "trial"
 """Key of the trial's id, in its config in Ray Tune (the only key) and in its reports."""
 BASE_ID = "base"
 """In place of a trial's id: the run that prepares what all share and scores the untuned base."""
+SCORE = "score"
+"""Key of a report to Ray Tune: the score that chooses."""
 OBJECTIVE = "objective"
 """Key of the score in a report to Ray Tune, by which schedulers and searches compare trials."""
 

@@ -6,10 +6,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrialConfig
+from lnt_core.config import (
+    CaptioningConfig,
+    DataConfig,
+    DatasetConfig,
+    FilesConfig,
+    ScenesConfig,
+    TrialConfig,
+)
 from lnt_core.data.annotations import annotations_sha256, are_here, file_sha256
 from lnt_core.data.captioned import read_captioned
 from lnt_core.data.samples import drawn, read_samples
+from lnt_core.evaluation.tasks import annotation_files, make_task
 from lnt_core.paths import is_file
 
 ID_LENGTH = 12
@@ -47,7 +55,11 @@ def align_id(config: TrialConfig) -> str:
 def data_sha256(data: DataConfig) -> str:
     """Hash of the annotations and images (name, size, how they are opened) of every stage."""
     stages = {"align": data.align, "tune": data.tune, "select": data.select, "scenes": data.scenes}
-    hashes = {k: stage_sha256(v) for k, v in stages.items() if v is not None}
+    hashes: dict[str, Any] = {k: stage_sha256(v) for k, v in stages.items() if v is not None}
+    if data.report:
+        hashes["report"] = {task.prefix: stage_sha256(task) for task in data.report}
+    if data.scenes is not None and (data.scenes.select, *data.scenes.report) != ("scenes",):
+        hashes["tasks"] = [data.scenes.select, *data.scenes.report]
     return _sha256(hashes | _opened(data))
 
 
@@ -70,26 +82,36 @@ def _model_identity(config: TrialConfig) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def stage_sha256(stage: Any) -> str:
     """Hash of the data of one stage; cached, so files must not change while a sweep runs."""
-    if not isinstance(stage, DatasetConfig | SelectConfig):
-        return _sha256(stage.model_dump(mode="json"))
-    content = stage.model_dump(mode="json", exclude={"annotations", "images"})
-    here = are_here(stage)
-    content["annotations"] = annotations_sha256(stage) if here else stage.annotations
-    paths = _images(stage) if here else []
-    content["images"] = [_name_and_size(path, stage.image_folder) for path in paths]
+    if isinstance(stage, ScenesConfig):
+        asks = {"questions": True} if stage.asks else {}
+        drawn = stage.model_dump(mode="json", exclude={"select", "report", "questions"})
+        return _sha256(drawn | asks)
+    if isinstance(stage, FilesConfig):
+        content = stage.model_dump(mode="json", exclude={"annotations", "images", "name"})
+        here, folder = are_here(stage), stage.image_folder
+        content["annotations"] = annotations_sha256(stage) if here else stage.annotations
+        paths = _images(stage) if here else []
+    else:
+        content = stage.model_dump(mode="json", exclude={*stage.files, *stage.folders, "name"})
+        files, folder = annotation_files(stage), stage.images
+        content["files"] = {name: _text_sha256(str(path)) for name, path in files.items()}
+        here = all(is_file(path) for path in files.values())
+        paths = [q.image for q in make_task(stage).questions if q.image] if here else []
+    content["images"] = [_name_and_size(path, folder) for path in dict.fromkeys(paths)]
     return _sha256(content)
 
 
-def _images(stage: DatasetConfig | SelectConfig) -> list[Path]:
+def _images(stage: FilesConfig) -> list[Path]:
     """The files of images; none if images are within the annotations."""
-    if isinstance(stage, SelectConfig):
+    if isinstance(stage, CaptioningConfig):
         splits = [split for split in (stage.split, stage.report_split) if split]
         found = read_captioned(stage, set(splits))
         items = [item for split in splits for item in found.of_split[split][: stage.num_images]]
         return [] if found.images_within else [item.image for item in items]
+    assert isinstance(stage, DatasetConfig)
     read = read_samples(stage)
     samples = [] if read.images_within else drawn(read, stage, seed=0)
-    return list(dict.fromkeys(path for sample in samples for path in sample.images))
+    return [path for sample in samples for path in sample.images]
 
 
 def _text_sha256(path: str) -> str:

@@ -12,7 +12,7 @@ import torch
 from xdist.scheduler import LoadScopeScheduling
 
 from lnt_core.config import DataConfig, ScenesConfig, TrialConfig
-from lnt_core.data.scenes import scenes_data
+from lnt_core.data.scene_questions import scenes_data
 from lnt_core.models.build import load_base
 from lnt_core.models.vlm import VisionLanguageModel
 from tests.micro import SWEEP

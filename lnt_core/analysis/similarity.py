@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lnt_core.data.conversation import Encoded
-from lnt_core.evaluation.captioning import prompt_tensors
+from lnt_core.evaluation.answering import prompt_tensors
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import base_of

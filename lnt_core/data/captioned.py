@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from lnt_core.config import SelectConfig
+from lnt_core.config import CaptioningConfig
 from lnt_core.data.annotations import read_annotations
 from lnt_core.data.image_files import ImageFiles, Keep
 from lnt_core.data.layouts import karpathy_images, some
@@ -33,7 +33,7 @@ class Captions:
     """Whether the images are within the annotations, and so not in files yet."""
 
 
-def load_captioned(select: SelectConfig, split: str) -> list[CaptionedImage]:
+def load_captioned(select: CaptioningConfig, split: str) -> list[CaptionedImage]:
     """The images of one split of a captioning task, in the file's order.
 
     Raises:
@@ -42,7 +42,9 @@ def load_captioned(select: SelectConfig, split: str) -> list[CaptionedImage]:
     return read_captioned(select, {split}).of_split[split][: select.num_images]
 
 
-def read_captioned(select: SelectConfig, splits: set[str], *, keep: Keep | None = None) -> Captions:
+def read_captioned(
+    select: CaptioningConfig, splits: set[str], *, keep: Keep | None = None
+) -> Captions:
     """All images of some splits of a captioning task.
 
     In a table each row has one image with one or more captions; an image in several rows has the
@@ -74,7 +76,9 @@ def read_captioned(select: SelectConfig, splits: set[str], *, keep: Keep | None 
     return Captions(of_split, tuple(known), images_within=False)
 
 
-def _of_table(table: Table, select: SelectConfig, splits: set[str], files: ImageFiles) -> Captions:
+def _of_table(
+    table: Table, select: CaptioningConfig, splits: set[str], files: ImageFiles
+) -> Captions:
     columns = chosen_columns(table, select.columns)
     if columns.answer is None or columns.images is None or columns.question is not None:
         raise DataError(

@@ -74,6 +74,11 @@ class Conversations:
         return self.template.end if self.template else str(self.tokenizer.eos_token)
 
     @property
+    def sees_images(self) -> bool:
+        """Whether the number of an image's tokens depends on the image."""
+        return False
+
+    @property
     def most_image_tokens(self) -> int:
         """An upper bound of the tokens of one image."""
         return self.num_image_tokens

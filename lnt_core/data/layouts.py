@@ -64,12 +64,12 @@ def karpathy(name: str, content: Any) -> KarpathyFile:
     Raises:
         DataError: It has another layout; the message names the entries that differ.
     """
-    return _validated(name, _KARPATHY, content, f"Karpathy's layout {KARPATHY}")
+    return validated(name, _KARPATHY, content, f"Karpathy's layout {KARPATHY}")
 
 
 def llava(name: str, content: Any) -> list[LlavaItem]:
     """The content of a file in LLaVA's layout; see :func:`karpathy`."""
-    return _validated(name, _LLAVA, content, f"LLaVA's layout {LLAVA}")
+    return validated(name, _LLAVA, content, f"LLaVA's layout {LLAVA}")
 
 
 def karpathy_images(
@@ -88,7 +88,18 @@ def some(problems: list[str], separator: str = ", ") -> str:
     return separator.join(problems[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _validated(file: str, layout: TypeAdapter[T], content: Any, name: str) -> T:
+def validated(file: str, layout: TypeAdapter[T], content: Any, name: str) -> T:
+    """The content of a file in a layout, without the keys that are not used.
+
+    Args:
+        file: The file, for messages.
+        layout: The layout.
+        content: What the file holds.
+        name: The layout, for messages.
+
+    Raises:
+        DataError: It has another layout; names the entries that differ.
+    """
     try:
         return layout.validate_python(content)
     except ValidationError as error:

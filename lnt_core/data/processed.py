@@ -33,6 +33,11 @@ class ProcessedConversations(Conversations):
     """Whether images are turned upright, which changes their sizes (`data.exif_orientation`)."""
 
     @property
+    def sees_images(self) -> bool:
+        """Whether the number of an image's tokens depends on the image: it may."""
+        return True
+
+    @property
     def most_image_tokens(self) -> int:
         """Tokens of the image that has most of some very large ones, wide, square and tall."""
         sizes = [(height, width) for height in _LARGE for width in _LARGE]

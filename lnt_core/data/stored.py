@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from lnt_core.config import DatasetConfig, FilesConfig, SelectConfig
+from lnt_core.config import CaptioningConfig, DatasetConfig, FilesConfig
 from lnt_core.data.annotations import has_images_within
 from lnt_core.data.captioned import read_captioned
 from lnt_core.data.image_files import write_image
@@ -28,7 +28,7 @@ def with_image_files(data: Files, cache: Path) -> Files:
         return data
     folder = cache / "images"
     keep = partial(write_image, folder)
-    if isinstance(data, SelectConfig):
+    if isinstance(data, CaptioningConfig):
         within = read_captioned(data, data.splits, keep=keep).images_within
     else:
         assert isinstance(data, DatasetConfig)

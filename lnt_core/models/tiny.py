@@ -19,8 +19,8 @@ from lnt_core.data.annotations import annotations_sha256
 from lnt_core.data.conversation import IGNORE
 from lnt_core.data.images import open_rgb
 from lnt_core.data.samples import load_samples
+from lnt_core.data.scene_questions import scenes_data
 from lnt_core.data.scenes import VERSION as SCENES_VERSION
-from lnt_core.data.scenes import scenes_data
 from lnt_core.data.stored import with_image_files
 from lnt_core.seeding import cpu_threads, generator, seeded_apart
 

@@ -14,7 +14,7 @@ from lnt_core.accounting.step import StepShape
 from lnt_core.data.conversation import Encoded
 from lnt_core.devices.memory import GIB, empty, held_by
 from lnt_core.devices.numerics import settle_numerics
-from lnt_core.evaluation.captioning import greedy_answers
+from lnt_core.evaluation.answering import greedy_answers
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.roles import find_roles
 from tests.benchmarks import gpu_step

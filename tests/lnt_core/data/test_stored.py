@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lnt_core.config import DatasetConfig, SelectConfig
+from lnt_core.config import CaptioningConfig, DatasetConfig
 from lnt_core.data.captioned import load_captioned
 from lnt_core.data.images import open_rgb
 from lnt_core.data.samples import load_samples
@@ -54,8 +54,8 @@ def test_every_form_gives_the_images_and_references_of_the_karpathy_file(
     name, formats, tmp_path
 ) -> None:
     files = {"task": "flickr8k", "images": str(IMAGES)}
-    published = SelectConfig(annotations=str(formats / "karpathy.json"), **files)
-    table = SelectConfig(annotations=str(formats / name), columns=COLUMNS, **files)
+    published = CaptioningConfig(annotations=str(formats / "karpathy.json"), **files)
+    table = CaptioningConfig(annotations=str(formats / name), columns=COLUMNS, **files)
     same = with_image_files(table, tmp_path)
     for split in ("val", "test"):
         items = [load_captioned(select, split) for select in (published, same)]

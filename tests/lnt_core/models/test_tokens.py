@@ -7,7 +7,7 @@ from PIL import Image
 from lnt_core.config import ModelConfig
 from lnt_core.data.conversation import IGNORE
 from lnt_core.data.samples import Sample, load_samples
-from lnt_core.evaluation.captioning import greedy_answers
+from lnt_core.evaluation.answering import greedy_answers
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.training.batches import collate

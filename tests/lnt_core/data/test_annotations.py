@@ -1,5 +1,6 @@
 """Any file is read or refused: no traceback, whatever is in it."""
 
+import copy
 import json
 import random
 
@@ -15,40 +16,52 @@ from lnt_core.data.samples import read_samples
 from lnt_core.errors import DataError
 from tests.formats import messages
 
-VALUES = st.recursive(
-    st.sampled_from([None, True, 7, 0.5, "", "a.png", "lost.png", "<image>", "A.", "\0", "x://y"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(["role", "content", "from", "value", "type", "text", "image", "path"]),
-            inner,
-            max_size=3,
-        )
-    ),
-    max_leaves=6,
-)
-GOOD = st.sampled_from(
+WORDS = (None, True, 7, 0.5, "", "a.png", "lost.png", "<image>", "A <image>.", "\0", "x://y")
+LISTS = ([], [None], ["train"], [{"type": "image"}], {}, {"path": "a.png"}, {"role": "user"})
+ODD = st.sampled_from([*WORDS, *LISTS])
+"""What stands where something else should."""
+PARTS = [{"type": "image"}, {"type": "text", "text": "Q?"}]
+LLAVA = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A."}]
+PAIR = {"image": "a.png", "question": "Q?", "answer": ["A.", "B."], "split": "train"}
+NAMES = {name: name for name in PAIR}
+KINDS = st.sampled_from(
     [
-        {"messages": messages("A."), "images": ["a.png"]},
-        {"messages": messages("A.", "Q?")},
-        {"image": "a.png", "conversations": [{"from": "human", "value": "Q"}]},
-        {"image": "a.png", "question": "Q?", "answer": ["A.", "B."], "split": "train"},
-        {"filename": "a.png", "split": "train", "sentences": [{"raw": "A."}]},
+        ("lines", None, {"messages": messages("A."), "images": ["a.png"]}),
+        ("lines", None, {"messages": [{"role": "user", "content": PARTS}, *messages("A.")[1:]]}),
+        ("list", None, {"image": "a.png", "conversations": LLAVA}),
+        ("lines", {"messages": "conversations"}, {"images": ["a.png"], "conversations": LLAVA}),
+        ("lines", NAMES, PAIR),
+        ("list", {"image": "image", "answer": "answer", "split": "split"}, PAIR),
+        ("karpathy", None, {"filename": "a.png", "split": "train", "sentences": [{"raw": "A."}]}),
     ]
 )
-KEYS = st.sampled_from(
-    ["messages", "conversations", "image", "images", "question", "answer", "split", "videos"]
-)
-ROWS = GOOD | st.dictionaries(KEYS, VALUES, max_size=4) | VALUES
-COLUMNS = st.sampled_from(
-    [
-        None,
-        {"messages": "conversations"},
-        {"image": "image", "answer": "answer"},
-        {"image": "images", "question": "question", "answer": "answer", "split": "split"},
-        {"answer": "nowhere"},
-    ]
-)
+"""A form, the columns and a row."""
+
+
+def places(value: object, so_far: tuple = ()) -> list[tuple]:
+    """Where something is within a value: keys and numbers, from outside to inside."""
+    inner = enumerate(value) if isinstance(value, list) else ()
+    inner = value.items() if isinstance(value, dict) else inner
+    found = [so_far] if so_far else []
+    return found + [place for key, v in inner for place in places(v, (*so_far, key))]
+
+
+@st.composite
+def rows_of(draw, good: dict) -> list:
+    """Rows like ``good``, with odd values in some places."""
+    rows = []
+    for _ in range(draw(st.integers(0, 4))):
+        row = copy.deepcopy(good)
+        for _ in range(draw(st.integers(0, 2))):
+            *outside, last = draw(st.sampled_from(places(row)))
+            place = row
+            for key in outside:
+                place = place[key]
+            place[last] = copy.deepcopy(draw(ODD))
+        rows.append(draw(st.sampled_from([row, row, row, row, 7])))
+    return rows
+
+
 BYTES = [b"\xff", b"{", b"\n", b"\r", b"[", b"\xef\xbb\xbf", b"PAR1", b'{"messages": 1e999}']
 
 
@@ -73,20 +86,21 @@ def folder(tmp_path_factory):
 
 @settings(max_examples=300)
 @given(
-    st.lists(ROWS, max_size=4),
-    st.sampled_from(["lines", "list", "karpathy"]),
-    st.none() | st.integers(0, 10**6),
-    COLUMNS,
-    st.sampled_from([0, 1, 100]),
-    st.sampled_from([None, "train", "val"]),
+    st.data(),
+    KINDS,
+    st.none() | st.none() | st.integers(0, 10**6),
+    st.sampled_from([0, 100]),
+    st.sampled_from([None, None, "train", "val"]),
 )
-def test_any_file_is_read_or_refused(folder, rows, form, noise, columns, skip_bad, split) -> None:
+def test_any_file_is_read_or_refused(folder, data, kind, noise, skip_bad, split) -> None:
+    form, columns, good = kind
+    rows = data.draw(rows_of(good))
     path = folder / "any.json"
     path.write_bytes(content_of(rows, form, noise))
     files = {"annotations": str(path), "columns": columns}
     tune = files | {"skip_bad": skip_bad, "split": split}
-    data = DataConfig.model_validate({"tune": tune, "select": {"task": "coco", **files}})
-    problems = data_problems(ModelConfig(tiny=True), data)
+    both = DataConfig.model_validate({"tune": tune, "select": {"task": "coco", **files}})
+    problems = data_problems(ModelConfig(tiny=True), both)
     assert all(problem.startswith(("data.tune", "data.select")) for problem in problems)
     try:
         read = read_samples(DatasetConfig.model_validate(tune))

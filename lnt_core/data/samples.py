@@ -1,6 +1,6 @@
 """The samples of a training data set, whatever its form."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lnt_core.config import DatasetConfig
@@ -22,6 +22,8 @@ class Sample:
     """The images in the order in which they are shown."""
     turns: tuple[tuple[str, str], ...]
     """Questions and answers in order; each image has its ``<image>`` in a question."""
+    name: str = field(default="a conversation", compare=False)
+    """Where it is in the annotations, for messages: ``line 3``."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def read_samples(data: DatasetConfig, *, keep: Keep | None = None) -> Read:
         if found.unusable:
             bad.append(f"{found.name}: {found.unusable}")
         else:
-            samples.append(Sample(found.images, found.turns))
+            samples.append(Sample(found.images, found.turns, found.name))
     if len(bad) > data.skip_bad:
         raise DataError(
             f"{shown(data.annotations)}: {len(bad)} of {len(samples) + len(bad)} samples cannot be "

@@ -9,6 +9,7 @@ from typing import Any
 from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrialConfig
 from lnt_core.data.annotations import annotations_sha256, are_here, file_sha256
 from lnt_core.data.captioned import read_captioned
+from lnt_core.data.hub import image_folder
 from lnt_core.data.samples import drawn, read_samples
 from lnt_core.paths import is_file
 
@@ -76,7 +77,7 @@ def stage_sha256(stage: Any) -> str:
     here = are_here(stage)
     content["annotations"] = annotations_sha256(stage) if here else stage.annotations
     paths = _images(stage) if here else []
-    content["images"] = [_name_and_size(path, stage.image_folder) for path in paths]
+    content["images"] = [_name_and_size(path, image_folder(stage)) for path in paths]
     return _sha256(content)
 
 

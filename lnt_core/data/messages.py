@@ -61,7 +61,7 @@ def texts_of(values: Mapping[str, Any], column: str) -> tuple[str, ...]:
         DataError: It holds something else.
     """
     value = values.get(column)
-    texts = value if isinstance(value, list) else [value]
+    texts: list[Any] = value if isinstance(value, list) else [value]
     for text in texts:
         if not isinstance(text, str):
             raise DataError(f"its {column} is {_got(text)}, but must be a text, or a list of texts")

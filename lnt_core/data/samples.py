@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lnt_core.config import DatasetConfig
 from lnt_core.data.annotations import read_annotations
+from lnt_core.data.hub import image_folder
 from lnt_core.data.image_files import ImageFiles, Keep
 from lnt_core.data.layouts import some
 from lnt_core.data.placeholders import IMAGE as IMAGE
@@ -81,7 +82,7 @@ def read_samples(data: DatasetConfig, *, keep: Keep | None = None) -> Read:
             f"`kinds` applies only to LLaVA's layout, but {shown(data.annotations)} {other}; leave "
             "it out"
         )
-    reader = Reader(data, ImageFiles(data.image_folder, keep))
+    reader = Reader(data, ImageFiles(image_folder(data), keep))
     samples, bad = [], []
     for found in reader.conversations(content):
         if found.unusable:

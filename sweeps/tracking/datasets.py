@@ -44,7 +44,7 @@ def dataset_inputs(data: DataConfig) -> list["DatasetInput"]:
 
 def _of_files(stage: DatasetConfig | SelectConfig, context: str, split: str = "") -> "DatasetInput":
     name = f"{Path(stage.annotations).stem} {split}".strip()
-    profile = {"annotations": stage.annotations, "images": stage.image_folder}
+    profile = {"annotations": stage.annotations, "images": stage.images}
     profile |= {"split": split} if split else {}
     source = {"uri": stage.annotations}
     return _input(name, stage_sha256(stage), "local", source, profile, context)

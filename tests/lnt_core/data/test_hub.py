@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from lnt_core.config import DatasetConfig
+from lnt_core.data.hub import image_folder
 from lnt_core.data.samples import read_samples
 from lnt_core.errors import DataError
 from tests.formats import messages
@@ -84,6 +85,15 @@ def test_a_bad_row_is_named_with_its_number(tmp_path) -> None:
     ):
         read(tmp_path / "saved")
     assert read(tmp_path / "saved", skip_bad=1).left_out[0].startswith(told)
+
+
+def test_images_are_in_the_folder_of_the_annotations_by_default(tmp_path) -> None:
+    def folder(annotations, **options) -> str:
+        return image_folder(DatasetConfig(annotations=str(annotations), **options))
+
+    assert folder(tmp_path / "a.jsonl") == str(tmp_path)
+    assert folder(tmp_path) == str(tmp_path)
+    assert folder(tmp_path, images="elsewhere") == "elsewhere"
 
 
 def test_images_are_all_within_the_table_or_all_apart(tmp_path) -> None:

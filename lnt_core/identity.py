@@ -16,6 +16,7 @@ from lnt_core.config import (
 )
 from lnt_core.data.annotations import annotations_sha256, are_here, file_sha256
 from lnt_core.data.captioned import read_captioned
+from lnt_core.data.hub import image_folder
 from lnt_core.data.samples import drawn, read_samples
 from lnt_core.evaluation.tasks import annotation_files, make_task
 from lnt_core.paths import is_file
@@ -88,7 +89,7 @@ def stage_sha256(stage: Any) -> str:
         return _sha256(drawn | asks)
     if isinstance(stage, FilesConfig):
         content = stage.model_dump(mode="json", exclude={"annotations", "images", "name"})
-        here, folder = are_here(stage), stage.image_folder
+        here, folder = are_here(stage), image_folder(stage)
         content["annotations"] = annotations_sha256(stage) if here else stage.annotations
         paths = _images(stage) if here else []
     else:

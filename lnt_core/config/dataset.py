@@ -1,6 +1,5 @@
 """The config of training data: annotations, in files or on the Hub, and their images."""
 
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -50,17 +49,12 @@ class FilesConfig(Frozen):
     file, a folder of the `datasets` library; or `hf://datasets/NAME`, a data set of the Hugging
     Face Hub in the local cache. Which of them it is, is detected from the content."""
     images: str | None = None
-    """Folder that image names are relative to. Default: the folder of the annotations. A table may
-    have the images in itself."""
+    """Folder that image names are relative to. Default: the folder that the annotations are in, or
+    are. A table may have the images in itself."""
     columns: ColumnsConfig | None = None
     """The columns of a table (JSON lines, parquet, `datasets`). Default: it has `messages`."""
     subset: str | None = None
     """Of a data set of the Hub or in a folder: its subset (`datasets` says: configuration name)."""
-
-    @property
-    def image_folder(self) -> str:
-        """The folder that image names are relative to."""
-        return str(Path(self.annotations).parent) if self.images is None else self.images
 
     @property
     def on_hub(self) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lnt_core.config import CaptioningConfig
 from lnt_core.data.annotations import read_annotations
+from lnt_core.data.hub import image_folder
 from lnt_core.data.image_files import ImageFiles, Keep
 from lnt_core.data.layouts import karpathy_images, some
 from lnt_core.data.messages import images_of, texts_of
@@ -64,12 +65,13 @@ def read_captioned(
             f"{shown(select.annotations)} has LLaVA's layout, but must have Karpathy's, or be a "
             "table"
         )
+    folder = image_folder(select)
     if isinstance(content, Table):
-        return _of_table(content, select, splits, ImageFiles(select.image_folder, keep))
+        return _of_table(content, select, splits, ImageFiles(folder, keep))
     of_split: dict[str, list[CaptionedImage]] = {split: [] for split in splits}
     for split, items in of_split.items():
         items += [
-            CaptionedImage(Path(select.image_folder, path), captions)
+            CaptionedImage(Path(folder, path), captions)
             for path, captions in karpathy_images(content, {split})
         ]
     known = dict.fromkeys(item["split"] for item in content["images"])

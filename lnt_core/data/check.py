@@ -6,7 +6,7 @@ from pathlib import Path
 from lnt_core.config import CaptioningConfig, DataConfig, DatasetConfig, FilesConfig, ModelConfig
 from lnt_core.data.annotations import are_here
 from lnt_core.data.captioned import CaptionedImage, read_captioned
-from lnt_core.data.hub import absent
+from lnt_core.data.hub import absent, image_folder
 from lnt_core.data.images import check_header, open_rgb
 from lnt_core.data.layouts import some
 from lnt_core.data.samples import read_samples
@@ -82,7 +82,7 @@ def dataset_problems(field: str, data: DatasetConfig) -> list[str]:
     if read.images_within:
         return within.problems(field)
     images = [path for sample in samples for path in sample.images]
-    return image_problems(field, data.image_folder, images)
+    return image_problems(field, image_folder(data), images)
 
 
 def captioning_problems(field: str, select: CaptioningConfig) -> list[str]:
@@ -101,7 +101,7 @@ def captioning_problems(field: str, select: CaptioningConfig) -> list[str]:
         problems += _reference_problems(field, split, items)
         if not captions.images_within:
             images = [item.image for item in items]
-            problems += image_problems(field, select.image_folder, images)
+            problems += image_problems(field, image_folder(select), images)
     problems += within.problems(field)
     size = len(captions.of_split[select.split])
     if select.num_images is not None and 2 <= size < select.num_images:

@@ -19,9 +19,10 @@ def encode_samples(
     """Token ids of samples with an answer in their first ``max_length`` tokens; not of others.
 
     Raises:
-        DataError: No sample has an answer left, or a text has the image token.
+        DataError: No sample has an answer left, or a text has the image token; the message names
+            the sample.
     """
-    encoded = [conversations.encode(sample, max_length=max_length) for sample in samples]
+    encoded = [_encoded(conversations, sample, max_length) for sample in samples]
     kept = tuple(sample for sample in encoded if has_answer(sample))
     if not kept:
         raise DataError(f"no conversation has an answer in its first {max_length} tokens")
@@ -33,6 +34,13 @@ def encode_samples(
             max_length,
         )
     return kept
+
+
+def _encoded(conversations: Conversations, sample: Sample, max_length: int) -> Encoded:
+    try:
+        return conversations.encode(sample, max_length=max_length)
+    except DataError as error:
+        raise DataError(f"{sample.name}: {error}") from error
 
 
 def has_answer(encoded: Encoded) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from lnt_core.config import FilesConfig
 from lnt_core.data.table import Row, Table
 from lnt_core.errors import DataError
-from lnt_core.paths import is_file, shown
+from lnt_core.paths import is_file, is_folder, shown
 
 PARQUET = b"PAR1"
 """The first bytes of a parquet file."""
@@ -52,6 +52,18 @@ def data_place(data: FilesConfig) -> Path:
     if folder is None:
         raise DataError(absent(data))
     return folder
+
+
+def image_folder(data: FilesConfig) -> str:
+    """The folder that image names are relative to.
+
+    Raises:
+        DataError: It is that of a data set of the Hub, which is not in the cache.
+    """
+    if data.images is not None:
+        return data.images
+    place = data_place(data)
+    return str(place if is_folder(place) else place.parent)
 
 
 def absent(data: FilesConfig) -> str:

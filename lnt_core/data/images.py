@@ -40,15 +40,13 @@ def open_rgb(source: Path | bytes, *, exif_orientation: bool = True) -> Image.Im
     Raises:
         DataError: The image cannot be opened; the message has its path and the reason.
     """
-    name = _name(source)
-    if isinstance(source, Path) and not is_file(source):
-        raise DataError(f"{name}: there is no such file")
+    _check_file(source)
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             image.load()
             return _rgb(_upright(image) if exif_orientation else image)
     except Exception as error:  # Pillow's decoders raise anything on damaged files
-        raise DataError(f"{name} cannot be decoded: {_reason(error)}") from error
+        raise DataError(f"{_name(source)} cannot be decoded: {_reason(error)}") from error
 
 
 def check_header(source: Path | bytes) -> str:
@@ -63,12 +61,18 @@ def check_header(source: Path | bytes) -> str:
     Raises:
         DataError: It is not, or it would be refused by :func:`open_rgb` whatever its pixels are.
     """
+    _check_file(source)
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             _check_mode(image)
             return str(image.format).lower()
     except Exception as error:  # as above
         raise DataError(f"{_name(source)} cannot be decoded: {_reason(error)}") from error
+
+
+def _check_file(source: Path | bytes) -> None:
+    if isinstance(source, Path) and not is_file(source):
+        raise DataError(f"{_name(source)}: there is no such file")
 
 
 def _name(source: Path | bytes) -> str:

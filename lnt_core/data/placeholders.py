@@ -41,7 +41,8 @@ def with_images(
         (first, answer), *later = turns
         turns = ((IMAGE * num_images + first, answer), *later)
     elif found != num_images:
-        raise DataError(f"its questions have {found} {IMAGE!r}, but it has {num_images} images")
+        images = f"{num_images} image" + ("s" if num_images != 1 else "")
+        raise DataError(f"its questions have {found} {IMAGE!r}, but it has {images}")
     move = image_first and num_images == 1
     return tuple((_placed(question, move=move), answer) for question, answer in turns)
 

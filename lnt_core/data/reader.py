@@ -110,7 +110,7 @@ class Reader:
         except DataError as error:
             return Found(name, unusable=str(error))
         if self._data.skip_bad and not self.files.within:
-            reason = _image_problem(images, self._data.image_folder)
+            reason = _image_problem(images, self.files.folder)
             return Found(name, images, turns, reason)
         return Found(name, images, turns)
 

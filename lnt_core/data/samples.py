@@ -1,10 +1,11 @@
 """The samples of a training data set, whatever its form."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from lnt_core.config import DatasetConfig
 from lnt_core.data.annotations import read_annotations
+from lnt_core.data.hub import image_folder
 from lnt_core.data.image_files import ImageFiles, Keep
 from lnt_core.data.layouts import some
 from lnt_core.data.placeholders import IMAGE as IMAGE
@@ -22,6 +23,8 @@ class Sample:
     """The images in the order in which they are shown."""
     turns: tuple[tuple[str, str], ...]
     """Questions and answers in order; each image has its ``<image>`` in a question."""
+    name: str = field(default="a conversation", compare=False)
+    """Where it is in the annotations, for messages: ``line 3``."""
 
 
 @dataclass(frozen=True)
@@ -79,13 +82,13 @@ def read_samples(data: DatasetConfig, *, keep: Keep | None = None) -> Read:
             f"`kinds` applies only to LLaVA's layout, but {shown(data.annotations)} {other}; leave "
             "it out"
         )
-    reader = Reader(data, ImageFiles(data.image_folder, keep))
+    reader = Reader(data, ImageFiles(image_folder(data), keep))
     samples, bad = [], []
     for found in reader.conversations(content):
         if found.unusable:
             bad.append(f"{found.name}: {found.unusable}")
         else:
-            samples.append(Sample(found.images, found.turns))
+            samples.append(Sample(found.images, found.turns, found.name))
     if len(bad) > data.skip_bad:
         raise DataError(
             f"{shown(data.annotations)}: {len(bad)} of {len(samples) + len(bad)} samples cannot be "

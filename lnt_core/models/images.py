@@ -58,6 +58,11 @@ class Recorded:
         features = zip(*(part.features for part in parts), strict=True)
         return cls(tuple(map(torch.cat, features)), tuple(part.shape for part in parts))
 
+    def size(self, dim: int) -> int:
+        """Size of the pixels in a dimension, for LLaVA-NeXT, which asks whether there are any."""
+        assert dim == 0
+        return sum(shape[0] for shape in self.shapes)
+
     def pixels(self, like: Tensor) -> Tensor:
         """Stands for pixels of which only the shape counts: ones, and zeros for padded tiles."""
         return join_padded([like.new_ones(()).expand(shape) for shape in self.shapes])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import override
 
-from lnt_core.strategies.base import MAX_WIDTH, Strategy, StrategyConfig, register
+from lnt_core.strategies.base import MAX_WIDTH, Strategy, StrategyConfig, register, train_parts
 
 if TYPE_CHECKING:
     from torch import nn
@@ -56,8 +56,7 @@ class _Adapters(Strategy[AdapterConfig]):
             places=options.places,
             parallel=self.parallel,
         )
-        for name in roles.shared if options.train_base else ():
-            model.get_submodule(name).requires_grad_(True)
+        train_parts(model, roles.shared if options.train_base else ())
         return model
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from typing_extensions import override
 
-from lnt_core.strategies.base import StrategyConfig, TrainModules, register
+from lnt_core.strategies.base import StrategyConfig, TrainParts, register
 
 if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
@@ -17,7 +17,7 @@ class AttnMLPConfig(StrategyConfig):
 
 
 @register("attn_mlp")
-class AttnMLP(TrainModules[AttnMLPConfig]):
+class AttnMLP(TrainParts[AttnMLPConfig]):
     """Train the linear layers of each block outside its attention, and the shared parts."""
 
     Config: ClassVar[type[StrategyConfig]] = AttnMLPConfig
@@ -25,5 +25,5 @@ class AttnMLP(TrainModules[AttnMLPConfig]):
     source: ClassVar[str] = "Zhao et al., Tuning LayerNorm in Attention, arXiv:2312.11420"
 
     @override
-    def modules(self, roles: "Roles") -> tuple[str, ...]:
+    def parts(self, roles: "Roles") -> tuple[str, ...]:
         return (*roles.require("mlp"), *roles.shared)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from typing_extensions import override
 
-from lnt_core.strategies.base import StrategyConfig, TrainModules, register
+from lnt_core.strategies.base import StrategyConfig, TrainParts, register
 
 if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
@@ -17,7 +17,7 @@ class AttnQVConfig(StrategyConfig):
 
 
 @register("attn_qv")
-class AttnQV(TrainModules[AttnQVConfig]):
+class AttnQV(TrainParts[AttnQVConfig]):
     """Train the q and v projections of each block, and the shared parts."""
 
     Config: ClassVar[type[StrategyConfig]] = AttnQVConfig
@@ -25,5 +25,5 @@ class AttnQV(TrainModules[AttnQVConfig]):
     source: ClassVar[str] = "Zhao et al., Tuning LayerNorm in Attention, arXiv:2312.11420"
 
     @override
-    def modules(self, roles: "Roles") -> tuple[str, ...]:
+    def parts(self, roles: "Roles") -> tuple[str, ...]:
         return (*roles.require("attn_q", "attn_v"), *roles.shared)

@@ -139,15 +139,22 @@ def base_of(model: "nn.Module") -> "nn.Module":
     return base
 
 
-class TrainModules(Strategy[Options]):
-    """Base class of strategies that train modules of the model itself and add none."""
+def train_parts(model: "nn.Module", parts: "Sequence[str]") -> None:
+    """Make modules, and raw parameters, of these names trainable."""
+    from lnt_core.models.roles import parameters_of
+
+    for parameter in parameters_of(model, parts).values():
+        parameter.requires_grad_(True)
+
+
+class TrainParts(Strategy[Options]):
+    """Base class of strategies that train parts of the model itself and add none."""
 
     @abstractmethod
-    def modules(self, roles: "Roles") -> tuple[str, ...]:
-        """Names of the modules to train as a whole."""
+    def parts(self, roles: "Roles") -> tuple[str, ...]:
+        """Names of the modules and raw parameters to train as a whole."""
 
     @override
     def apply(self, model: "nn.Module", roles: "Roles", options: Options) -> "nn.Module":
-        for name in self.modules(roles):
-            model.get_submodule(name).requires_grad_(True)
+        train_parts(model, self.parts(roles))
         return model

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from typing_extensions import override
 
-from lnt_core.strategies.base import StrategyConfig, TrainModules, register
+from lnt_core.strategies.base import StrategyConfig, TrainParts, register
 
 if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
@@ -17,7 +17,7 @@ class ConnectorConfig(StrategyConfig):
 
 
 @register("connector")
-class Connector(TrainModules[ConnectorConfig]):
+class Connector(TrainParts[ConnectorConfig]):
     """Train only the connector."""
 
     Config: ClassVar[type[StrategyConfig]] = ConnectorConfig
@@ -25,5 +25,5 @@ class Connector(TrainModules[ConnectorConfig]):
     source: ClassVar[str] = "Zhao et al., Tuning LayerNorm in Attention, arXiv:2312.11420"
 
     @override
-    def modules(self, roles: "Roles") -> tuple[str, ...]:
+    def parts(self, roles: "Roles") -> tuple[str, ...]:
         return roles.require("connector")

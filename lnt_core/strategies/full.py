@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from typing_extensions import override
 
-from lnt_core.strategies.base import StrategyConfig, TrainModules, register
+from lnt_core.strategies.base import StrategyConfig, TrainParts, register
 
 if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
@@ -17,7 +17,7 @@ class FullConfig(StrategyConfig):
 
 
 @register("full")
-class Full(TrainModules[FullConfig]):
+class Full(TrainParts[FullConfig]):
     """Train everything except the vision tower."""
 
     Config: ClassVar[type[StrategyConfig]] = FullConfig
@@ -25,5 +25,5 @@ class Full(TrainModules[FullConfig]):
     source: ClassVar[str] = "Liu et al., Visual Instruction Tuning, arXiv:2304.08485"
 
     @override
-    def modules(self, roles: "Roles") -> tuple[str, ...]:
+    def parts(self, roles: "Roles") -> tuple[str, ...]:
         return (roles.language, *roles.shared)

@@ -5,8 +5,9 @@ too, its ablation trains the norms alone. Both use PEFT's LN tuning with every t
 PEFT's default for LLaVA includes projector and embedding.
 """
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
+from pydantic import model_validator
 from typing_extensions import override
 
 from lnt_core.errors import ConfigError, bad_field
@@ -19,38 +20,56 @@ if TYPE_CHECKING:
     from lnt_core.models.roles import Roles
 
 
-class LayerNormConfig(StrategyConfig):
-    """Options of LayerNorm tuning."""
+class NormsConfig(StrategyConfig):
+    """Which norms train."""
 
-    name: Literal["layernorm"] = "layernorm"
     target_modules: tuple[str, ...] = ()
     """Suffixes of the norms' names, as in PEFT: `[input_layernorm, norm]`. Default: the norms of
     each block outside its attention, and the final norm."""
+    attention_norms: bool = False
+    """Also train the norms of queries and keys inside the attention of each block. The models of
+    the paper have none; Qwen3 and Gemma 3 do (`q_norm`, `k_norm`)."""
+
+    @model_validator(mode="after")
+    def _named_or_not(self) -> Self:
+        if self.target_modules and self.attention_norms:
+            raise ValueError(
+                "`target_modules` names every norm that trains: name those of the attention there, "
+                "or leave out one of the two"
+            )
+        return self
 
 
-class LayerNormSimpleConfig(StrategyConfig):
+class LayerNormConfig(NormsConfig):
+    """Options of LayerNorm tuning."""
+
+    name: Literal["layernorm"] = "layernorm"
+
+
+class LayerNormSimpleConfig(NormsConfig):
     """Options of LayerNorm tuning without the shared parts."""
 
     name: Literal["layernorm_simple"] = "layernorm_simple"
-    target_modules: tuple[str, ...] = ()
-    """Same as for `layernorm`."""
 
 
-def norm_names(model: "nn.Module", roles: "Roles", target_modules: tuple[str, ...]) -> list[str]:
-    """Full names of the norms that train; those of the vision tower are excluded.
+def norm_names(model: "nn.Module", roles: "Roles", options: NormsConfig) -> list[str]:
+    """Full names of the norms that train, which are the language model's.
 
     Raises:
-        ConfigError: One of ``target_modules`` matches no norm.
+        ConfigError: One of ``target_modules`` matches no norm, or the model has no norms in its
+            attention.
     """
+    from lnt_core.models.parts import inside
     from lnt_core.models.roles import is_norm
 
+    target_modules = options.target_modules
     if not target_modules:
-        return list(roles.require("norm"))
-    vision = f"{roles.vision}." if roles.vision else None
+        extra = ("attention_norm",) if options.attention_norms else ()
+        return list(roles.require("norm", *extra))
     norms = [
         name
         for name, module in model.named_modules()
-        if is_norm(module) and not (vision and name.startswith(vision))
+        if is_norm(module) and inside(name, roles.language)
     ]
     ends = {
         target: [n for n in norms if f".{n}".endswith(f".{target}")] for target in target_modules
@@ -78,7 +97,7 @@ class LayerNorm(Strategy[LayerNormConfig]):
         return wrap(
             model,
             LNTuningConfig(
-                target_modules=norm_names(model, roles, options.target_modules),
+                target_modules=norm_names(model, roles, options),
                 modules_to_save=list(roles.shared),
             ),
             roles,
@@ -99,5 +118,5 @@ class LayerNormSimple(Strategy[LayerNormSimpleConfig]):
     ) -> "nn.Module":
         from peft import LNTuningConfig
 
-        names = norm_names(model, roles, options.target_modules)
+        names = norm_names(model, roles, options)
         return wrap(model, LNTuningConfig(target_modules=names), roles)

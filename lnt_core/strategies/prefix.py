@@ -12,7 +12,7 @@ from lnt_core.strategies.base import (
     StrategyConfig,
     register,
 )
-from lnt_core.strategies.peft_model import wrap
+from lnt_core.strategies.peft_model import check_takes_prompts, wrap
 
 if TYPE_CHECKING:
     from torch import nn
@@ -59,6 +59,7 @@ class Prefix(Strategy[PrefixConfig]):
     def apply(self, model: "nn.Module", roles: "Roles", options: PrefixConfig) -> "nn.Module":
         from peft import PrefixTuningConfig, TaskType
 
+        check_takes_prompts(model, roles, options.name)
         config = PrefixTuningConfig(
             task_type=TaskType.CAUSAL_LM,
             num_virtual_tokens=options.num_tokens,

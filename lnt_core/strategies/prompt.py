@@ -6,7 +6,7 @@ from pydantic import Field
 from typing_extensions import override
 
 from lnt_core.strategies.base import MAX_VIRTUAL_TOKENS, Strategy, StrategyConfig, register
-from lnt_core.strategies.peft_model import wrap
+from lnt_core.strategies.peft_model import check_takes_prompts, wrap
 
 if TYPE_CHECKING:
     from torch import nn
@@ -38,6 +38,7 @@ class Prompt(Strategy[PromptConfig]):
     def apply(self, model: "nn.Module", roles: "Roles", options: PromptConfig) -> "nn.Module":
         from peft import PromptTuningConfig, PromptTuningInit, TaskType
 
+        check_takes_prompts(model, roles, options.name)
         start = {"random": PromptTuningInit.RANDOM, "vocabulary": PromptTuningInit.SAMPLE_VOCAB}
         config = PromptTuningConfig(
             task_type=TaskType.CAUSAL_LM,

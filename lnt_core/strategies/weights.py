@@ -12,10 +12,12 @@ from lnt_core.errors import DataError, TrialError
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import VisionLanguageModel, own_trainable
 from lnt_core.strategies import StrategyConfig, get_strategy
-from lnt_core.strategies.peft_model import quiet_peft
+from lnt_core.strategies.peft_model import in_place, quiet_peft
 
 DELTA = "delta.safetensors"
 """Trained tensors by name, with the strategy as metadata, for strategies that PEFT lacks."""
+ADAPTER = "adapter_model.safetensors"
+"""PEFT's own name of an adapter's tensors."""
 CONNECTOR = "base_connector.safetensors"
 """The connector as trained in stage 1."""
 
@@ -37,11 +39,22 @@ def save_weights(
             model.save_pretrained(
                 str(folder), save_embedding_layers=False, is_main_process=is_first()
             )
+            if is_first():
+                _add_in_place(model, folder / ADAPTER)
         return
     tensors = {name: tensor.contiguous() for name, tensor in trainable_state(model).items()}
     metadata = {"base_model": base_name, "strategy": strategy.model_dump_json()}
     if is_first():
         save_file(tensors, folder / DELTA, metadata=metadata)
+
+
+def _add_in_place(model: nn.Module, adapter: Path) -> None:
+    """Add to an adapter's file what it trains of the base itself: PEFT loads it, but saves none."""
+    from safetensors.torch import load_file, save_file
+
+    trained = {name: p.detach().cpu().contiguous() for name, p in in_place(model).items()}
+    if trained:
+        save_file(load_file(adapter) | trained, adapter, metadata={"format": "pt"})
 
 
 def save_connector(base: VisionLanguageModel, folder: Path) -> None:
@@ -72,6 +85,7 @@ def load_weights(model: nn.Module, folder: Path) -> nn.Module:
     from safetensors import safe_open
 
     if (folder / "adapter_config.json").is_file():
+        _own_raw(model)
         with quiet_peft():
             tuned: nn.Module = PeftModel.from_pretrained(model, str(folder))
         return tuned
@@ -81,10 +95,19 @@ def load_weights(model: nn.Module, folder: Path) -> nn.Module:
         options = json.loads(file.metadata()["strategy"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     strategy = get_strategy(options["name"])
+    model.requires_grad_(False)  # what trains is the strategy's choice, not that of a loader
     model = strategy.apply(model, find_roles(model), strategy.Config.model_validate(options))
     own_trainable(model)  # the base shares storage with it and must not change
     load_trainable(model, tensors, where=str(folder / DELTA))
     return model.requires_grad_(False)
+
+
+def _own_raw(model: nn.Module) -> None:
+    """Give raw parts their own float32 storage: PEFT would load into that of the base."""
+    raw = dict(model.named_parameters())
+    for name in find_roles(model).connector:
+        if name in raw:
+            raw[name].data = raw[name].detach().to(torch.float32, copy=True)
 
 
 def trainable_state(model: nn.Module) -> dict[str, torch.Tensor]:

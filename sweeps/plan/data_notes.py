@@ -7,7 +7,6 @@ from lnt_core.accounting.answers import usable_samples
 from lnt_core.config import CAPTION_PROMPT, DatasetConfig
 from lnt_core.data.layouts import some
 from lnt_core.data.samples import IMAGE, Read, Sample, drawn, read_samples
-from lnt_core.paths import shown
 from sweeps.config import SweepConfig
 from sweeps.plan.space import value_combinations, with_values
 
@@ -40,7 +39,7 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
                 "many tokens; raise it"
             )
         elif usable.cut_off:
-            names = [shown(repr(sample.turns[0][0][:60])) for sample in usable.cut_off]
+            names = [sample.name for sample in usable.cut_off]
             total = len(usable.cut_off) + len(usable.samples)
             notes.append(
                 f"{key}: {len(names)} of {total} conversations have no answer in their first "

@@ -53,7 +53,7 @@ def _of_files(
     stage: DatasetConfig | CaptioningConfig, context: str, split: str = ""
 ) -> "DatasetInput":
     name = f"{Path(stage.annotations).stem} {split}".strip()
-    profile = {"annotations": stage.annotations, "images": stage.image_folder}
+    profile = {"annotations": stage.annotations, "images": stage.images}
     profile |= {"split": split} if split else {}
     source = {"uri": stage.annotations}
     return _input(name, stage_sha256(stage), "local", source, profile, context)

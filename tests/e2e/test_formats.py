@@ -16,14 +16,15 @@ FORMS = ("karpathy.json", "messages.jsonl", "messages.parquet")
 @needs_photographs
 def test_the_digits_are_those_of_the_karpathy_file_in_every_form(micro_with, micro) -> None:
     train = micro["train"] | {"max_steps": 8}
-    tune = {"annotations": "karpathy.json", "images": str(IMAGES)}
+    align = {"annotations": "karpathy.json", "images": str(IMAGES)}
     select = {"task": "flickr8k", "annotations": "captions.parquet", "columns": COLUMNS}
     search = {
         "strategy": ["full"],
         "learning_rate": [2e-3],
         "values": {"data.tune.annotations": list(FORMS)},
     }
-    sweep = micro_with(data={"tune": tune, "select": select}, search=search, train=train)
+    data = {"align": align, "tune": align, "select": select}
+    sweep = micro_with(data=data, search=search, train=train)
     write_formats(sweep.folder)
     sweep.lnt("run", "sweep.yaml")
     found = {}

@@ -1,8 +1,10 @@
 """Problems with the data files of a trial."""
 
+import io
 import json
 
 import pytest
+from PIL import Image
 
 from lnt_core.config import DataConfig, ModelConfig
 from lnt_core.data import layouts
@@ -93,8 +95,6 @@ def test_what_is_not_json_is_one_problem(text, told, tmp_path) -> None:
 
 def selected(folder, *sentences: list[str], **options) -> list[str]:
     """Problems of a selection task on images with these captions."""
-    from PIL import Image
-
     names = [f"{number}.png" for number in range(len(sentences))]
     for name in names:
         Image.new("RGB", (2, 2)).save(folder / name)
@@ -205,3 +205,39 @@ def test_more_images_than_the_split_has_are_refused(tmp_path) -> None:
         "data.select.num_images is 3, but must be at most 2, the size of split 'val'"
     ]
     assert selected(tmp_path, ["A dog."], ["A cat."], num_images=2) == []
+
+
+def test_images_within_a_table_are_decoded(tmp_path) -> None:
+    import datasets
+
+    datasets.disable_progress_bars()
+    names = ["whole", "cut", "whole"]
+    photos = [{"bytes": png(cut=name == "cut"), "path": None} for name in names]
+    table = {"photo": photos, "say": ["A dog.", "A cat.", "..."], "set": ["val"] * 3}
+    datasets.Dataset.from_dict(table).to_parquet(tmp_path / "table.parquet")
+    columns = {"image": "photo", "answer": "say", "split": "set"}
+    files = {"annotations": str(tmp_path / "table.parquet"), "columns": columns}
+    tune, select = files | {"split": "val"}, files | {"task": "coco", "report_split": None}
+    data = DataConfig.model_validate({"tune": tune, "select": select})
+    found = data_problems(ModelConfig(tiny=True), data)
+    told = "1 image that cannot be decoded: that of row [1] (image file is truncated)"
+    assert found == [f"data.tune.annotations: {told}", f"data.select.annotations: {told}"]
+
+
+def png(*, cut: bool) -> bytes:
+    """A file whose header is whole; the pixels may be cut off."""
+    file = io.BytesIO()
+    Image.radial_gradient("L").save(file, "png")
+    return file.getvalue()[: file.tell() // 2 if cut else None]
+
+
+def test_absent_annotations_and_images_are_told(tmp_path) -> None:
+    tune = {"annotations": "hf://datasets/no/where", "images": str(tmp_path / "none")}
+    select = {"task": "coco", "annotations": str(tmp_path / "none.json")}
+    data = DataConfig.model_validate({"tune": tune, "select": select})
+    assert data_problems(ModelConfig(tiny=True), data) == [
+        "data.tune.annotations: there is no data set no/where in the Hugging Face cache; download "
+        "it with `hf download --repo-type dataset no/where`",
+        f"data.tune.images: there is no folder {tmp_path / 'none'}",
+        f"data.select.annotations: there is no file {tmp_path / 'none.json'}",
+    ]

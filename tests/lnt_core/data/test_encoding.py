@@ -33,6 +33,13 @@ def test_what_has_no_answer_left_is_left_out_and_the_plan_counts_it(base, parts,
     assert usable_samples(model_config(parts), read, max_length=10**5).cut_off == []
 
 
+def test_a_text_with_a_reserved_character_is_named_with_its_place(base) -> None:
+    image = base.conversations.image_token
+    sample = Sample((), (("What?", f"A {image}."),), "line 7")
+    with pytest.raises(DataError, match=f"^line 7: a question or answer contains '{image}'"):
+        encode_samples(base.conversations, [SHORT, sample], max_length=100)
+
+
 def test_no_answer_at_all_is_an_error(base) -> None:
     with pytest.raises(DataError, match="no conversation has an answer in its first 100 tokens"):
         encode_samples(base.conversations, [LONG], max_length=100)

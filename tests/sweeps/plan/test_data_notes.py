@@ -52,7 +52,7 @@ def test_what_is_left_out_is_counted_and_named(told) -> None:
         "data.tune: 1 of 5 conversations: each has a system turn, which is left out: entry [3], id"
         " 3",
         "data.tune: 1 of 5 conversations have no answer in their first 100 tokens (max_length) and "
-        "are left out: 'What is there? What is there? What is there? What is there? '",
+        "are left out: entry [4], id 4",
     ]
     assert told(GOOD) == []
 

@@ -3,7 +3,7 @@
 import pytest
 
 from lnt_core.errors import ConfigError
-from sweeps.plan.load import load_sweep
+from sweeps.plan.load import load_sweep, local_paths
 
 
 @pytest.mark.parametrize("size", ["7b", "13b"])
@@ -49,6 +49,16 @@ def test_one_value_can_be_set_from_the_command_line() -> None:
     assert given.train.max_steps == 7
     assert given.search.rates == (1e-4,)
     assert given.tracking.uri == "sqlite:///x.db"
+
+
+def test_the_name_of_a_data_set_of_the_hub_is_no_path(tmp_path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "name: mine\nextends: paper-7b\ndata:\n"
+        "  tune: {annotations: 'hf://datasets/someone/photographs', columns: {answer: caption}}\n"
+    )
+    given = load_sweep(str(tmp_path / "mine.yaml"))
+    assert given.data.tune.on_hub == "someone/photographs"
+    assert not [v for k, v in local_paths(given.model_dump()) if k == "data.tune.annotations"]
 
 
 def test_paths_are_relative_to_the_sweep_file(tmp_path) -> None:

@@ -55,5 +55,5 @@ def test_the_share_of_right_answers_is_the_score(tmp_path) -> None:
 
 def test_an_entry_with_several_questions_is_refused(tmp_path) -> None:
     config = write(tmp_path, ["What?", "Red"], ["What?", "Red", "And now?", "Blue"])
-    with pytest.raises(DataError, match=r"more than one question and answer: \[1\]; only one"):
+    with pytest.raises(DataError, match=r"more than one question, or image: \[1\]; only one"):
         ExactMatch(config)

@@ -36,6 +36,12 @@ class Prepared:
     report: CaptioningTask | None
     pad_id: int
 
+    def share_captioning(self, path: Path | None) -> None:
+        """Tell other processes through this file how many images can be captioned at once."""
+        for task in (self.select, self.report):
+            if task is not None:
+                task.told_in = path
+
 
 class Worker:
     """Prepares trials, and keeps what the next trial can reuse.

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.devices.memory import empty
 from lnt_core.distributed.ranks import gather, num_workers, rank
 from lnt_core.distributed.sharded import runs_in_step
+from lnt_core.evaluation.batch_size import lower_to, told
 from lnt_core.evaluation.cider import CiderScorer
 from lnt_core.models.features import FeatureStore
 from lnt_core.seeding import generator
@@ -60,6 +62,8 @@ class CaptioningTask:
         self.batch_size = select.batch_size
         """Images captioned at once: `data.select.batch_size`, or what was left of it when memory
         ran out; later trials of this process begin with it."""
+        self.told_in: Path | None = None
+        """File through which other processes of the sweep begin with it too."""
         examples = text_examples(select, seed=seed)
         self.images = [item.image for item in self.items]
         self._tokenizer = conversations.tokenizer
@@ -83,6 +87,7 @@ class CaptioningTask:
         Several workers share the batches; each of them returns the complete result.
         """
         model.eval()
+        self._be_told(in_step=runs_in_step(model))
         size = self._select.batch_size
         batches = [self.items[i : i + size] for i in range(0, len(self.items), size)]
         own = {}
@@ -98,6 +103,13 @@ class CaptioningTask:
             tuple(captions),
             tuple(self._scorer.scores(captions)),
         )
+
+    def _be_told(self, *, in_step: bool) -> None:
+        """Lower the batch size to what other processes have told."""
+        if self.told_in is not None:
+            self.batch_size = min(self.batch_size, told(self.told_in) or self.batch_size)
+        if in_step:  # else one worker might run more batches than another
+            self.batch_size = min(gather(self.batch_size))
 
     def _captions(
         self, model: nn.Module, store: FeatureStore, items: Sequence[CaptionedImage], *, bf16: bool
@@ -127,6 +139,8 @@ class CaptioningTask:
                 len(part),
                 self.batch_size,
             )
+            if self.told_in is not None:
+                lower_to(self.told_in, self.batch_size)
         return texts
 
 

@@ -6,9 +6,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from lnt_core.config import DataConfig, DatasetConfig, SelectConfig, TrialConfig
+from lnt_core.config import (
+    CaptioningConfig,
+    DataConfig,
+    DatasetConfig,
+    LossConfig,
+    ScenesConfig,
+    TaskConfig,
+    TrialConfig,
+)
 from lnt_core.data.samples import load_captioned, load_samples
 from lnt_core.errors import DataError
+from lnt_core.evaluation.tasks import annotation_files, make_task
 from lnt_core.paths import is_file, shown
 
 ID_LENGTH = 12
@@ -46,7 +55,11 @@ def align_id(config: TrialConfig) -> str:
 def data_sha256(data: DataConfig) -> str:
     """Hash of the annotations and images (name, size, how they are opened) of every stage."""
     stages = {"align": data.align, "tune": data.tune, "select": data.select, "scenes": data.scenes}
-    hashes = {k: stage_sha256(v) for k, v in stages.items() if v is not None}
+    hashes: dict[str, Any] = {k: stage_sha256(v) for k, v in stages.items() if v is not None}
+    if data.report:
+        hashes["report"] = {task.prefix: stage_sha256(task) for task in data.report}
+    if data.scenes is not None and (data.scenes.select, *data.scenes.report) != ("scenes",):
+        hashes["tasks"] = [data.scenes.select, *data.scenes.report]
     return _sha256(hashes | _opened(data))
 
 
@@ -69,22 +82,39 @@ def _model_identity(config: TrialConfig) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def stage_sha256(stage: Any) -> str:
     """Hash of the data of one stage; cached, so files must not change while a sweep runs."""
-    if not isinstance(stage, DatasetConfig | SelectConfig):
-        return _sha256(stage.model_dump(mode="json"))
-    content = stage.model_dump(mode="json", exclude={"annotations", "images"})
-    content["annotations"] = _file_sha256(stage.annotations)
+    if isinstance(stage, ScenesConfig):
+        asks = {"questions": True} if stage.asks else {}
+        drawn = stage.model_dump(mode="json", exclude={"select", "report", "questions"})
+        return _sha256(drawn | asks)
+    is_task = isinstance(stage, TaskConfig)
+    files = stage.files if is_task else ("annotations",)
+    folders = stage.folders if is_task else ("images",)
+    content = stage.model_dump(mode="json", exclude={*files, *folders, "name"})
+    if is_task and not isinstance(stage, CaptioningConfig | LossConfig):
+        content["files"] = {
+            name: _file_sha256(str(path)) for name, path in annotation_files(stage).items()
+        }
+    else:
+        content["annotations"] = _file_sha256(stage.annotations)
     content["images"] = [_name_and_size(path, stage.images) for path in _images(stage)]
     return _sha256(content)
 
 
-def _images(stage: DatasetConfig | SelectConfig) -> list[Path]:
-    if not is_file(stage.annotations):
-        return []
-    if isinstance(stage, SelectConfig):
+def _images(stage: DatasetConfig | TaskConfig) -> list[Path]:
+    if isinstance(stage, CaptioningConfig):
+        if not is_file(stage.annotations):
+            return []
         splits = filter(None, (stage.split, stage.report_split))
         return [item.image for split in splits for item in load_captioned(stage, split)]
-    samples = load_samples(stage, seed=0)
-    return list(dict.fromkeys(s.image for s in samples if s.image is not None))
+    if isinstance(stage, DatasetConfig):
+        if not is_file(stage.annotations):
+            return []
+        images = [sample.image for sample in load_samples(stage, seed=0)]
+    elif all(is_file(path) for path in annotation_files(stage).values()):
+        images = [question.image for question in make_task(stage).questions]
+    else:
+        images = []
+    return list(dict.fromkeys(image for image in images if image is not None))
 
 
 def _name_and_size(path: Path, folder: str) -> tuple[str, int]:

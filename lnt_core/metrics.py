@@ -3,6 +3,7 @@
 This is the only place where they are named; docs/metrics.md is generated from it (`make docs`).
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 
@@ -23,17 +24,107 @@ def _metric(name: str, unit: str, meaning: str) -> str:
     return name
 
 
-SELECT_CIDER = _metric(
-    "select/cider", "CIDEr x 100", "Score on the split by which learning rates are chosen."
+class Objective(NamedTuple):
+    """A metric by which a sweep can choose."""
+
+    metric: str
+    label: str
+    """Its name for people."""
+    lower_is_better: bool
+    decimals: int
+    title: str
+    """The label of an axis or a table."""
+
+    def merit(self, score: float) -> float:
+        """A number that is higher for a better score."""
+        return -score if self.lower_is_better else score
+
+    def shown(self, score: float) -> str:
+        """The score for people."""
+        return f"{score:.{self.decimals}f}"
+
+
+OBJECTIVES: dict[str, Objective] = {}
+"""Every metric by which a sweep can choose. Each task has one of its own, so that the metrics of a
+trial tell what it is chosen by."""
+
+
+def _objective(
+    name: str,
+    unit: str,
+    meaning: str,
+    *,
+    label: str,
+    lower: bool = False,
+    decimals: int = 2,
+    title: str = "",
+) -> str:
+    OBJECTIVES[name] = Objective(name, label, lower, decimals, title or label)
+    return _metric(name, unit, meaning)
+
+
+SELECT_CIDER = _objective(
+    "select/cider",
+    "CIDEr x 100",
+    "Score on the split by which learning rates are chosen.",
+    label="CIDEr",
+    title="CIDEr x 100",
 )
 REPORT_CIDER = _metric(
     "report/cider", "CIDEr x 100", "Score on the split that is reported and never chooses."
+)
+SELECT_VQA_ACCURACY = _objective(
+    "select/vqa_accuracy",
+    "0..100",
+    "VQAv2, if it chooses: VQA accuracy over ten answers.",
+    label="VQA accuracy",
+)
+SELECT_F1 = _objective(
+    "select/f1", "0..100", "POPE, if it chooses: mean F1 of its three categories.", label="F1"
+)
+SELECT_MME = _objective(
+    "select/mme", "0..2800", "MME, if it chooses: sum of acc and acc+ of its subtasks.", label="MME"
+)
+SELECT_EXACT_MATCH = _objective(
+    "select/exact_match",
+    "0..100",
+    "Share of own questions answered right, if they choose.",
+    label="exact match",
+)
+SELECT_LOSS = _objective(
+    "select/loss",
+    "nats per answer token",
+    "Loss on data that is not trained on, if it chooses; lower is better.",
+    label="loss",
+    title="loss, nats per answer token",
+    lower=True,
+    decimals=4,
+)
+SELECT_SCORE = _objective(
+    "select/score",
+    "the scorer's",
+    "Mean of an own scorer's scores, if they choose.",
+    label="score",
+    decimals=4,
+)
+SELECT_COST = _objective(
+    "select/cost",
+    "the scorer's",
+    "The same of a scorer with `direction: min`.",
+    label="cost",
+    lower=True,
+    decimals=4,
+)
+OTHER_SCORES = _metric(
+    "select/*, TASK/*",
+    "as in docs/tasks.md",
+    "Further scores of the task that chooses, and the scores of every task in `data.report`.",
 )
 
 SELECT_BATCH_SIZE = _metric(
     "select/batch_size",
     "images",
-    "Captioned at once: `data.select.batch_size`, or less where that ran out of memory.",
+    "Asked at once: `data.select.batch_size`, or less where that ran out of memory.",
 )
 GATHERED_ONCE = _metric(
     "select/gathered_once",
@@ -130,3 +221,15 @@ SYSTEM = _metric(
 def params_of_role(role: str) -> str:
     """Name of the metric that counts one role's trainable parameters."""
     return PARAMS_BY_ROLE.replace("*", role)
+
+
+def selecting(name: str) -> str:
+    """Name of a score of the task that chooses."""
+    return f"select/{name}"
+
+
+def objective_in(names: Iterable[str]) -> str | None:
+    """The metric among these by which a sweep chooses; None if a trial has not been scored."""
+    found = [name for name in names if name in OBJECTIVES]
+    assert len(found) <= 1, f"a trial has several scores to choose by: {found}"
+    return found[0] if found else None

@@ -25,7 +25,7 @@ class TrialResult:
     metrics: dict[str, float]
     """``select/cider`` and everything else measured at the end, by the names in MLflow."""
     files: dict[str, str] = field(default_factory=dict)
-    """Checksums of captions, analysis and weights, by their paths in the trial's folder."""
+    """Checksums of answers, analysis and weights, by their paths in the trial's folder."""
     note: str = ""
     """What its user should know: that it was not analysed, and why."""
 
@@ -102,5 +102,5 @@ def _of_weights(name: str) -> bool:
 
 def left_in(out: Path) -> dict[str, str]:
     """Checksums of what the trial has left in its folder."""
-    kinds = ("captions_*.jsonl", ANALYSIS, f"{WEIGHTS}/*")
+    kinds = ("captions_*.jsonl", "answers_*.jsonl", ANALYSIS, f"{WEIGHTS}/*")
     return checksums(out, (path for kind in kinds for path in out.glob(kind) if path.is_file()))

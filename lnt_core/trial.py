@@ -196,7 +196,7 @@ def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
         if step in config.train.evaluate_at_steps:
             with ready.gathering.for_captions():
                 scored = prepared.select.evaluate(ready.model, prepared.store, bf16=ready.bf16)
-            report(step, {metric.SELECT_CIDER: scored.cider})
+            report(step, {metric.selecting(scored.metric): scored.score})
 
     return train(
         ready.model,
@@ -253,28 +253,28 @@ def has_checkpoint(out: Path) -> bool:
 def evaluate(
     gathering: Gathering, prepared: Prepared, out: Path, *, bf16: bool
 ) -> dict[str, float]:
-    """Score the selection split, and the report split if there is one; write their captions.
+    """Scores on the task that chooses and on those that are reported, as metrics.
+
+    Writes a file for each task, with a line for each question.
 
     Args:
         gathering: Of the weights of the model that is scored.
-        prepared: The splits, and the features of their images.
-        out: Folder of the captions.
+        prepared: The tasks, and the features of their images.
+        out: Folder of the files.
         bf16: Run under bfloat16 autocast.
+
+    Raises:
+        TrialError: A user's scorer failed.
     """
-    scores = {}
-    tasks = {metric.SELECT_CIDER: prepared.select, metric.REPORT_CIDER: prepared.report}
+    scores: dict[str, float] = {}
     with gathering.for_captions() as how:
-        for name, task in tasks.items():
-            if task is None:
-                continue
-            scored = task.evaluate(gathering.model, prepared.store, bf16=bf16)
-            scores[name] = scored.cider
-            scores[metric.SELECT_BATCH_SIZE] = task.batch_size
-            if not is_first():
-                continue
-            lines = [json.dumps(row, ensure_ascii=False) for row in scored.rows()]
-            write_text(out / f"captions_{name.partition('/')[0]}.jsonl", "\n".join(lines) + "\n")
-    return scores | how
+        for task in (prepared.select, *prepared.report):
+            evaluated = task.evaluate(gathering.model, prepared.store, bf16=bf16)
+            scores |= {f"{task.prefix}/{name}": value for name, value in evaluated.summary.items()}
+            if is_first():
+                lines = [json.dumps(row, ensure_ascii=False) for row in evaluated.rows]
+                write_text(out / task.file, "\n".join(lines) + "\n")
+    return scores | how | {metric.SELECT_BATCH_SIZE: prepared.select.batch_size}
 
 
 def model_name(config: TrialConfig) -> str:

@@ -4,17 +4,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lnt_core.config import DataConfig, SelectConfig, TrialConfig
+from lnt_core.config import CaptioningConfig, DataConfig, TrialConfig
 from lnt_core.data.conversation import Encoded
 from lnt_core.data.encoding import encode_samples
 from lnt_core.data.samples import load_samples
-from lnt_core.data.scenes import scenes_data
+from lnt_core.data.scene_questions import scenes_data
 from lnt_core.devices.chosen import settle_device
 from lnt_core.devices.memory import empty
 from lnt_core.devices.numerics import settle_numerics
 from lnt_core.distributed.sharded import is_sharded
 from lnt_core.distributed.zero_config import stage_of
-from lnt_core.evaluation.captioning import CaptioningTask
+from lnt_core.evaluation.answering import Answering
+from lnt_core.evaluation.held_out import HeldOut
+from lnt_core.evaluation.prepared import PreparedTask
+from lnt_core.evaluation.tasks import AskingTask, Captioning, HeldOutLoss, Task, make_task
 from lnt_core.identity import align_id
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
@@ -32,15 +35,15 @@ class Prepared:
     """With the connector of stage 1."""
     samples: tuple[Encoded, ...]
     store: FeatureStore
-    select: CaptioningTask
-    report: CaptioningTask | None
+    select: PreparedTask
+    report: tuple[PreparedTask, ...]
+    """Tasks that never choose: the report split of captioning, and `data.report`."""
     pad_id: int
 
     def share_captioning(self, path: Path | None) -> None:
         """Tell other processes through this file how many images can be captioned at once."""
-        for task in (self.select, self.report):
-            if task is not None:
-                task.told_in = path
+        for task in (self.select, *self.report):
+            task.told_in = path
 
 
 class Worker:
@@ -121,10 +124,10 @@ class Worker:
             base=base,
             samples=encoded,
             store=store,
-            select=_task(data.select, data.select.split, base, config.seed),
-            report=_task(data.select, data.select.report_split, base, config.seed)
-            if data.select.report_split
-            else None,
+            select=_prepared(make_task(data.select), "select", base, config),
+            report=tuple(
+                _prepared(task, prefix, base, config) for prefix, task in _reported(data).items()
+            ),
             pad_id=int(base.conversations.tokenizer.pad_token_id),
         )
 
@@ -185,5 +188,20 @@ def located(data: DataConfig, cache: Path) -> DataConfig:
     return scenes_data(data.scenes, cache) if data.scenes is not None else data
 
 
-def _task(select: SelectConfig, split: str, base: VisionLanguageModel, seed: int) -> CaptioningTask:
-    return CaptioningTask(select, split, base.conversations, seed=seed)
+def _reported(data: DataConfig) -> dict[str, Task[Any]]:
+    """The tasks that never choose, by what the names of their metrics begin with."""
+    select = data.select
+    found: dict[str, Task[Any]] = {}
+    if isinstance(select, CaptioningConfig) and select.report_split:
+        found["report"] = Captioning(select, select.report_split)
+    return found | {options.prefix: make_task(options) for options in data.report}
+
+
+def _prepared(
+    task: Task[Any], prefix: str, base: VisionLanguageModel, config: TrialConfig
+) -> PreparedTask:
+    if isinstance(task, HeldOutLoss):
+        length = config.train.max_length
+        return HeldOut(task, prefix, base.conversations, max_length=length)
+    assert isinstance(task, AskingTask)
+    return Answering(task, prefix, base.conversations, seed=config.seed)

@@ -11,12 +11,18 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from lnt_core.config import AnyTaskConfig
 from lnt_core.errors import ConfigError, nearest
 from lnt_core.paths import shown, why_not_writable
 
 MERGE = "tag:yaml.org,2002:merge"
 TEXT = "tag:yaml.org,2002:str"
-MEMBERS = {"bool", "paper", "list", "range", "number", "auto"}
+TASKS = {
+    task
+    for member in typing.get_args(AnyTaskConfig)
+    for task in typing.get_args(member.model_fields["task"].annotation)
+}
+MEMBERS = {"bool", "paper", "list", "range", "number", "auto"} | TASKS
 """Types and tags of union members: part of pydantic's error locations, but not of any file."""
 MAX_BYTES = 2**20
 """Maximum size of a YAML file. The presets have less than 2 KiB; thousands of values fit."""
@@ -212,6 +218,8 @@ def _problem(item: dict[str, Any], model: type[BaseModel]) -> str:
         hint = nearest(got if isinstance(got, str) else item["ctx"].get("tag"), allowed)
         message = "must be one of " + ", ".join(map(repr, allowed))
     given = item["ctx"].get("tag", got) if kind == "union_tag_invalid" else got
+    if kind.startswith("union_tag") and item["ctx"]["discriminator"] == "'task'":
+        path += ".task"
     return f"{path} is {_short(given)}, but {message}" + (f"; {hint}" if hint else "")
 
 

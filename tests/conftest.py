@@ -165,7 +165,7 @@ def _load(parts: tuple[str, str], cache: Path) -> "VisionLanguageModel":
 def scenes(tmp_path_factory) -> "DataConfig":
     """Eight drawn images to train on, four each for val and test, in the published layout."""
     from lnt_core.config import ScenesConfig
-    from lnt_core.data.scenes import scenes_data
+    from lnt_core.data.scene_questions import scenes_data
 
     counts = ScenesConfig(num_train=8, num_val=4, num_test=4)
     return scenes_data(counts, tmp_path_factory.mktemp("scenes"))

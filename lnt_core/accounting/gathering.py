@@ -47,15 +47,16 @@ class Gathering:
         device = torch.device(base.device)
         if not is_sharded(model):
             return cls(model, device)
+        tokens, new_tokens = task.longest
         shape = StepShape(
             batch=task.batch_size,
-            tokens=len(task.prompt_ids),
+            tokens=tokens,
             image_tokens=base.conversations.num_image_tokens,
             feature_channels=feature_channels(model, base.roles),
             answer_tokens=0,
         )
         captions_gib = predict_generation_gib(
-            model, base.roles, shape, max_new_tokens=task.max_new_tokens, bf16=bf16
+            model, base.roles, shape, max_new_tokens=new_tokens, bf16=bf16
         )
         return cls(model, device, _whole_gib(model) + captions_gib, memory_gib)
 

@@ -9,7 +9,8 @@ from lnt_core.accounting.answers import usable_samples
 from lnt_core.config import DataConfig, ModelConfig, ScenesConfig, ShapesConfig
 from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.data.samples import Sample, load_samples
-from lnt_core.data.scenes import CAPTIONS_PER_SCENE, draw_scene
+from lnt_core.data.scene_questions import training_samples
+from lnt_core.data.scenes import SAMPLES_PER_SCENE, draw_scene
 
 TOKENS_PER_WORD = 1.4
 """Estimate for English under LLaMA's tokenizer, including what the conversation template adds."""
@@ -65,7 +66,7 @@ def estimated_lengths(
     """
     if data.scenes is not None:
         samples = _scene_samples(data.scenes)
-        count = data.scenes.num_train * CAPTIONS_PER_SCENE
+        count = data.scenes.num_train * SAMPLES_PER_SCENE
     elif files:
         assert data.tune is not None
         read = load_samples(data.tune, seed=seed)
@@ -89,7 +90,11 @@ def estimated_lengths(
 def _scene_samples(scenes: ScenesConfig) -> list[Sample]:
     rng = random.Random(scenes.seed)
     drawn = [draw_scene(rng)[1] for _ in range(SAMPLED_SCENES)]
-    return [Sample(Path("drawn"), (("", caption),)) for captions in drawn for caption in captions]
+    if scenes.asks:
+        pairs = [pair for scene in drawn for pair in training_samples(scene, rng)]
+    else:
+        pairs = [("", caption) for scene in drawn for caption in scene.captions]
+    return [Sample(Path("drawn"), (pair,)) for pair in pairs]
 
 
 def _of_words(

@@ -1,6 +1,7 @@
 """Predicts the costs of a strategy from a model on the meta device, which has no weights."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import nn
 
@@ -13,19 +14,30 @@ from lnt_core.accounting.predicted import (
     predict_step,
 )
 from lnt_core.accounting.step import StepShape
-from lnt_core.config import DataConfig, SelectConfig, TrainConfig
+from lnt_core.config import (
+    AnyTaskConfig,
+    AskingConfig,
+    CaptioningConfig,
+    DataConfig,
+    LossConfig,
+    TrainConfig,
+)
+from lnt_core.data.scene_questions import scene_task
 from lnt_core.models.roles import Roles
 from lnt_core.strategies import Strategy
 
+WORDS_OF_QUESTION = 20
+"""Words assumed in a question of a benchmark, beside those of the prompt around it."""
 WORDS_OF_EXAMPLE = 12
 """Words assumed in the answer of a text-only example, which is a caption."""
 
 
-def scored(data: DataConfig) -> SelectConfig:
-    """What a trial captions: `data.select`, or drawn scenes with the values of `scenes_data`."""
-    return data.select or SelectConfig(
-        task="scenes", annotations="", images="", max_new_tokens=24, batch_size=200
-    )
+def scored(data: DataConfig) -> AnyTaskConfig:
+    """What chooses: `data.select`, or that of `data.scenes`, whose files are not looked at."""
+    if data.select is not None:
+        return data.select
+    assert data.scenes is not None
+    return scene_task(data.scenes.select, Path(), Path())
 
 
 @dataclass(frozen=True)
@@ -69,10 +81,14 @@ class MetaTrial:
             originals_gib=self.originals_gib,
         )
 
-    def generation_gib(self, select: SelectConfig) -> float:
-        """Peak GiB that captioning adds to the weights."""
-        words = len(select.prompt.split()) * (1 + select.text_examples)
-        answers = WORDS_OF_EXAMPLE * select.text_examples
+    def generation_gib(self, select: AnyTaskConfig) -> float:
+        """Peak GiB that generating answers adds to the weights; 0 if none are generated."""
+        if isinstance(select, LossConfig):
+            return 0.0
+        examples = select.text_examples if isinstance(select, CaptioningConfig) else 0
+        asked = WORDS_OF_QUESTION if isinstance(select, AskingConfig) else 0
+        words = asked + len(select.prompt.split()) * (1 + examples)
+        answers = WORDS_OF_EXAMPLE * examples
         shape = StepShape(
             batch=select.batch_size,
             tokens=self.image_tokens + round(TOKENS_PER_WORD * (words + answers)),

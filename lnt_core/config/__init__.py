@@ -1,33 +1,50 @@
 """The typed, frozen config of one trial: model, data, strategy, learning rate, training, seed."""
 
-from lnt_core.config.data import (
-    CAPTION_PROMPT,
-    DataConfig,
-    DatasetConfig,
-    Kind,
-    ScenesConfig,
-    SelectConfig,
-)
+from lnt_core.config.data import DataConfig, ScenesConfig
+from lnt_core.config.dataset import CAPTION_PROMPT, DatasetConfig, Kind
 from lnt_core.config.model import Conversation, ModelConfig, ShapesConfig, TinyConfig
+from lnt_core.config.tasks import (
+    AnyTaskConfig,
+    AskingConfig,
+    CaptioningConfig,
+    CustomConfig,
+    ExactMatchConfig,
+    LossConfig,
+    MmeConfig,
+    OwnQuestionsConfig,
+    PopeConfig,
+    TaskConfig,
+    VQAv2Config,
+)
 from lnt_core.config.train import AlignConfig, MicroBatchSize, Precision, TrainConfig, TuneConfig
 from lnt_core.config.trial import StartedFrom, TrialConfig
 
 __all__ = [
     "AlignConfig",
+    "AnyTaskConfig",
+    "AskingConfig",
     "CAPTION_PROMPT",
+    "CaptioningConfig",
     "Conversation",
+    "CustomConfig",
     "DataConfig",
     "DatasetConfig",
+    "ExactMatchConfig",
     "Kind",
+    "LossConfig",
+    "MmeConfig",
     "MicroBatchSize",
     "ModelConfig",
+    "OwnQuestionsConfig",
+    "PopeConfig",
     "Precision",
     "ScenesConfig",
-    "SelectConfig",
     "ShapesConfig",
     "StartedFrom",
+    "TaskConfig",
     "TinyConfig",
     "TrainConfig",
     "TrialConfig",
     "TuneConfig",
+    "VQAv2Config",
 ]

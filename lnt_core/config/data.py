@@ -2,78 +2,14 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from lnt_core.config.bounds import Seed
+from lnt_core.config.dataset import DatasetConfig
+from lnt_core.config.tasks import TaskField
 from lnt_core.frozen import Frozen
 
-CAPTION_PROMPT = "Provide a one-sentence caption for the provided image."
-"""The captioning prompt of lmms-eval's flickr30k task."""
-Kind = Literal["conversation", "detail", "reasoning"]
-
-
-class DatasetConfig(Frozen):
-    """Training data: image captions (Karpathy JSON) or conversations (LLaVA JSON).
-
-    The layout is detected from the file's content.
-    """
-
-    annotations: str
-    """Path of the JSON file, as published."""
-    images: str
-    """Folder that the file's image names are relative to."""
-    split: str | None = None
-    """Karpathy layout only: the split. Default: `train` and `restval`, as usual for COCO."""
-    kinds: tuple[Kind, ...] = ()
-    """LLaVA layout only: the kinds of instructions to use. Default: all three."""
-    num_samples: int | None = Field(default=None, ge=1)
-    """Number of samples to draw at random, with `seed`, from the selected ones. Default: all."""
-    skip_bad: int = Field(default=0, ge=0, le=10**9)
-    """How many unusable samples are left out: conversations whose turns do not alternate, blank
-    answers, images that are missing or no images. More of them are refused. `data.skip_bad` sets it
-    for `align` and `tune`."""
-
-
-class SelectConfig(Frozen):
-    """The captioning task whose scores (CIDEr x 100) choose the learning rates."""
-
-    task: Literal["flickr30k", "flickr8k", "coco", "scenes"]
-    """Name of the data set, reported with the score. All tasks use Karpathy's layout."""
-    annotations: str
-    """Path of the Karpathy JSON file, as published."""
-    images: str
-    """Folder that the file's image names are relative to."""
-    split: str = "val"
-    """The split used for selection."""
-    report_split: str | None = None
-    """A further split, scored and reported but never used for selection. Default: `test`, or none
-    if `split` is `test`."""
-    num_images: int | None = Field(default=None, ge=2)
-    """Use only the first `num_images` images of a split, of the report split at most as many.
-    Scores on different images are not comparable."""
-    prompt: str = CAPTION_PROMPT
-    """Question about each image, without `<image>`: the image comes before it."""
-    text_examples: int = Field(default=0, ge=0, le=16)
-    """Text-only question-answer examples before the question; the paper uses 3."""
-    max_new_tokens: int = Field(default=64, ge=1, le=4096)
-    """Maximum length of a caption, in tokens."""
-    batch_size: int = Field(default=64, ge=1, le=65_536)
-    """Images that are captioned at a time."""
-
-    @field_validator("prompt")
-    @classmethod
-    def _without_image(cls, prompt: str) -> str:
-        if "<image>" in prompt:
-            raise ValueError("`<image>` is put before the question: leave it out")
-        return prompt
-
-    @model_validator(mode="before")
-    @classmethod
-    def _report_test(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "report_split" not in values:
-            chooses = values.get("split", "val")
-            return {**values, "report_split": None if chooses == "test" else "test"}
-        return values
+SceneTask = Literal["scenes", "vqav2", "pope", "mme", "exact_match", "loss"]
 
 
 class ScenesConfig(Frozen):
@@ -90,6 +26,27 @@ class ScenesConfig(Frozen):
     """Images of the test split."""
     seed: Seed = 0
     """Seed of the drawings."""
+    select: SceneTask = "scenes"
+    """The task by which learning rates are chosen, on scenes of the validation split: captions
+    (`scenes`), questions about the scenes, or the loss of their captions (`loss`)."""
+    report: tuple[SceneTask, ...] = ()
+    """Further tasks that every trial is scored on, on scenes of the validation split."""
+    questions: bool | None = None
+    """Whether to train on questions about the scenes besides captions. Default: if `select` or
+    `report` ask any."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether questions are trained on."""
+        if self.questions is not None:
+            return self.questions
+        return not {self.select, *self.report} <= {"scenes", "loss"}
+
+    @model_validator(mode="after")
+    def _reported_once(self) -> Self:
+        if len({self.select, *self.report}) < 1 + len(self.report):
+            raise ValueError("`select` and `report` must name different tasks, each once")
+        return self
 
 
 class DataConfig(Frozen):
@@ -99,7 +56,10 @@ class DataConfig(Frozen):
     """Data of stage 1. Default: that of `tune`."""
     tune: DatasetConfig | None = None
     """Data of stage 2."""
-    select: SelectConfig | None = None
+    select: TaskField | None = None
+    """The task that chooses the learning rates."""
+    report: tuple[TaskField, ...] = ()
+    """Further tasks that every trial and the untuned base are scored on. They never choose."""
     scenes: ScenesConfig | None = None
     exif_orientation: bool = True
     """Turn images upright as their EXIF data say, as transformers' `load_image` does. With `false`
@@ -119,9 +79,18 @@ class DataConfig(Frozen):
     @model_validator(mode="after")
     def _files_or_scenes(self) -> Self:
         if self.scenes is not None:
-            if self.align or self.tune or self.select:
-                raise ValueError("give either `scenes` or files (`tune`, `select`), not both")
+            if self.align or self.tune or self.select or self.report:
+                raise ValueError(
+                    "give either `scenes` or files (`tune`, `select`, `report`), not both; the "
+                    "tasks on scenes are `scenes.select` and `scenes.report`"
+                )
         elif self.tune is None or self.select is None:
             missing = [name for name in ("tune", "select") if getattr(self, name) is None]
             raise ValueError(f"missing {' and '.join(f'`{name}`' for name in missing)}")
+        prefixes = ["select", "report", *(task.prefix for task in self.report)]
+        if twice := sorted({name for name in prefixes if prefixes.count(name) > 1}):
+            raise ValueError(
+                f"`report` names {', '.join(twice)} more than once, or as the name of a metric of "
+                "its own: give each task another `name`"
+            )
         return self

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from lnt_core.config.bounds import MAX_TOKENS
-from lnt_core.config.data import DatasetConfig
+from lnt_core.config.dataset import DatasetConfig
 from lnt_core.frozen import Frozen
 
 Conversation = Literal["vicuna_v1", "llava_llama_2", "plain", "chat_template"]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lnt_core.config import DataConfig, DatasetConfig, ModelConfig, SelectConfig
+from lnt_core.config import CaptioningConfig, DataConfig, DatasetConfig, ModelConfig
 from lnt_core.data.images import check_header, open_rgb
 from lnt_core.data.layouts import is_karpathy, read_annotations, some
 from lnt_core.data.samples import IMAGE, CaptionedImage, Sample, load_captioned, load_samples
@@ -15,20 +15,21 @@ MAX_DECODED = 5000
 larger set an evenly spaced subset is decoded; of the other images only the header is read."""
 
 
-def data_problems(model: ModelConfig, data: DataConfig) -> list[str]:
-    """All problems with the files that a trial would read; empty if there are none."""
+def training_problems(model: ModelConfig, data: DataConfig) -> list[str]:
+    """All problems with the files that a trial trains on; empty if there are none.
+
+    Those of the tasks are found by ``lnt_core.evaluation.check``.
+    """
     problems = []
     if model.tiny and not isinstance(model.tiny, bool):
         if model.tiny.text is not None:
             problems += _text_problems("model.tiny.text", model.tiny.text)
         if model.tiny.pairs is not None:
-            problems += _dataset_problems("model.tiny.pairs", model.tiny.pairs)
+            problems += dataset_problems("model.tiny.pairs", model.tiny.pairs)
     if data.align is not None:
-        problems += _dataset_problems("data.align", data.align)
+        problems += dataset_problems("data.align", data.align)
     if data.tune is not None:
-        problems += _dataset_problems("data.tune", data.tune)
-    if data.select is not None:
-        problems += _select_problems("data.select", data.select)
+        problems += dataset_problems("data.tune", data.tune)
     return problems
 
 
@@ -44,7 +45,7 @@ def _text_problems(field: str, path: str) -> list[str]:
     return [] if text.strip() else [f"{field}: {shown(path)} is empty"]
 
 
-def _missing(field: str, data: DatasetConfig | SelectConfig) -> list[str]:
+def _missing(field: str, data: DatasetConfig | CaptioningConfig) -> list[str]:
     problems = []
     if not is_file(data.annotations):
         problems.append(f"{field}.annotations: there is no file {shown(data.annotations)}")
@@ -53,7 +54,8 @@ def _missing(field: str, data: DatasetConfig | SelectConfig) -> list[str]:
     return problems
 
 
-def _dataset_problems(field: str, data: DatasetConfig) -> list[str]:
+def dataset_problems(field: str, data: DatasetConfig) -> list[str]:
+    """All problems with a file of captions or conversations and its images."""
     if problems := _missing(field, data):
         return problems
     name = shown(data.annotations)
@@ -97,7 +99,8 @@ def _placeholder_problems(field: str, samples: Sequence[Sample]) -> list[str]:
     ]
 
 
-def _select_problems(field: str, select: SelectConfig) -> list[str]:
+def captioning_problems(field: str, select: CaptioningConfig) -> list[str]:
+    """All problems with the files of a captioning task."""
     if problems := _missing(field, select):
         return problems
     try:

@@ -63,9 +63,9 @@ def read_annotations(path: str) -> KarpathyFile | list[LlavaItem]:
     """
     content = read_json(path)
     if isinstance(content, dict) and content.get("images"):
-        return _validated(path, _KARPATHY, content, f"Karpathy's layout {KARPATHY}")
+        return validated(path, _KARPATHY, content, f"Karpathy's layout {KARPATHY}")
     if isinstance(content, list) and content:
-        return _validated(path, _LLAVA, content, f"LLaVA's layout {LLAVA}")
+        return validated(path, _LLAVA, content, f"LLaVA's layout {LLAVA}")
     raise DataError(
         f"{shown(path)} has neither of the known layouts: Karpathy's {KARPATHY} nor LLaVA's {LLAVA}"
     )
@@ -96,7 +96,12 @@ def some(problems: list[str], separator: str = ", ") -> str:
     return separator.join(problems[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _validated(path: str, layout: TypeAdapter[T], content: Any, name: str) -> T:
+def validated(path: str, layout: TypeAdapter[T], content: Any, name: str) -> T:
+    """The content of a file in a layout, without the keys that are not used.
+
+    Raises:
+        DataError: It has another layout; names the entries that differ.
+    """
     try:
         return layout.validate_python(content)
     except ValidationError as error:

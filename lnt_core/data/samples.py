@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lnt_core.config import CAPTION_PROMPT, DatasetConfig, SelectConfig
+from lnt_core.config import CAPTION_PROMPT, CaptioningConfig, DatasetConfig
 from lnt_core.data.images import check_header
 from lnt_core.data.kinds import of_kinds
 from lnt_core.data.layouts import KarpathyFile, LlavaItem, is_karpathy, read_annotations, some
@@ -140,7 +140,7 @@ def _image_problem(path: Path, folder: str) -> str:
     return ""
 
 
-def load_captioned(select: SelectConfig, split: str) -> list[CaptionedImage]:
+def load_captioned(select: CaptioningConfig, split: str) -> list[CaptionedImage]:
     """The images of one split of a captioning task, in the file's order.
 
     Raises:

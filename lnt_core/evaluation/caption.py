@@ -8,12 +8,12 @@ from typing import Self
 from PIL import Image
 from torch import nn
 
-from lnt_core.config import CAPTION_PROMPT, ModelConfig, SelectConfig, TrialConfig
+from lnt_core.config import CAPTION_PROMPT, CaptioningConfig, ModelConfig, TrialConfig
 from lnt_core.data.images import open_rgb
 from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.numerics import settle_numerics
 from lnt_core.errors import DataError, all_problems
-from lnt_core.evaluation.captioning import greedy_captions
+from lnt_core.evaluation.answering import greedy_answers
 from lnt_core.models.build import load_base
 from lnt_core.models.plain import MERGED, save_plain
 from lnt_core.models.vlm import VisionLanguageModel
@@ -21,7 +21,7 @@ from lnt_core.strategies.merge import check_mergeable, merge
 from lnt_core.strategies.weights import load_connector, load_weights
 
 BATCH_SIZE = 16
-MAX_NEW_TOKENS = SelectConfig.model_fields["max_new_tokens"].default
+MAX_NEW_TOKENS = CaptioningConfig.model_fields["max_new_tokens"].default
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,16 @@ class Captioner:
         ids = self.base.conversations.encode_prompt(prompt or self.prompt)
         captions: list[str] = []
         for start in range(0, len(images), BATCH_SIZE):
-            captions += greedy_captions(
+            features = self.base.features_of(list(images[start : start + BATCH_SIZE]))
+            captions += greedy_answers(
                 self.model,
-                self.base.features_of(list(images[start : start + BATCH_SIZE])),
-                ids,
+                features,
+                [ids] * len(features),
                 self.base.conversations.tokenizer,
                 max_new_tokens=self.max_new_tokens,
                 bf16=self.bf16,
             )
-        return captions
+        return [" ".join(caption.split()) for caption in captions]
 
 
 def write_merged(config: TrialConfig, weights: Path, out: Path, *, cache: Path) -> None:
@@ -135,4 +136,6 @@ def read_images(paths: Sequence[Path], *, exif_orientation: bool = True) -> list
 def asked(config: TrialConfig) -> tuple[str, int]:
     """The prompt of a trial's captions, and their maximum number of tokens."""
     select = config.data.select
-    return (select.prompt, select.max_new_tokens) if select else (CAPTION_PROMPT, MAX_NEW_TOKENS)
+    if isinstance(select, CaptioningConfig):
+        return select.prompt, select.max_new_tokens
+    return CAPTION_PROMPT, MAX_NEW_TOKENS

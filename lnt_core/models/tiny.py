@@ -18,8 +18,8 @@ from lnt_core.config import CAPTION_PROMPT, ScenesConfig, TinyConfig
 from lnt_core.data.conversation import IGNORE
 from lnt_core.data.images import open_rgb
 from lnt_core.data.samples import load_samples
+from lnt_core.data.scene_questions import scenes_data
 from lnt_core.data.scenes import VERSION as SCENES_VERSION
-from lnt_core.data.scenes import scenes_data
 from lnt_core.seeding import cpu_threads, generator, seeded_apart
 
 if TYPE_CHECKING:

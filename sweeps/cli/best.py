@@ -56,11 +56,13 @@ def print_winners(
     """
     found = sweep.winners
     reported = any(winner.trial.report_score is not None for winner in found)
-    table = Table(title=f"{sweep.name}: CIDEr x 100, {sweep.metric}", title_justify="left")
+    table = Table(
+        title=f"{sweep.name}: {sweep.objective.title}, {sweep.metric}", title_justify="left"
+    )
     table.add_column("strategy", overflow="fold")  # a clone's text is long; numbers do not wrap
     further = ["mean ± sd (n)"] if sweep.repeated else []
     further += ["held out"] if reported else []
-    for column in ("best lr", "CIDEr", *further, "trainable", "share"):
+    for column in ("best lr", sweep.objective.label, *further, "trainable", "share"):
         table.add_column(column, justify="right", no_wrap=True)
     for winner in found:
         trial = winner.trial
@@ -69,14 +71,14 @@ def print_winners(
         table.add_row(
             trial.variant,
             short_rate(trial.learning_rate) + (" (edge)" if winner.at_edge else ""),
-            f"{trial.score:.2f}",
+            sweep.objective.shown(trial.score or 0.0),
             *seeds,
             *held_out,
             f"{trial.trainable_parameters:,}",
             short_share(trial.trainable_share),
         )
     if sweep.base_score is not None:
-        table.add_row("untuned base", "", f"{sweep.base_score:.2f}", style="dim")
+        table.add_row("untuned base", "", sweep.objective.shown(sweep.base_score), style="dim")
     console.print(table)
     for line in ties(sweep, compared or {}):
         console.print(line, highlight=False, soft_wrap=True)

@@ -67,16 +67,17 @@ def _export(args: argparse.Namespace) -> int:
     trial = export(
         connect(tracking_uri(args)), args.name, args.strategy, args.out, merged_with=merged_with
     )
-    rate = short_rate(trial.learning_rate)
-    print(f"Exported {trial.strategy} at {rate}, CIDEr {trial.score:.2f}, to {args.out}")
+    rate, told = short_rate(trial.learning_rate), trial.objective
+    score = f"{told.label} {told.shown(trial.score or 0.0)}"
+    print(f"Exported {trial.strategy} at {rate}, {score}, to {args.out}")
     print(f"Caption images with: lnt caption {args.out} IMAGE ...")
     print(f"Train again with:    lnt train {args.out / 'best.yaml'}")
     return EXIT_DONE
 
 
 def _train(args: argparse.Namespace) -> int:
-    from lnt_core.data.check import data_problems
     from lnt_core.errors import all_problems
+    from lnt_core.evaluation.check import data_problems
     from sweeps.export.best import load_best
     from sweeps.export.retrain import train_best
     from sweeps.validation import create_output
@@ -89,8 +90,9 @@ def _train(args: argparse.Namespace) -> int:
     if result.status != TrialStatus.FINISHED:
         print(f"lnt: the trial {result.status} at step {result.steps}", file=sys.stderr)
         return EXIT_FAILED
-    score = result.metrics[metric.SELECT_CIDER]
-    print(f"CIDEr {score!r} (exported: {best.score!r}), in {args.out}")
+    told = metric.OBJECTIVES[metric.objective_in(result.metrics) or metric.SELECT_CIDER]
+    score = result.metrics[told.metric]
+    print(f"{told.label} {score!r} (exported: {best.score!r}), in {args.out}")
     return EXIT_DONE
 
 

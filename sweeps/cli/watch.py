@@ -89,9 +89,10 @@ def _lines(
     known: dict[str, TrialStatus] = {}
     silent = False
     while True:
+        told = snapshot.sweep.objective
         for run_id, trial in snapshot.trials.items():
             if known.get(run_id) != trial.status:
-                score = "" if trial.score is None else f", CIDEr {trial.score:.2f}"
+                score = "" if trial.score is None else f", {told.label} {told.shown(trial.score)}"
                 say(console, f"{trial.name}: {trial.status} at {trial.progress}{score}")
         statuses = {run_id: trial.status for run_id, trial in snapshot.trials.items()}
         changed, known = statuses != known, statuses
@@ -142,12 +143,14 @@ def render(snapshot: Snapshot) -> RenderableType:
     for trial in snapshot.running:
         loss = "-" if trial.loss is None else f"{trial.loss:.3f}"
         running.add_row(trial.name, trial.progress, loss)
+    objective = snapshot.sweep.objective
     best = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("best so far", "lr", "CIDEr"):
+    for column in ("best so far", "lr", objective.label):
         best.add_column(column, justify="left" if column == "best so far" else "right")
     for winner in snapshot.sweep.winners:
         found = winner.trial
-        best.add_row(found.variant, short_rate(found.learning_rate), f"{found.score:.2f}")
+        score = objective.shown(found.score or 0.0)
+        best.add_row(found.variant, short_rate(found.learning_rate), score)
     parts: list[RenderableType] = [Text(snapshot.headline, style="bold")]
     if snapshot.running:
         parts.append(running)

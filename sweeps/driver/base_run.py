@@ -58,7 +58,9 @@ class BaseRun:
             return
         scores = self._execution.base_scores()
         assert scores is not None
-        self._live_table.base_ended(scores[metric.SELECT_CIDER])
+        name = metric.objective_in(scores)
+        assert name is not None
+        self._live_table.base_ended(scores[name])
         log_base(self._execution, self._tracker)
         self._queue.open()
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from lnt_core import metrics as metric
 from lnt_core.analysis.figures import Analysis, draw_winners
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.errors import LntError
@@ -142,7 +141,7 @@ def _log_best(sweep: Sweep, context: Context, tracker: Tracker, console: Console
     tracker.parent_artifact(execution.path / BEST)
     score = sweep.winners[0].trial.score
     assert score is not None
-    tracker.parent_metrics({BEST_PREFIX + metric.SELECT_CIDER: score})
+    tracker.parent_metrics({BEST_PREFIX + sweep.objective.metric: score})
 
 
 def _tags_of(client: "MlflowClient", run_id: str) -> dict[str, str]:

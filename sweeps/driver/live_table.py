@@ -15,7 +15,7 @@ from lnt_core import metrics as metric
 from sweeps.driver.stage_1_lines import Lines, TimeLeft
 from sweeps.plan.labels import counted
 from sweeps.storage.execution import Result, TrialStatus
-from sweeps.worker.context import BASE_ID, OBJECTIVE
+from sweeps.worker.context import BASE_ID, SCORE
 
 RECENT = 8
 """How many ended trials the live table shows."""
@@ -44,18 +44,26 @@ class Row:
 
 
 class LiveTable:
-    """Shows the step, loss, CIDEr and status of each trial, and the time left.
+    """Shows the step, loss, score and status of each trial, and the time left.
 
     Args:
         console: Where to print.
         num_trials: Number of trials of the sweep.
         num_done: How many of them ended before this driver started.
         stage_1_steps: Optimizer steps of stage 1; 0 without one.
+        objective: What the sweep chooses by.
     """
 
     def __init__(
-        self, console: Console, *, num_trials: int, num_done: int = 0, stage_1_steps: int = 0
+        self,
+        console: Console,
+        *,
+        num_trials: int,
+        num_done: int = 0,
+        stage_1_steps: int = 0,
+        objective: metric.Objective = metric.OBJECTIVES[metric.SELECT_CIDER],
     ) -> None:
+        self._objective = objective
         self._console = console
         self._num_trials = num_trials
         self._num_done = num_done
@@ -91,7 +99,8 @@ class LiveTable:
     def base_ended(self, score: float) -> None:
         """Print what the untuned base scored."""
         self._rows.pop(BASE_ID, None)
-        self._console.print(f"Untuned base: CIDEr {score:.2f}", highlight=False)
+        shown = f"{self._objective.label} {self._objective.shown(score)}"
+        self._console.print(f"Untuned base: {shown}", highlight=False)
 
     def started(self, trial_id: str, name: str) -> None:
         """Show a trial that starts or resumes."""
@@ -102,7 +111,7 @@ class LiveTable:
         row = self._rows[trial_id]
         row.status, row.step = result["status"], result["step"]
         row.loss = result.get("loss", row.loss)
-        row.score = result.get(OBJECTIVE, row.score)
+        row.score = result.get(SCORE, row.score)
         if row.name == BASE_NAME and not row.is_in_stage_1:
             row.loss = None  # that of stage 1
         if row.is_in_stage_1:
@@ -121,7 +130,11 @@ class LiveTable:
         row.took_s = time.monotonic() - row.started_at
         self._num_done += 1
         if not self._console.is_terminal:
-            score = f"CIDEr {row.score:.2f}" if row.score is not None else result.status
+            score = (
+                f"{self._objective.label} {self._objective.shown(row.score)}"
+                if row.score is not None
+                else result.status
+            )
             loss = f"loss {row.loss:.3f}" if row.loss is not None else ""
             self._console.print(
                 f"[{self._num_done}/{self._num_trials}] {row.name}  "
@@ -165,7 +178,7 @@ class LiveTable:
 
     def _render(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0))
-        for column in ("trial", "step", "loss", "CIDEr", "status"):
+        for column in ("trial", "step", "loss", self._objective.label, "status"):
             table.add_column(column, justify="left" if column in ("trial", "status") else "right")
         ended = [r for r in self._rows.values() if r.took_s]
         running = [r for r in self._rows.values() if not r.took_s]
@@ -177,7 +190,7 @@ class LiveTable:
                 row.name,
                 str(row.step),
                 "-" if row.loss is None else f"{row.loss:.3f}",
-                "-" if row.score is None else f"{row.score:.2f}",
+                "-" if row.score is None else self._objective.shown(row.score),
                 f"{row.status} ({row.took_s:.0f} s)" if row.took_s else row.status,
                 style="" if not row.took_s else "dim",
             )

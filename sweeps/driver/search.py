@@ -17,7 +17,7 @@ from sweeps.plan.trials import SweepTrial
 from sweeps.storage.execution import Execution, TrialStatus
 from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import OBJECTIVE
-from sweeps.worker.trainable import WORST_SCORE
+from sweeps.worker.trainable import WORST_MERIT
 
 TunePoint = dict[str, Any]
 """``{"strategy": index, "learning_rate": rate, "values": index}``; without ``values`` if the sweep
@@ -104,8 +104,8 @@ def resumed_study(
         point, result = point_of(sweep, trial), execution.result(trial.id)
         if result is None:
             study.enqueue_trial(point)
-        elif result.score is not None or result.status == TrialStatus.DIVERGED:
-            value = WORST_SCORE if result.score is None else result.score
+        elif result.merit is not None or result.status == TrialStatus.DIVERGED:
+            value = WORST_MERIT if result.merit is None else result.merit
             study.add_trial(
                 optuna.trial.create_trial(params=point, distributions=_space(sweep), value=value)
             )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
+from lnt_core.evaluation.tasks import objective_of
 from lnt_core.trial import has_checkpoint
 from lnt_core.worker import is_prepared
 from sweeps import signals
@@ -64,7 +65,11 @@ def tune_trials(
     stage_1 = stage_1_run(sweep, context.cache, tags)
     steps = int(stage_1.tags[tag.NUM_STEPS]) if stage_1 else 0
     with LiveTable(
-        console, num_trials=num_trials, num_done=len(done), stage_1_steps=steps
+        console,
+        num_trials=num_trials,
+        num_done=len(done),
+        stage_1_steps=steps,
+        objective=objective_of(sweep.trial_data),
     ) as live_table:
         size = Size(num_trials, tracker, live_table)
         growth = Growth(context, num_seeds=num_seeds, announce=size.grow)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lnt_core.config import TrialConfig
+from lnt_core import metrics as metric
+from lnt_core.config import CaptioningConfig, TrialConfig
 from lnt_core.models.plain import MERGED
 from lnt_core.strategies import STRATEGIES
 from sweeps.export.best import BestConfig
@@ -87,7 +88,7 @@ def model_card(sweep: Sweep, trial: Trial, best: BestConfig, out: Path) -> str:
     method = STRATEGIES[trial.strategy]
     base = "-" if sweep.base_score is None else f"{sweep.base_score:.2f}"
     reported = "-" if trial.report_score is None else f"{trial.report_score:.2f}"
-    curve = "\n![CIDEr over the learning rate](curve.png)\n" if (out / "curve.png").exists() else ""
+    curve = "\n![Score over the learning rate](curve.png)\n" if (out / "curve.png").exists() else ""
     files = "\n".join(
         f"- `{name}`: {text}." for name, text in FILES.items() if (out / name).exists()
     )
@@ -102,7 +103,7 @@ The best trial of its strategy in a sweep of {counted(len(sweep.trials), "trial"
 
 | | |
 |---|---|
-| {sweep.metric} (CIDEr x 100) | {trial.score:.2f} |
+| {sweep.metric} ({sweep.objective.title}) | {sweep.objective.shown(trial.score or 0.0)} |
 | untuned base on the same images | {base} |
 | held-out score, on the reported split | {reported} |
 | trainable parameters | {trial.trainable_parameters:,} ({trial.trainable_share:.3%} of all) |
@@ -151,10 +152,28 @@ def _bases(config: TrialConfig) -> list[str]:
 def _results(trial: Trial, config: TrialConfig) -> list["EvalResult"]:
     from huggingface_hub import EvalResult
 
-    select = config.data.select
-    task = select.task if select else "scenes"
-    chose, reported = (select.split, select.report_split) if select else ("val", "test")
-    scores = {chose: trial.score, reported: trial.report_score}
+    select, objective = config.data.select, trial.objective
+    if objective.metric != metric.SELECT_CIDER:
+        data = select.task if select else "scenes"
+        split = getattr(select, "split", None) or "val"
+        return [
+            EvalResult(
+                task_type="visual-question-answering",
+                dataset_type=data,
+                dataset_name=data,
+                dataset_split=split,
+                metric_type=objective.metric.removeprefix("select/"),
+                metric_name=objective.title,
+                metric_value=trial.score,
+            )
+        ]
+    if select is None:
+        task = "scenes"
+        scores: dict[str | None, float | None] = {"val": trial.score, "test": trial.report_score}
+    else:
+        assert isinstance(select, CaptioningConfig)
+        task = select.task
+        scores = {select.split: trial.score, select.report_split: trial.report_score}
     return [
         EvalResult(
             task_type="image-to-text",
@@ -166,7 +185,7 @@ def _results(trial: Trial, config: TrialConfig) -> list["EvalResult"]:
             metric_value=score,
         )
         for split, score in scores.items()
-        if split is not None and score is not None
+        if split and score is not None
     ]
 
 

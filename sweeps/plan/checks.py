@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from lnt_core.config import DataConfig, ModelConfig, TrialConfig
-from lnt_core.data.check import data_problems
 from lnt_core.errors import all_problems, bad_field
+from lnt_core.evaluation.check import data_problems
 from lnt_core.paths import is_model_here, shown, why_not_writable
 from lnt_core.strategies import STRATEGIES, StrategyConfig
 from sweeps.config import MAX_TRIALS, MAX_VARIANTS, SweepConfig

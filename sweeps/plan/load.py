@@ -12,7 +12,7 @@ from sweeps.plan.checks import strategy_problems
 from sweeps.validation import MAX_DEPTH, load_yaml, validation_problems
 
 PRESETS = Path(__file__).parents[1] / "presets"
-PATHS = ("annotations", "images")
+PATHS = ("annotations", "images", "questions")
 """Keys of a data set's config whose values are paths."""
 
 
@@ -101,7 +101,12 @@ def _absolute_paths(content: Any, base: Path) -> Any:
     content = {**content}
     data, model = content.get("data"), content.get("model")
     if isinstance(data, dict):
-        content["data"] = {k: _anchor(v, PATHS, base) for k, v in data.items()}
+        content["data"] = {
+            k: [_anchor(part, PATHS, base) for part in v]
+            if isinstance(v, list)
+            else _anchor(v, PATHS, base)
+            for k, v in data.items()
+        }
     if isinstance(model, dict):
         content["model"] = _anchor_model(model, base)
     search = content.get("search")
@@ -115,6 +120,9 @@ def local_paths(content: Any) -> list[tuple[str, str]]:
     """The key and value of every data path in the content of a sweep file, as written there."""
     data, model = content.get("data"), content.get("model")
     places = {f"data.{k}": v for k, v in data.items()} if isinstance(data, dict) else {}
+    reported = places.get("data.report")
+    if isinstance(reported, list):
+        places |= {f"data.report[{number}]": task for number, task in enumerate(reported)}
     tiny = model.get("tiny") if isinstance(model, dict) else None
     if isinstance(tiny, dict):
         places |= {"model.tiny": tiny, "model.tiny.pairs": tiny.get("pairs")}

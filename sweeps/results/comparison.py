@@ -17,11 +17,11 @@ class Comparison:
     tied: tuple[Trial, ...]
     """Other trials of its strategy that do not differ significantly from it, best first."""
     behind_best: Difference | None
-    """How much higher the best winner of all scores; None for that winner itself."""
+    """How much better the best winner of all scores; None for that winner itself."""
 
 
 def compare_winners(sweep: Sweep, captions_of: CaptionsOf) -> dict[str, Comparison]:
-    """Compare winners by a paired bootstrap over the images.
+    """Compare winners by a paired bootstrap over the questions; of captions, over the images.
 
     Args:
         sweep: The sweep.
@@ -32,9 +32,9 @@ def compare_winners(sweep: Sweep, captions_of: CaptionsOf) -> dict[str, Comparis
     """
     found: dict[str, Comparison] = {}
     best = sweep.winners[0].trial if sweep.winners else None
-    best_scores = image_scores(captions_of, best) if best else None
+    best_scores = merits(captions_of, best) if best else None
     for winner in sweep.winners:
-        ours = image_scores(captions_of, winner.trial)
+        ours = merits(captions_of, winner.trial)
         if ours is None or best_scores is None:
             continue
         behind = None if winner.trial is best else paired_difference(best_scores, ours)
@@ -57,13 +57,21 @@ def _tied(
         if not t.is_repeat
     ]
     for trial in sorted(others, key=rank):
-        theirs = image_scores(captions_of, trial)
+        theirs = merits(captions_of, trial)
         if theirs is None or not paired_difference(ours, theirs).tied:
             return
         yield trial
 
 
 def image_scores(captions_of: CaptionsOf, trial: Trial) -> ImageScores | None:
-    """CIDEr x 100 of each image, by its name."""
+    """What each question adds to a trial's score, by its id."""
     captions = captions_of(trial)
-    return None if captions is None else {name: c.cider for name, c in captions.items()}
+    return None if captions is None else {name: c.part for name, c in captions.items()}
+
+
+def merits(captions_of: CaptionsOf, trial: Trial) -> ImageScores | None:
+    """The same, with higher numbers for better scores."""
+    scores = image_scores(captions_of, trial)
+    if scores is None:
+        return None
+    return {name: trial.objective.merit(part) for name, part in scores.items()}

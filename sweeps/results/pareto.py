@@ -1,4 +1,4 @@
-"""Pareto fronts: the trials for which no cheaper trial has the same or a higher score."""
+"""Pareto fronts: the trials for which no cheaper trial has the same or a better score."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ AXES = (
 
 
 def pareto_front(trials: Iterable[Trial], cost: Cost) -> list[Trial]:
-    """The trials that score higher than every cheaper one, cheapest first.
+    """The trials that score better than every cheaper one, cheapest first.
 
     Trials without a score or with an unknown cost are left out, and so are repeats with further
     seeds.
     """
-    scored = [(t, t.score) for t in trials if t.score is not None and not t.is_repeat]
+    scored = [(t, t.merit) for t in trials if t.score is not None and not t.is_repeat]
     known = [(t, c, score) for t, score in scored if (c := cost(t)) is not None]
     front: list[Trial] = []
     best = float("-inf")

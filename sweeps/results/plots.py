@@ -74,7 +74,7 @@ def plot_curve(axes: "Axes", sweep: Sweep) -> None:
         axes.axhline(sweep.base_score, color="gray", linestyle="--", label="untuned base")
     axes.set_xscale("log")
     axes.set_xlabel("learning rate")
-    axes.set_ylabel(f"CIDEr x 100 ({sweep.metric})")
+    axes.set_ylabel(f"{sweep.objective.title} ({sweep.metric})")
     axes.grid(visible=True, alpha=0.3)
 
 
@@ -84,7 +84,8 @@ def best_by_rate(sweep: Sweep, strategy: str) -> dict[float, float]:
     for trial in sweep.trials:
         if trial.strategy == strategy and trial.score is not None and not trial.is_repeat:
             best = points.get(trial.learning_rate, trial.score)
-            points[trial.learning_rate] = max(best, trial.score)
+            better = max(best, trial.score, key=trial.objective.merit)
+            points[trial.learning_rate] = better
     return dict(sorted(points.items()))
 
 
@@ -98,9 +99,9 @@ def draw_pareto(sweep: Sweep, path: Path) -> None:
     panels = figure.subplots(1, len(AXES), sharey=True)
     for axes, axis in zip(panels, AXES, strict=True):
         plot_pareto(axes, sweep, axis)
-    panels[0].set_ylabel(f"CIDEr x 100 ({sweep.metric})")
+    panels[0].set_ylabel(f"{sweep.objective.title} ({sweep.metric})")
     panels[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    figure.suptitle(f"{sweep.name}: no trial scores as much as a circled one at a lower cost")
+    figure.suptitle(f"{sweep.name}: no trial scores as well as a circled one at a lower cost")
     figure.savefig(path)
 
 

@@ -33,7 +33,7 @@ class TrialState:
     num_steps: int | None = None
     loss: float | None = None
     score: float | None = None
-    """CIDEr x 100 of a finished trial."""
+    """Score of a finished trial on the task that chooses."""
     took_s: float | None = None
     """Duration of a finished trial."""
 
@@ -131,16 +131,17 @@ def snapshot_of(name: str, parent: "Run", runs: Sequence["Run"], *, now_s: float
     end_s = now_s if ended_ms is None else ended_ms / 1000
     written_ms = [point.timestamp for run in runs for point in _last_points(run).values()]
     written_ms += [run.info.start_time for run in (parent, *runs)]
+    sweep = sweep_of(name, parent, ordered)
     return Snapshot(
-        sweep=sweep_of(name, parent, ordered),
+        sweep=sweep,
         num_trials=int(parent.data.tags.get(tag.NUM_TRIALS, len(runs))),
-        trials={run.info.run_id: _state(run) for run in ordered},
+        trials={run.info.run_id: _state(run, sweep.objective) for run in ordered},
         elapsed_s=max(0.0, end_s - parent.info.start_time / 1000),
         silent_s=max(0.0, end_s - max(written_ms) / 1000),
     )
 
 
-def _state(run: "Run") -> TrialState:
+def _state(run: "Run", objective: metric.Objective) -> TrialState:
     metrics, tags = run.data.metrics, run.data.tags
     loss = _last_points(run).get(metric.LOSS)
     finished = tags[tag.STATUS] == TrialStatus.FINISHED
@@ -151,7 +152,7 @@ def _state(run: "Run") -> TrialState:
         step=0 if loss is None else loss.step,
         num_steps=int(tags[tag.NUM_STEPS]) if tag.NUM_STEPS in tags else None,
         loss=None if loss is None else loss.value,
-        score=metrics.get(metric.SELECT_CIDER) if finished else None,
+        score=metrics.get(objective.metric) if finished else None,
         took_s=sum(known) if finished and len(known) == len(PARTS) else None,
     )
 

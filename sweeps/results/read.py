@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lnt_core import metrics as metric
 from lnt_core.errors import ConfigError, bad_field
 from sweeps.results import tags as tag
-from sweeps.results.selection import Sweep, Trial
+from sweeps.results.selection import Sweep, Trial, objective_named
 from sweeps.storage.execution import TrialStatus
 from sweeps.storage.format import check_format
 
@@ -63,13 +63,15 @@ def read_runs(
 
 def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
     """The sweep that a parent run and the runs of its trials describe."""
+    chosen_by = parent.data.tags.get(tag.METRIC, metric.SELECT_CIDER)
+    objective = objective_named(chosen_by)
     return Sweep(
         name=name,
         run_id=parent.info.run_id,
         status=parent.info.status,
-        base_score=parent.data.metrics.get(BASE_PREFIX + metric.SELECT_CIDER),
-        metric=parent.data.tags.get(tag.METRIC, metric.SELECT_CIDER),
-        trials=tuple(_trial(run) for run in runs),
+        base_score=parent.data.metrics.get(BASE_PREFIX + objective.metric),
+        metric=chosen_by,
+        trials=tuple(_trial(run, objective) for run in runs),
     )
 
 
@@ -96,7 +98,7 @@ def _children(client: "MlflowClient", experiment_id: str, parent_id: str) -> lis
             return runs
 
 
-def _trial(run: "Run") -> Trial:
+def _trial(run: "Run", objective: metric.Objective) -> Trial:
     metrics, tags = run.data.metrics, run.data.tags
     finished = tags[tag.STATUS] == TrialStatus.FINISHED
     return Trial(
@@ -105,7 +107,7 @@ def _trial(run: "Run") -> Trial:
         strategy=tags[tag.STRATEGY],
         learning_rate=float(run.data.params["learning_rate"]),
         status=TrialStatus(tags[tag.STATUS]),
-        score=metrics.get(metric.SELECT_CIDER) if finished else None,
+        score=metrics.get(objective.metric) if finished else None,
         report_score=metrics.get(metric.REPORT_CIDER) if finished else None,
         trainable_parameters=int(metrics.get(metric.PARAMS_TRAINABLE, 0)),
         trainable_share=metrics.get(metric.PARAMS_SHARE, math.nan),
@@ -114,6 +116,7 @@ def _trial(run: "Run") -> Trial:
         trial_h=_hours(metrics),
         seed=int(tags.get(tag.SEED, 0)),
         is_repeat="train_seed" in run.data.params,
+        objective=objective,
     )
 
 

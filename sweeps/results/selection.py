@@ -3,16 +3,18 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Self
 
 from lnt_core import metrics as metric
+from lnt_core.evaluation.tasks import objective_of
+from lnt_core.metrics import OBJECTIVES, Objective
 from sweeps.plan.trials import SweepTrial
 from sweeps.storage.execution import Result, TrialStatus
 
 Rank = tuple[float, int, float, str]
-"""Sort key, smaller is better: negative score, trainable parameters, learning rate, trial id."""
+"""Sort key, smaller is better: negative merit, trainable parameters, learning rate, trial id."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Trial:
     learning_rate: float
     status: TrialStatus
     score: float | None
-    """CIDEr x 100 on the selection split; None unless the trial finished."""
+    """Score on the task that chooses; None unless the trial finished."""
     report_score: float | None
     """CIDEr x 100 on the report split, which is never used for selection."""
     trainable_parameters: int
@@ -40,6 +42,10 @@ class Trial:
     """Seed of the training."""
     is_repeat: bool = False
     """Whether it repeats another trial of the sweep with another seed."""
+    objective: Objective = OBJECTIVES[metric.SELECT_CIDER]
+    """What ``score`` is."""
+    reported: Mapping[str, float] = field(default_factory=dict)
+    """The scores on the tasks of `data.report`, by their metrics; they never choose."""
 
     @classmethod
     def from_result(cls, trial: SweepTrial, result: Result | None) -> Self:
@@ -58,7 +64,13 @@ class Trial:
             options=trial.options,
             seed=trial.config.seed_of_training,
             is_repeat=trial.config.train_seed is not None,
+            objective=objective_of(trial.config.data),
         )
+
+    @property
+    def merit(self) -> float:
+        """A number that is higher for a better score; minus infinity without one."""
+        return -math.inf if self.score is None else self.objective.merit(self.score)
 
     @property
     def variant(self) -> str:
@@ -75,9 +87,12 @@ class SeedStats:
     mean: float
     sd: float
     """Sample standard deviation (n - 1)."""
+    decimals: int = 2
+    """Of the text."""
 
     def __str__(self) -> str:
-        return f"{self.mean:.2f} ± {self.sd:.2f} ({self.n})"
+        places = self.decimals
+        return f"{self.mean:.{places}f} ± {self.sd:.{places}f} ({self.n})"
 
 
 @dataclass(frozen=True)
@@ -97,12 +112,15 @@ class Repeated:
     def seeds(self) -> SeedStats | None:
         """Statistics over the seeds; None if there is only one."""
         n = len(self.scores)
-        return SeedStats(n, self.mean, statistics.stdev(self.scores)) if n > 1 else None
+        if n == 1:
+            return None
+        places = self.trial.objective.decimals
+        return SeedStats(n, self.mean, statistics.stdev(self.scores), places)
 
     @property
     def rank(self) -> Rank:
         """Sort key, with the mean score in place of the score."""
-        return (-self.mean, *rank(self.trial)[1:])
+        return (-self.trial.objective.merit(self.mean), *rank(self.trial)[1:])
 
 
 @dataclass(frozen=True)
@@ -126,10 +144,15 @@ class Sweep:
     status: str
     """Status of the parent run: RUNNING, FINISHED, FAILED or KILLED."""
     base_score: float | None
-    """CIDEr x 100 of the untuned base."""
+    """Score of the untuned base."""
     metric: str
-    """The metric and the split it is computed on: ``select/cider on flickr30k test``."""
+    """The metric and the data it is computed on: ``select/cider on flickr30k test``."""
     trials: tuple[Trial, ...]
+
+    @property
+    def objective(self) -> Objective:
+        """What the sweep chooses by."""
+        return objective_named(self.metric)
 
     @property
     def repeated(self) -> list[Repeated]:
@@ -142,13 +165,18 @@ class Sweep:
         return winners(self.trials)
 
 
+def objective_named(chosen_by: str) -> Objective:
+    """The objective of a metric and its data: ``select/cider on flickr30k test``."""
+    return OBJECTIVES[chosen_by.partition(" on ")[0] or metric.SELECT_CIDER]
+
+
 def winners(trials: Iterable[Trial]) -> list[Winner]:
     """The best finished trial of each strategy, best first.
 
     Among equal scores, fewer trainable parameters win, then the smaller rate, then the smaller
     trial id, so that the winner does not depend on the order in which trials end. If points of a
     strategy were run with several seeds, only the points with the most seeds are considered, and
-    the highest mean wins.
+    the best mean wins.
     """
     by_strategy: dict[str, list[Trial]] = defaultdict(list)
     for trial in trials:
@@ -174,8 +202,7 @@ def repeated_points(trials: Iterable[Trial]) -> list[Repeated]:
 
 def rank(trial: Trial) -> Rank:
     """The sort key of a trial."""
-    score = -math.inf if trial.score is None else trial.score
-    return (-score, trial.trainable_parameters, trial.learning_rate, trial.trial_id)
+    return (-trial.merit, trial.trainable_parameters, trial.learning_rate, trial.trial_id)
 
 
 def _winner(trials: list[Trial]) -> tuple[Rank, Winner] | None:

@@ -71,7 +71,8 @@ class EventLog:
             evaluated: Steps after which the trial is scored midway.
         """
         step = max(0, self.last_step(metric.LOSS))
-        scored = step not in evaluated or self.last_step(metric.SELECT_CIDER) >= step
+        name = metric.objective_in(self._last)
+        scored = step not in evaluated or (name is not None and self._last[name] >= step)
         return step if scored else step - 1
 
     def close(self) -> None:

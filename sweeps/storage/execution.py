@@ -103,10 +103,21 @@ class Result:
     """Checksums of captions, analysis and weights, by their paths in the trial's folder."""
 
     @property
+    def objective(self) -> metric.Objective | None:
+        """What the trial was scored by; None unless it finished."""
+        name = metric.objective_in(self.metrics) if self.status == TrialStatus.FINISHED else None
+        return None if name is None else metric.OBJECTIVES[name]
+
+    @property
     def score(self) -> float | None:
-        """CIDEr x 100 on the selection split; None unless the trial finished."""
-        finished = self.status == TrialStatus.FINISHED
-        return self.metrics.get(metric.SELECT_CIDER) if finished else None
+        """Score on the task that chooses; None unless the trial finished."""
+        return None if self.objective is None else self.metrics[self.objective.metric]
+
+    @property
+    def merit(self) -> float | None:
+        """A number that is higher for a better score; None unless the trial finished."""
+        objective, score = self.objective, self.score
+        return None if objective is None or score is None else objective.merit(score)
 
 
 @dataclass(frozen=True)

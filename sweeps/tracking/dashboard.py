@@ -10,18 +10,15 @@ NOTE = "mlflow.note.content"
 """The tag that MLflow shows as a run's description."""
 VIEW = "mlflow.sharedViewState."
 """Prefix of the experiment tags in which MLflow stores shared views."""
-COLUMNS = (
-    "attributes.`Duration`",
-    f"tags.`{tag.STRATEGY}`",
-    "params.`learning_rate`",
-    f"metrics.`{metric.SELECT_CIDER}`",
+BEFORE = ("attributes.`Duration`", f"tags.`{tag.STRATEGY}`", "params.`learning_rate`")
+AFTER = (
     f"metrics.`{metric.REPORT_CIDER}`",
     f"metrics.`{metric.PARAMS_TRAINABLE}`",
     f"metrics.`{metric.PEAK_GIB}`",
     f"metrics.`{metric.FINAL_LOSS}`",
     f"tags.`{tag.STATUS}`",
 )
-"""Columns of the table of trials, after the run's name."""
+"""Columns of the table of trials, before and after the score that chooses."""
 
 
 def view_key(parent_id: str) -> str:
@@ -29,17 +26,18 @@ def view_key(parent_id: str) -> str:
     return f"lnt-{parent_id[:8]}"
 
 
-def trials_view(parent_id: str) -> str:
+def trials_view(parent_id: str, chosen_by: metric.Objective) -> str:
     """A shared view as MLflow's JSON: the trials of an execution, best first."""
+    columns = (*BEFORE, f"metrics.`{chosen_by.metric}`", *AFTER)
     return json.dumps(
         {
             "searchFilter": (
                 f"tags.`mlflow.parentRunId` = '{parent_id}' and tags.`{tag.KIND}` = 'trial'"
             ),
-            "orderByKey": f"metrics.`{metric.SELECT_CIDER}`",
-            "orderByAsc": False,
-            "selectedColumns": COLUMNS,
-            "columnOrder": COLUMNS,
+            "orderByKey": f"metrics.`{chosen_by.metric}`",
+            "orderByAsc": chosen_by.lower_is_better,
+            "selectedColumns": columns,
+            "columnOrder": columns,
             "runsHiddenMode": "FIRST_20_RUNS",
         }
     )

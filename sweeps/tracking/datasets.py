@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lnt_core.config import DataConfig, DatasetConfig, SelectConfig
+from lnt_core.config import AnyTaskConfig, CaptioningConfig, DataConfig, DatasetConfig
 from lnt_core.identity import stage_sha256
 
 if TYPE_CHECKING:
@@ -34,15 +34,24 @@ def dataset_inputs(data: DataConfig) -> list["DatasetInput"]:
         if stage is not None
     ]
     if data.select is not None:
-        select = data.select
-        uses = {"validation": select.split, "test": select.report_split}
-        for context, split in uses.items():
-            if split:
-                found.append(_of_files(select, context, split))
+        found += _of_task(data.select, "validation")
+    for task in data.report:
+        found += _of_task(task, "test")
     return found
 
 
-def _of_files(stage: DatasetConfig | SelectConfig, context: str, split: str = "") -> "DatasetInput":
+def _of_task(task: AnyTaskConfig, context: str) -> list["DatasetInput"]:
+    if isinstance(task, CaptioningConfig):
+        uses = {context: task.split, "test": task.report_split}
+        return [_of_files(task, use, split) for use, split in uses.items() if split]
+    places = {key: getattr(task, key) for key in (*task.files, *task.folders)}
+    source = {"uri": next(iter(places.values()))}
+    return [_input(task.prefix, stage_sha256(task), "local", source, places, context)]
+
+
+def _of_files(
+    stage: DatasetConfig | CaptioningConfig, context: str, split: str = ""
+) -> "DatasetInput":
     name = f"{Path(stage.annotations).stem} {split}".strip()
     profile = {"annotations": stage.annotations, "images": stage.images}
     profile |= {"split": split} if split else {}

@@ -8,7 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import lnt_core
-from lnt_core import metrics as metric
+from lnt_core.config import DataConfig
+from lnt_core.evaluation.tasks import objective_of
 from lnt_core.identity import data_sha256
 from sweeps.config import SweepConfig
 from sweeps.results import tags as tag
@@ -20,16 +21,25 @@ UNKNOWN = "unknown"
 
 def provenance_tags(sweep: SweepConfig) -> dict[str, str]:
     """Tags of the parent run and of every trial: code, data, libraries, and the score's metric."""
-    select = sweep.trial_data.select
-    split = f"{select.task} {select.split}" if select else "scenes val"
     return {
         tag.SWEEP: sweep.name,
         tag.VERSION: lnt_core.__version__,
         tag.VERSIONS: json.dumps(_versions()),
         tag.GIT_COMMIT: _git_commit(),
         tag.DATA_SHA256: data_sha256(sweep.trial_data),
-        tag.METRIC: f"{metric.SELECT_CIDER} on {split}",
+        tag.METRIC: f"{objective_of(sweep.trial_data).metric} on {_chosen_on(sweep.trial_data)}",
     }
+
+
+def _chosen_on(data: DataConfig) -> str:
+    """The data that chooses: ``flickr30k val``, ``pope``."""
+    select = data.select
+    if select is None:
+        assert data.scenes is not None
+        task = data.scenes.select
+        return "scenes val" if task == "scenes" else f"{task} of scenes val"
+    split = getattr(select, "split", None)
+    return f"{select.task} {split}" if split else select.task
 
 
 def _git_commit() -> str:

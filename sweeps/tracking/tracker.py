@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lnt_core.trial import WEIGHTS
 from sweeps.results import tags as tag
+from sweeps.results.selection import objective_named
 from sweeps.storage.events import Event
 from sweeps.storage.execution import Execution, Result
 from sweeps.storage.format import FORMAT
@@ -198,8 +199,8 @@ class Tracker:
         self._client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])
         run_id = str(run.info.run_id)
         self._client.log_inputs(run_id, datasets)
-        view = f"{VIEW}{view_key(run_id)}"
-        self._client.set_experiment_tag(self._experiment_id, view, trials_view(run_id))
+        view, chosen_by = f"{VIEW}{view_key(run_id)}", objective_named(tags.get(tag.METRIC, ""))
+        self._client.set_experiment_tag(self._experiment_id, view, trials_view(run_id, chosen_by))
         note = parent_note(self._experiment_id, run_id, tags[tag.SWEEP])
         self._client.set_tag(run_id, NOTE, note)
         return run_id

@@ -19,6 +19,8 @@ BASE_ID = "base"
 """In place of a trial's id: the run that prepares what all share and scores the untuned base."""
 STAGE_1 = "align-"
 """Before the id of a stage 1, in place of a trial's: the run of the workers that train it."""
+SCORE = "score"
+"""Key of a report to Ray Tune: the score that chooses."""
 OBJECTIVE = "objective"
 """Key of the score in a report to Ray Tune, by which schedulers and searches compare trials."""
 

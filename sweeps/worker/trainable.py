@@ -7,6 +7,7 @@ Unless the sweep is distributed, Ray Tune runs further trials in the same proces
 import os
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ from sweeps.storage.mending import left_by_itself
 from sweeps.storage.notices import noted
 from sweeps.storage.trials import write_config
 from sweeps.worker.base import run_base
-from sweeps.worker.context import BASE_ID, OBJECTIVE, TRIAL_KEY, Context
+from sweeps.worker.context import BASE_ID, OBJECTIVE, SCORE, TRIAL_KEY, Context
 from sweeps.worker.distributed import run_distributed
 from sweeps.worker.gate import NodeRefusedError, pass_gate
 from sweeps.worker.group import WorkerDiedError
@@ -33,7 +34,7 @@ from sweeps.worker.out_of_memory import num_kills, run_in_memory
 from sweeps.worker.process import memory_share_gib, worker_for
 from sweeps.worker.system_metrics import SystemMetrics
 
-WORST_SCORE = 0.0
+WORST_MERIT = -1e9
 """Score of a diverged trial for searches and schedulers: the lowest CIDEr. Never logged as one."""
 LOST_DEVICE = 70
 """Exit code of a process that can no longer use its GPU; Ray Tune starts another in its place."""
@@ -120,9 +121,9 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
         "status": result.status,
     }
     if result.score is not None:
-        final[OBJECTIVE] = result.score
+        final |= _scored(result.metrics)
     elif result.status == TrialStatus.DIVERGED:
-        final[OBJECTIVE] = WORST_SCORE
+        final[OBJECTIVE] = WORST_MERIT
     return final
 
 
@@ -237,6 +238,13 @@ def utilisation(
     return {metric.MFU: mfu, metric.PREDICTED_TRAIN_S: predicted_s}
 
 
+def _scored(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The score among a trial's metrics, as it is, and as Ray Tune maximizes it."""
+    name = metric.objective_in(metrics)
+    assert name is not None
+    return {SCORE: metrics[name], OBJECTIVE: metric.OBJECTIVES[name].merit(metrics[name])}
+
+
 class _RayReports:
     """Reports progress to Ray Tune: at a rung, and otherwise no more often than it needs.
 
@@ -256,12 +264,12 @@ class _RayReports:
         from ray import tune
 
         self.step = step
-        at_rung = metric.SELECT_CIDER in metrics and metric.TRAIN_S not in metrics
+        at_rung = metric.objective_in(metrics) and metric.TRAIN_S not in metrics
         if at_rung or time.monotonic() - self._reported_s >= REPORT_EVERY_S:
             self._reported_s = time.monotonic()
             report: dict[str, Any] = {"step": step, TRIAL_KEY: self._name, "status": self._status}
             if metric.LOSS in metrics:
                 report["loss"] = metrics[metric.LOSS]
             if at_rung:
-                report[OBJECTIVE] = metrics[metric.SELECT_CIDER]
+                report |= _scored(metrics)
             tune.report(report)

@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from lnt_core.config import DataConfig, ModelConfig
-from lnt_core.data.check import data_problems
 from lnt_core.data.images import check_header, open_rgb
 from lnt_core.data.samples import load_captioned, load_samples
 from lnt_core.errors import DataError, LntError
+from lnt_core.evaluation.check import data_problems
 from sweeps.cli.main import main
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.load import load_sweep

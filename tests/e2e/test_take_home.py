@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lnt_core.config import TrialConfig
-from lnt_core.data.scenes import scenes_data
+from lnt_core.data.scene_questions import scenes_data
 from sweeps.export.best import load_best
 from sweeps.validation import load_yaml
 from tests.servers import USER, mlflow_server

@@ -13,7 +13,7 @@ from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.step import StepShape
 from lnt_core.devices.memory import GIB, empty, held_by
 from lnt_core.devices.numerics import settle_numerics
-from lnt_core.evaluation.captioning import greedy_captions
+from lnt_core.evaluation.answering import greedy_answers
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.roles import find_roles
 from tests.benchmarks import gpu_step
@@ -86,8 +86,8 @@ def test_generation(precision, row) -> None:
     )
 
     def ours() -> list[str]:
-        return greedy_captions(
-            model, features, prompt, spelled, max_new_tokens=NEW_TOKENS, bf16=bf16
+        return greedy_answers(
+            model, features, [prompt] * IMAGES, spelled, max_new_tokens=NEW_TOKENS, bf16=bf16
         )
 
     def plainly() -> list[str]:

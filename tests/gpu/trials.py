@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from lnt_core.config import DataConfig, ModelConfig, ScenesConfig, TrialConfig
-from lnt_core.data.scenes import scenes_data
-from lnt_core.evaluation import captioning
+from lnt_core.data.scene_questions import scenes_data
+from lnt_core.evaluation.tasks import captioning
 from lnt_core.metrics import LOSS
 from lnt_core.strategies import STRATEGIES
 from lnt_core.trial import run_trial

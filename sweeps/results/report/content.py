@@ -101,6 +101,8 @@ def _losses(client: "MlflowClient", trial: Trial) -> Losses:
 def _captions(
     client: "MlflowClient", sweep: Sweep, captions_of: CaptionsOf
 ) -> list[tuple[str, Captions]]:
+    if sweep.objective.metric != metric.SELECT_CIDER:
+        return []  # answers to questions are no captions of the samples
     base = read_artifact(client, sweep.run_id, f"{BASE}/{CAPTIONS}", read_captions)
     found = [("untuned base", base)]
     found += [(winner.trial.variant, captions_of(winner.trial)) for winner in sweep.winners[:2]]

@@ -34,25 +34,27 @@ WIDE, SMALL = (8.0, 4.2), (4.0, 2.8)
 
 
 def curve_figure(content: Content) -> str:
-    """The figure of CIDEr against learning rate, with all strategies."""
+    """The figure of score against learning rate, with all strategies."""
 
     def plot(axes: "Axes") -> None:
         plot_curve(axes, content.sweep)
-        axes.set_ylabel("CIDEr x 100")
+        axes.set_ylabel(content.sweep.objective.title)
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
-    return _svg("CIDEr against learning rate, one line per strategy", WIDE, plot)
+    return _svg(
+        f"{content.sweep.objective.label} against learning rate, one line per strategy", WIDE, plot
+    )
 
 
 def band_figures(content: Content) -> list[str]:
-    """A figure per strategy of CIDEr against learning rate, with confidence intervals."""
+    """A figure per strategy of score against learning rate, with confidence intervals."""
     ends = [end for band in content.bands.values() for end in (band.low, band.high)]
     limits = (min(ends), max(ends)) if ends else (None, None)
     return [_band_figure(content, w.trial.strategy, limits) for w in content.sweep.winners]
 
 
 def _band_figure(content: Content, strategy: str, limits: tuple[float | None, float | None]) -> str:
-    colour = colours(content.sweep)[strategy]
+    objective, colour = content.sweep.objective, colours(content.sweep)[strategy]
     best = best_by_rate(content.sweep, strategy)
     bands = {
         trial.learning_rate: content.bands[trial.run_id]
@@ -74,7 +76,11 @@ def _band_figure(content: Content, strategy: str, limits: tuple[float | None, fl
         axes.set_title(strategy)
         axes.grid(visible=True, alpha=0.2)
 
-    return _svg(f"CIDEr of {strategy} against learning rate, with confidence bands", SMALL, plot)
+    return _svg(
+        f"{objective.label} of {strategy} against learning rate, with confidence bands",
+        SMALL,
+        plot,
+    )
 
 
 def loss_figure(content: Content) -> str:
@@ -100,7 +106,8 @@ def pareto_figures(content: Content) -> list[str]:
         return lambda axes: plot_pareto(axes, content.sweep, AXES[axis_number], ink=INK)
 
     return [
-        _svg(f"CIDEr against {axis.label}", SMALL, plot(number)) for number, axis in enumerate(AXES)
+        _svg(f"{content.sweep.objective.label} against {axis.label}", SMALL, plot(number))
+        for number, axis in enumerate(AXES)
     ]
 
 

@@ -19,7 +19,7 @@ class Table:
 
 def results_table(content: Content) -> Table:
     """The winner of each strategy, best first, and the untuned base in the last row."""
-    sweep = content.sweep
+    sweep, objective = content.sweep, content.sweep.objective
     trials = [winner.trial for winner in sweep.winners]
     edges = {winner.trial.run_id: winner.at_edge for winner in sweep.winners}
     unit, per_hour = _time_unit(trials, content.gpus_per_trial)
@@ -28,9 +28,11 @@ def results_table(content: Content) -> Table:
         "best lr": [
             short_rate(t.learning_rate) + (" (edge)" if edges[t.run_id] else "") for t in trials
         ],
-        "CIDEr": [f"{trial.score:.2f}" for trial in trials],
+        objective.label: [objective.shown(trial.score or 0.0) for trial in trials],
         "mean ± sd (seeds)": [str(winner.seeds or "-") for winner in sweep.winners],
-        "behind the best": [_behind(content.compared.get(t.strategy)) for t in trials],
+        "behind the best": [
+            _behind(content.compared.get(t.strategy), objective.decimals - 1) for t in trials
+        ],
         "held out": [_or_dash(t.report_score, ".2f") for t in trials],
         "trainable": [f"{trial.trainable_parameters:,}" for trial in trials],
         "share": [short_share(trial.trainable_share) for trial in trials],
@@ -40,7 +42,7 @@ def results_table(content: Content) -> Table:
     columns = {name: cells for name, cells in columns.items() if set(cells) != {"-"}}
     rows = list(zip(*columns.values(), strict=True))
     if sweep.base_score is not None:
-        base = {"strategy": "untuned base", "CIDEr": f"{sweep.base_score:.2f}"}
+        base = {"strategy": "untuned base", objective.label: objective.shown(sweep.base_score)}
         rows.append(tuple(base.get(name, "") for name in columns))
     return Table(tuple(columns), tuple(rows))
 
@@ -91,14 +93,16 @@ def _name(trial: Trial) -> str:
     return trial.variant if method is None else f"{method.label} ({trial.variant})"
 
 
-def _behind(compared: Comparison | None) -> str:
+def _behind(compared: Comparison | None, places: int) -> str:
     """The confidence interval of the best winner's lead."""
     if compared is None:
         return "-"
     if compared.behind_best is None:
         return "best"
     behind = compared.behind_best
-    return f"{behind.low:.1f} .. {behind.high:.1f}" + (" (tied)" if behind.tied else "")
+    return f"{behind.low:.{places}f} .. {behind.high:.{places}f}" + (
+        " (tied)" if behind.tied else ""
+    )
 
 
 def _time_unit(trials: list[Trial], gpus: float) -> tuple[str, float]:

@@ -23,7 +23,7 @@ def write_report(content: Content, form: str) -> str:
         form: ``html``, ``md`` or ``latex``.
     """
     if form == "latex":
-        caption = f"{content.sweep.name}: CIDEr x 100, {content.sweep.metric}."
+        caption = f"{content.sweep.name}: {content.sweep.objective.title}, {content.sweep.metric}."
         return latex(results_table(content), caption=caption, label=content.sweep.name) + "\n"
     environment = jinja2.Environment(
         autoescape=form == "html",
@@ -64,14 +64,14 @@ def lead(content: Content) -> str:
     sweep = content.sweep
     if not sweep.winners:
         return f"No trial has a score ({counted(len(sweep.trials), 'trial')} in total)."
-    best = sweep.winners[0].trial
+    best, objective = sweep.winners[0].trial, sweep.objective
     assert best.score is not None
     told = (
         f"The best of {counted(len(sweep.trials), 'trial')} is {best.variant} at learning rate "
-        f"{short_rate(best.learning_rate)}, with CIDEr {best.score:.2f}"
+        f"{short_rate(best.learning_rate)}, with {objective.label} {objective.shown(best.score)}"
     )
     if sweep.base_score is not None:
-        told += f"; the untuned base has {sweep.base_score:.2f}"
+        told += f"; the untuned base has {objective.shown(sweep.base_score)}"
     tied = [s for s, c in content.compared.items() if c.behind_best and c.behind_best.tied]
     if tied:
         told += f". On these images it is not significantly better than {', '.join(tied)}"

@@ -6,7 +6,8 @@ import pytest
 
 from lnt_core.config import DataConfig, ModelConfig
 from lnt_core.data import layouts
-from lnt_core.data.check import data_problems, image_problems
+from lnt_core.data.check import image_problems
+from lnt_core.evaluation.check import data_problems
 
 
 def problems(folder, content, **options) -> list[str]:

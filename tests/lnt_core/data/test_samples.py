@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lnt_core.config import DatasetConfig, SelectConfig
+from lnt_core.config import CaptioningConfig, DatasetConfig
 from lnt_core.data.check import image_problems
 from lnt_core.data.samples import load_captioned, load_samples
 from lnt_core.errors import DataError
@@ -75,7 +75,7 @@ def test_real_photographs_load_and_decode() -> None:
         "images": str(REAL / "images"),
     }
     assert len(load_samples(DatasetConfig(**files), seed=0)) == 450 * 5
-    select = SelectConfig(task="flickr8k", **files)
+    select = CaptioningConfig(task="flickr8k", **files)
     assert [len(load_captioned(select, split)) for split in ("val", "test")] == [50, 100]
     images = [item.image for item in load_captioned(select, "test")]
     assert image_problems("data.select", files["images"], images) == []

@@ -7,7 +7,7 @@ from PIL import Image
 from lnt_core.config import ModelConfig
 from lnt_core.data.conversation import IGNORE
 from lnt_core.data.samples import Sample, load_samples
-from lnt_core.evaluation.captioning import greedy_captions
+from lnt_core.evaluation.answering import greedy_answers
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.training.batches import collate
@@ -129,10 +129,10 @@ def test_a_model_that_should_stop_stops_and_nothing_is_inherited(base, image) ->
         optimizer.zero_grad()
         answer_loss(model, batch, num_answer_tokens=count).backward()
         optimizer.step()
-    captions = greedy_captions(
+    captions = greedy_answers(
         model.eval(),
         store.get([image]),
-        base.conversations.encode_prompt("What is there?"),
+        [base.conversations.encode_prompt("What is there?")],
         base.conversations.tokenizer,
         max_new_tokens=64,
     )

@@ -10,7 +10,8 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from lnt_core.config import TrialConfig
-from lnt_core.evaluation.captioning import CaptioningTask
+from lnt_core.evaluation.answering import Answering
+from lnt_core.evaluation.tasks import Captioning
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.seeding import seed_everything
@@ -230,8 +231,9 @@ def assert_captions(config: TrialConfig, out: Path, expected: list[str]) -> None
         model = PeftModel.from_pretrained(base.trial_copy(), str(out / "weights"))
     else:
         model = load_weights(base.trial_copy(), out / "weights")
-    task = CaptioningTask(config.data.select, "val", base.conversations, seed=0)
-    assert list(task.evaluate(model, FeatureStore(base, max_bytes=2**20)).captions) == expected
+    task = Answering(Captioning(config.data.select), "select", base.conversations, seed=0)
+    rows = task.evaluate(model, FeatureStore(base, max_bytes=2**20)).rows
+    assert [row["caption"] for row in rows] == expected
 
 
 def test_shares_cover_the_batch_once() -> None:

@@ -5,28 +5,31 @@ import logging
 import pytest
 import torch
 
-from lnt_core.config import SelectConfig
-from lnt_core.evaluation import captioning
-from lnt_core.evaluation.captioning import CaptioningTask
+from lnt_core.config import CaptioningConfig
+from lnt_core.evaluation import answering
+from lnt_core.evaluation.answering import Answering
+from lnt_core.evaluation.tasks import Captioning
 from lnt_core.models.features import FeatureStore
 from tests.lnt_core.strategies.trained import options, trained
 
 
+def prepared(select, base) -> Answering:
+    return Answering(Captioning(select, "val"), "select", base.conversations, seed=0)
+
+
 @pytest.mark.parametrize("name", ["prefix", "prompt", "adapter_serial", "adapter_parallel"])
 def test_captions_in_a_batch_are_those_one_by_one(name, base, scenes) -> None:
-    select = SelectConfig.model_validate(
+    select = CaptioningConfig.model_validate(
         scenes.select.model_dump() | {"split": "val", "max_new_tokens": 8}
     )
     model, store = trained(base, scenes, options(name)), FeatureStore(base, max_bytes=2**20)
     captions = {}
     for size in (1, 4):
-        task = CaptioningTask(
-            select.model_copy(update={"batch_size": size}), "val", base.conversations, seed=0
-        )
-        captions[size] = task.evaluate(model, store).captions
+        task = prepared(select.model_copy(update={"batch_size": size}), base)
+        captions[size] = task.evaluate(model, store).rows
     assert captions[1] == captions[4]
-    untuned = CaptioningTask(select, "val", base.conversations, seed=0)
-    assert untuned.evaluate(base.trial_copy(), store).captions != captions[4]
+    untuned = prepared(select, base)
+    assert untuned.evaluate(base.trial_copy(), store).rows != captions[4]
 
 
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -34,7 +37,7 @@ def test_out_of_memory_the_batch_is_halved_and_stays_so_for_the_next_trial(
     error, base, scenes, monkeypatch, caplog
 ) -> None:
     select = scenes.select.model_copy(update={"batch_size": 4, "max_new_tokens": 4})
-    task = CaptioningTask(select, "val", base.conversations, seed=0)
+    task = prepared(select, base)
     model, store = base.trial_copy(), FeatureStore(base, max_bytes=2**20)
     undisturbed = task.evaluate(model, store)
     sizes = fits_two_at_once(monkeypatch, error)
@@ -50,7 +53,7 @@ def test_out_of_memory_the_batch_is_halved_and_stays_so_for_the_next_trial(
 
 def fits_two_at_once(monkeypatch, error: Exception) -> list[int]:
     """Memory for two images; returns a list to which the size of every batch is added."""
-    real, sizes = captioning.greedy_captions, []
+    real, sizes = answering.greedy_answers, []
 
     def hungry(model, features, *args, **options):
         sizes.append(len(features))
@@ -58,7 +61,7 @@ def fits_two_at_once(monkeypatch, error: Exception) -> list[int]:
             raise error
         return real(model, features, *args, **options)
 
-    monkeypatch.setattr(captioning, "greedy_captions", hungry)
+    monkeypatch.setattr(answering, "greedy_answers", hungry)
     return sizes
 
 
@@ -72,7 +75,7 @@ def test_other_processes_begin_with_the_batch_that_fits(
     def evaluated() -> list[int]:
         """In another process than the one before, which shares only a file with it."""
         sizes.clear()
-        task = CaptioningTask(select, "val", base.conversations, seed=0)
+        task = prepared(select, base)
         task.told_in = tmp_path / "captioning.json"
         task.evaluate(model, store)
         return list(sizes)
@@ -89,8 +92,8 @@ def test_a_single_image_that_does_not_fit_is_an_error(base, scenes, monkeypatch)
     def hungry(*args, **options):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    task = CaptioningTask(scenes.select, "val", base.conversations, seed=0)
-    monkeypatch.setattr(captioning, "greedy_captions", hungry)
+    task = prepared(scenes.select, base)
+    monkeypatch.setattr(answering, "greedy_answers", hungry)
     with pytest.raises(torch.OutOfMemoryError):
         task.evaluate(base.trial_copy(), FeatureStore(base, max_bytes=2**20))
     assert task.batch_size == 1

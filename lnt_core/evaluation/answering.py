@@ -1,0 +1,225 @@
+"""Tasks in which a model answers questions by greedy decoding, captioning among them."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+from lnt_core.config import CaptioningConfig
+from lnt_core.data.conversation import Conversations
+from lnt_core.data.questions import Question
+from lnt_core.data.samples import load_captioned
+from lnt_core.devices.faults import is_out_of_memory
+from lnt_core.devices.memory import empty
+from lnt_core.distributed.ranks import gather
+from lnt_core.distributed.sharded import runs_in_step
+from lnt_core.errors import DataError
+from lnt_core.evaluation.batch_size import lower_to, told
+from lnt_core.evaluation.prepared import Evaluated, PreparedTask, in_batches, shared_results
+from lnt_core.evaluation.tasks import AskingTask, Captioning, Scored
+from lnt_core.models.features import FeatureStore
+from lnt_core.seeding import generator
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+logger = logging.getLogger(__name__)
+
+
+class Answering(PreparedTask):
+    """A task of questions, encoded for one model.
+
+    Questions are asked in batches of equally long prompts, which need no padding: an answer does
+    not depend on the questions beside it.
+
+    Args:
+        task: The task.
+        prefix: What the names of its metrics begin with.
+        conversations: Encodes the prompts.
+        seed: By which text examples are drawn.
+    """
+
+    def __init__(
+        self, task: AskingTask[Any], prefix: str, conversations: Conversations, *, seed: int
+    ) -> None:
+        super().__init__(task, prefix, batch_size=task.options.batch_size)
+        if bare := [q.id for q in task.questions if q.image is None]:
+            raise DataError(
+                f"the task {task.options.task!r} has {len(bare)} questions without an image, the "
+                f"first of them {bare[0]!r}; each needs one"
+            )
+        self.kind = "captions" if isinstance(task, Captioning) else "answers"
+        self._task = task
+        self._tokenizer = conversations.tokenizer
+        examples = text_examples(task.options, seed=seed)
+        known: dict[str, list[int]] = {}
+        self._prompts = []
+        for question in task.questions:
+            text = task.ask(question)
+            if text not in known:
+                known[text] = conversations.encode_prompt(text, examples=examples)
+            self._prompts.append(known[text])
+        self._prompt = conversations.prompt_text(task.ask(task.questions[0]), examples=examples)
+
+    @property
+    @override
+    def prompt(self) -> str:
+        return self._prompt
+
+    @property
+    @override
+    def prompt_ids(self) -> list[int]:
+        return self._prompts[0]
+
+    @property
+    @override
+    def longest(self) -> tuple[int, int]:
+        return max(map(len, self._prompts)), self._task.options.max_new_tokens
+
+    @override
+    def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Evaluated:
+        model.eval()
+        self._be_told(in_step=runs_in_step(model))
+        length = [len(ids) for ids in self._prompts]
+        order = sorted(range(len(length)), key=length.__getitem__)
+        size = self._task.options.batch_size
+        batches = [
+            batch
+            for _, equally_long in itertools.groupby(order, key=length.__getitem__)
+            for batch in in_batches(list(equally_long), size)
+        ]
+
+        def run(batch: Sequence[int]) -> list[str]:
+            return self._answers(model, store, batch, bf16=bf16)
+
+        given = dict(zip(order, shared_results(model, batches, run), strict=True))
+        answers = [given[index] for index in range(len(order))]
+        scored = self._task.score(answers)
+        return Evaluated(self._task.metric, scored.summary, self._rows(answers, scored))
+
+    def _be_told(self, *, in_step: bool) -> None:
+        """Lower the batch size to what other processes have told."""
+        if self.told_in is not None:
+            self.batch_size = min(self.batch_size, told(self.told_in) or self.batch_size)
+        if in_step:  # else one worker might run more batches than another
+            self.batch_size = min(gather(self.batch_size))
+
+    def _answers(
+        self, model: nn.Module, store: FeatureStore, batch: Sequence[int], *, bf16: bool
+    ) -> list[str]:
+        """Answers of one batch, in as many parts as memory requires."""
+        questions = self._task.questions
+        texts: list[str] = []
+        while part := batch[len(texts) : len(texts) + self.batch_size]:
+            features = store.get([_image(questions[i]) for i in part])
+            try:
+                texts += greedy_answers(
+                    model,
+                    features,
+                    [self._prompts[i] for i in part],
+                    self._tokenizer,
+                    max_new_tokens=self._task.options.max_new_tokens,
+                    bf16=bf16,
+                )
+                continue
+            except Exception as error:
+                # workers that run in step must generate the same number of times
+                if len(part) == 1 or runs_in_step(model) or not is_out_of_memory(error):
+                    raise
+            empty(features.device)  # not before the error is gone, which holds the tensors
+            self.batch_size = len(part) // 2
+            logger.warning(
+                "generation ran out of memory with %d images at once; going on with %d",
+                len(part),
+                self.batch_size,
+            )
+            if self.told_in is not None:
+                lower_to(self.told_in, self.batch_size)
+        return texts
+
+    def _rows(self, answers: Sequence[str], scored: Scored) -> tuple[dict[str, Any], ...]:
+        found = zip(self._task.questions, answers, scored.scores, scored.contributions, strict=True)
+        if isinstance(self._task, Captioning):
+            return tuple(
+                {"image": _image(q).name, "caption": " ".join(a.split()), "cider": s}
+                for q, a, s, _ in found
+            )
+        return tuple(
+            {
+                "id": f"{question.group}/{question.id}" if question.group else question.id,
+                "image": _image(question).name,
+                "question": question.text,
+                "answer": answer,
+                "references": question.references,
+                "score": score,
+                "contribution": contribution,
+            }
+            for question, answer, score, contribution in found
+        )
+
+
+@torch.no_grad()  # not inference_mode: features computed here may be trained on later
+def greedy_answers(
+    model: Any,
+    features: Tensor,
+    prompts: Sequence[list[int]],
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    max_new_tokens: int,
+    bf16: bool = False,
+) -> list[str]:
+    """Answer one question about each image by greedy decoding.
+
+    Args:
+        model: The model in evaluation mode, which takes features instead of pixels. Its own
+            generation config says which tokens end an answer (``lnt_core.models.tokens.greedy``).
+        features: Image features of shape (images, tokens, channels).
+        prompts: Token ids of the prompt of each image, all equally long.
+        tokenizer: The model's tokenizer.
+        max_new_tokens: Maximum number of tokens per answer.
+        bf16: Run under bfloat16 autocast, as in training.
+
+    Returns:
+        The answers as they are decoded, line breaks included.
+    """
+    prompt = torch.tensor(prompts, device=features.device)
+    with torch.autocast(features.device.type, torch.bfloat16, enabled=bf16):
+        tokens = model.generate(
+            input_ids=prompt,
+            attention_mask=torch.ones_like(prompt),
+            pixel_values=features,
+            max_new_tokens=max_new_tokens,
+            synced_gpus=runs_in_step(model),  # answers of other workers may be longer
+        )
+    texts: list[str] = tokenizer.batch_decode(
+        tokens[:, prompt.shape[1] :], skip_special_tokens=True
+    )
+    return texts
+
+
+def text_examples(options: Any, *, seed: int) -> tuple[tuple[str, str], ...]:
+    """Text-only question-answer examples, drawn from the train split with ``seed``.
+
+    Args:
+        options: Those of a task; only captioning has examples.
+        seed: Seed of the draw.
+
+    Source:
+        Alayrac et al., Flamingo, arXiv:2204.14198, which prompts this way for zero-shot captions.
+        The LayerNorm paper (Zhao et al.) uses three examples, but does not print them.
+    """
+    if not isinstance(options, CaptioningConfig) or options.text_examples == 0:
+        return ()
+    train = load_captioned(options.model_copy(update={"num_images": None}), "train")
+    chosen = torch.randperm(len(train), generator=generator("text examples", seed))
+    items = [train[i] for i in chosen[: options.text_examples].tolist()]
+    return tuple((options.prompt, item.references[0]) for item in items)
+
+
+def _image(question: Question) -> Any:
+    assert question.image is not None  # checked when the task was prepared
+    return question.image

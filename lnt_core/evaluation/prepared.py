@@ -1,0 +1,140 @@
+"""A task made ready for one model: encoded, run in batches by all workers, and scored."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+
+from lnt_core.data.samples import CaptionedImage
+from lnt_core.distributed.ranks import gather, num_workers, rank
+from lnt_core.distributed.sharded import runs_in_step
+from lnt_core.errors import DataError
+from lnt_core.evaluation.tasks import Task, annotation_files
+from lnt_core.models.features import FeatureStore
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The scores of a model on a task."""
+
+    metric: str
+    """The one that chooses."""
+    summary: dict[str, float]
+    """Every score by its name, that of ``metric`` among them."""
+    rows: tuple[dict[str, Any], ...]
+    """One row per question, for a file of JSON lines."""
+
+    @property
+    def score(self) -> float:
+        """The score that chooses."""
+        return self.summary[self.metric]
+
+
+class PreparedTask(ABC):
+    """A task that is prepared once and used for all trials of a worker.
+
+    Args:
+        task: The task, with its questions.
+        prefix: What the names of its metrics begin with.
+        batch_size: Questions at once.
+    """
+
+    kind = "answers"
+    """What its file of rows is called."""
+
+    def __init__(self, task: Task[Any], prefix: str, *, batch_size: int) -> None:
+        if not task.questions:
+            raise DataError(f"the task {task.options.task!r} has no questions")
+        self.task = task
+        self.prefix = prefix
+        self.batch_size = batch_size
+        """Questions that are answered at once: those of the config, or what was left of them when
+        memory ran out; later trials of this process begin with it."""
+        self.told_in: Path | None = None
+        """File through which other processes of the sweep begin with it too."""
+        of_image: dict[Path, CaptionedImage] = {}
+        for question in task.questions:
+            if question.image is not None:
+                item = CaptionedImage(question.image, question.references)
+                of_image.setdefault(question.image, item)
+        self.items = list(of_image.values())
+        """Each image once, with the references of its first question."""
+
+    @property
+    def file(self) -> str:
+        """Name of the file of its rows."""
+        return f"{self.kind}_{self.prefix}.jsonl"
+
+    @property
+    def images(self) -> list[Path]:
+        """Each image once."""
+        return [item.image for item in self.items]
+
+    @property
+    @abstractmethod
+    def prompt(self) -> str:
+        """The whole text before the first answer, with ``<image>`` in place of the image."""
+
+    @property
+    @abstractmethod
+    def prompt_ids(self) -> list[int]:
+        """Token ids of a prompt with an image; analyses run the model on it."""
+
+    @property
+    @abstractmethod
+    def longest(self) -> tuple[int, int]:
+        """Tokens of the longest prompt, and how many are generated after it at most."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of prompt, options and annotation files: scores of another hash do not compare."""
+        options = self.task.options
+        hidden = {*options.files, *options.folders, "batch_size", "name"}
+        stated = [self.prompt, options.model_dump(mode="json", exclude=hidden)]
+        digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode())
+        for name, path in sorted(annotation_files(options).items()):
+            digest.update(f"\n{name} ".encode() + hashlib.sha256(path.read_bytes()).digest())
+        return digest.hexdigest()
+
+    @abstractmethod
+    def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Evaluated:
+        """Run ``model`` on every question and score it.
+
+        Several workers share the batches; each of them returns the complete result.
+
+        Raises:
+            TrialError: A user's scorer failed.
+        """
+
+
+def shared_results(
+    model: nn.Module,
+    batches: Sequence[Sequence[Item]],
+    run: Callable[[Sequence[Item]], Sequence[Result]],
+) -> list[Result]:
+    """The results of all batches in their order; workers share them.
+
+    Args:
+        model: The one that ``run`` calls.
+        batches: The same on every worker.
+        run: Called with a batch; returns a result for each of its items.
+    """
+    own = {i: run(batches[i]) for i in range(rank(), len(batches), num_workers())}
+    remainder = len(batches) % num_workers()
+    if runs_in_step(model) and remainder and rank() >= remainder:
+        run(batches[-1])
+    done = {i: results for part in gather(own) for i, results in part.items()}
+    return [result for index in range(len(batches)) for result in done[index]]
+
+
+def in_batches(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """The items in batches of ``size``, the last of which may be smaller."""
+    return [items[start : start + size] for start in range(0, len(items), size)]

@@ -68,8 +68,9 @@ class Mme(AskingTask[MmeConfig]):
             summary[f"{name}/acc_plus"] = 100 * acc_plus
             summary[name] = 100 * acc + 100 * acc_plus
         sums = {
-            group: sum(summary[name] for name in names if name in summary)
+            group: sum((summary[name] for name in names if name in summary), 0.0)
             for group, names in GROUPS.items()
+            if not summary.keys().isdisjoint(names)
         }
         summary = {self.main: sum(sums.values())} | sums | summary
         contributions = [

@@ -34,6 +34,8 @@ class Objective(NamedTuple):
     decimals: int
     title: str
     """The label of an axis or a table."""
+    worst_merit: float
+    """No better than any merit: that of a diverged trial, for searches and schedulers."""
 
     def merit(self, score: float) -> float:
         """A number that is higher for a better score."""
@@ -56,10 +58,12 @@ def _objective(
     *,
     label: str,
     lower: bool = False,
+    unbounded: bool = False,
     decimals: int = 2,
     title: str = "",
 ) -> str:
-    OBJECTIVES[name] = Objective(name, label, lower, decimals, title or label)
+    worst = -1e9 if lower or unbounded else 0.0
+    OBJECTIVES[name] = Objective(name, label, lower, decimals, title or label, worst)
     return _metric(name, unit, meaning)
 
 
@@ -104,6 +108,7 @@ SELECT_SCORE = _objective(
     "select/score",
     "the scorer's",
     "Mean of an own scorer's scores, if they choose.",
+    unbounded=True,
     label="score",
     decimals=4,
 )

@@ -66,7 +66,9 @@ def print_winners(
         table.add_column(column, justify="right", no_wrap=True)
     for winner in found:
         trial = winner.trial
-        seeds = [str(winner.seeds or "")] if sweep.repeated else []
+        seeds = (
+            [winner.seeds.shown(sweep.objective) if winner.seeds else ""] if sweep.repeated else []
+        )
         held_out = [_held_out(trial)] if reported else []
         table.add_row(
             trial.variant,

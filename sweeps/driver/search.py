@@ -11,13 +11,13 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from lnt_core.evaluation.tasks import objective_of
 from sweeps.config import RateRange, SweepConfig
 from sweeps.plan.space import strategies, trial_config, value_combinations
 from sweeps.plan.trials import SweepTrial
 from sweeps.storage.execution import Execution, TrialStatus
 from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import OBJECTIVE
-from sweeps.worker.trainable import WORST_MERIT
 
 TunePoint = dict[str, Any]
 """``{"strategy": index, "learning_rate": rate, "values": index}``; without ``values`` if the sweep
@@ -99,13 +99,14 @@ def resumed_study(
     It is filled here because `OptunaSearch` takes earlier points either all with a result or all
     without, and a resumed sweep has both kinds.
     """
+    worst = objective_of(sweep.trial_data).worst_merit
     study = optuna.create_study(storage=storage, study_name=sweep.name, direction="maximize")
     for trial in _drawn(execution):
         point, result = point_of(sweep, trial), execution.result(trial.id)
         if result is None:
             study.enqueue_trial(point)
         elif result.merit is not None or result.status == TrialStatus.DIVERGED:
-            value = WORST_MERIT if result.merit is None else result.merit
+            value = worst if result.merit is None else result.merit
             study.add_trial(
                 optuna.trial.create_trial(params=point, distributions=_space(sweep), value=value)
             )

@@ -86,9 +86,10 @@ def model_card(sweep: Sweep, trial: Trial, best: BestConfig, out: Path) -> str:
         out: The folder of the export; the card describes the files in it.
     """
     method = STRATEGIES[trial.strategy]
-    base = "-" if sweep.base_score is None else f"{sweep.base_score:.2f}"
+    base = "-" if sweep.base_score is None else sweep.objective.shown(sweep.base_score)
     reported = "-" if trial.report_score is None else f"{trial.report_score:.2f}"
-    curve = "\n![Score over the learning rate](curve.png)\n" if (out / "curve.png").exists() else ""
+    figure = f"\n![{sweep.objective.label} over the learning rate](curve.png)\n"
+    curve = figure if (out / "curve.png").exists() else ""
     files = "\n".join(
         f"- `{name}`: {text}." for name, text in FILES.items() if (out / name).exists()
     )

@@ -44,7 +44,8 @@ CaptionsOf = Callable[[Trial], Captions | None]
 
 def read_captions(path: Path) -> Captions:
     """Read a file of captions."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # an answer may have other line breaks, which `splitlines` would split at
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
     if rows and "cider" in rows[0]:
         return {row["image"]: Caption(row["caption"], row["cider"]) for row in rows}
     return {row["id"]: Caption(row.get("answer", ""), row["contribution"]) for row in rows}

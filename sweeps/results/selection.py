@@ -87,12 +87,10 @@ class SeedStats:
     mean: float
     sd: float
     """Sample standard deviation (n - 1)."""
-    decimals: int = 2
-    """Of the text."""
 
-    def __str__(self) -> str:
-        places = self.decimals
-        return f"{self.mean:.{places}f} ± {self.sd:.{places}f} ({self.n})"
+    def shown(self, objective: Objective) -> str:
+        """Mean, standard deviation and number, for people."""
+        return f"{objective.shown(self.mean)} ± {objective.shown(self.sd)} ({self.n})"
 
 
 @dataclass(frozen=True)
@@ -112,10 +110,7 @@ class Repeated:
     def seeds(self) -> SeedStats | None:
         """Statistics over the seeds; None if there is only one."""
         n = len(self.scores)
-        if n == 1:
-            return None
-        places = self.trial.objective.decimals
-        return SeedStats(n, self.mean, statistics.stdev(self.scores), places)
+        return SeedStats(n, self.mean, statistics.stdev(self.scores)) if n > 1 else None
 
     @property
     def rank(self) -> Rank:

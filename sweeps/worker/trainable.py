@@ -16,6 +16,7 @@ from lnt_core.analysis.trial_analysis import CUT_SHORT
 from lnt_core.config import TrialConfig
 from lnt_core.devices.faults import has_lost_device
 from lnt_core.errors import LntError
+from lnt_core.evaluation.tasks import objective_of
 from lnt_core.trial import WEIGHTS
 from sweeps.plan.trials import SweepTrial
 from sweeps.resources import ResourcesConfig
@@ -34,8 +35,6 @@ from sweeps.worker.out_of_memory import num_kills, run_in_memory
 from sweeps.worker.process import memory_share_gib, worker_for
 from sweeps.worker.system_metrics import SystemMetrics
 
-WORST_MERIT = -1e9
-"""Score of a diverged trial for searches and schedulers: the lowest CIDEr. Never logged as one."""
 LOST_DEVICE = 70
 """Exit code of a process that can no longer use its GPU; Ray Tune starts another in its place."""
 REPORT_EVERY_S = 1.0
@@ -123,7 +122,7 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
     if result.score is not None:
         final |= _scored(result.metrics)
     elif result.status == TrialStatus.DIVERGED:
-        final[OBJECTIVE] = WORST_MERIT
+        final[OBJECTIVE] = objective_of(trial.config.data).worst_merit
     return final
 
 

@@ -96,7 +96,8 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
         "select: {task: flickr, annotations: a, images: b}}",
         [
             "data.select.task is 'flickr', but must be one of 'flickr30k', 'flickr8k', 'coco', "
-            "'scenes'; did you mean 'flickr8k'?"
+            "'scenes', 'vqav2', 'pope', 'mme', 'exact_match', 'loss', 'custom'; did you mean "
+            "'flickr8k'?"
         ],
     ),
     "numbers that are far too large": (

@@ -29,7 +29,9 @@ def results_table(content: Content) -> Table:
             short_rate(t.learning_rate) + (" (edge)" if edges[t.run_id] else "") for t in trials
         ],
         objective.label: [objective.shown(trial.score or 0.0) for trial in trials],
-        "mean ± sd (seeds)": [str(winner.seeds or "-") for winner in sweep.winners],
+        "mean ± sd (seeds)": [
+            winner.seeds.shown(objective) if winner.seeds else "-" for winner in sweep.winners
+        ],
         "behind the best": [
             _behind(content.compared.get(t.strategy), objective.decimals - 1) for t in trials
         ],

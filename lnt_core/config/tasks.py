@@ -28,6 +28,23 @@ MME_COGNITION = (
     "text_translation",
     "code_reasoning",
 )
+RESERVED = frozenset(
+    [
+        "align",
+        "analysis",
+        "base",
+        "best",
+        "compute",
+        "memory",
+        "params",
+        "report",
+        "select",
+        "system",
+        "time",
+        "train",
+    ]
+)
+"""What other metrics begin with, and so no task in `data.report`."""
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 NewTokens = Annotated[int, Field(ge=1, le=4096)]
 
@@ -49,6 +66,13 @@ class TaskConfig(Frozen):
     def prefix(self) -> str:
         """What the metrics of the task begin with in `data.report`."""
         return self.name or self.task
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str | None) -> str | None:
+        if name in RESERVED:
+            raise ValueError(f"{name!r} is what other metrics begin with; choose another name")
+        return name
 
 
 class AskingConfig(TaskConfig):

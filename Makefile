@@ -1,6 +1,8 @@
 # `make sweep` and `make test` each set up everything they need, on a machine with Python 3.11.
 PYTHON ?= python3
 BIN := .venv/bin
+# Where it is set, each test process and each process of a trial compiles every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: sweep test test-quick test-tiers check docs bench bench-gpu gpu clean
 

@@ -26,8 +26,9 @@ def sections(top: type[BaseModel]) -> str:
         places.setdefault(model, []).append(path)
     found = ["### Top level\n\n" + field_table(top, places)]
     for model, paths in places.items():
-        title = ", ".join(f"`{path}`" for path in paths)
-        found.append(f"### {title}\n\n{first_paragraph(model)}\n\n{field_table(model, places)}")
+        found.append(
+            f"### {_title(model, paths)}\n\n{first_paragraph(model)}\n\n{field_table(model, places)}"
+        )
     return "\n\n".join(found)
 
 
@@ -126,7 +127,7 @@ def _alternatives(annotation: Any, metadata: Sequence[Any], places: Places) -> I
     elif origin is dict:
         yield "mapping"
     elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield _link(places[annotation]) if annotation in places else "mapping"
+        yield _link(annotation, places[annotation]) if annotation in places else "mapping"
     else:
         kind = KINDS.get(annotation, "value")
         yield f"{kind} {limits}" if (limits := _limits(metadata)) else kind
@@ -153,10 +154,21 @@ def _number(value: float) -> str:
     return f"{int(value):,}" if float(value).is_integer() else f"{value:g}"
 
 
-def _link(paths: Sequence[str]) -> str:
+def _title(model: type[BaseModel], paths: Sequence[str]) -> str:
+    """The title of a config's section: its keys, and the tasks that it is for, if it is a task's."""
+    places = ", ".join(f"`{path}`" for path in dict.fromkeys(paths))
+    return f"{places}: {tasks}" if (tasks := _tasks(model)) else places
+
+
+def _tasks(model: type[BaseModel]) -> str:
+    task = model.model_fields.get("task")
+    return "" if task is None else ", ".join(f"`{n}`" for n in typing.get_args(task.annotation))
+
+
+def _link(model: type[BaseModel], paths: Sequence[str]) -> str:
     """A link to the section of a config, by GitHub's anchor of its title."""
-    anchor = re.sub(r"[^\w\- ]", "", ", ".join(paths)).replace(" ", "-").lower()
-    return f"[mapping](#{anchor})"
+    anchor = re.sub(r"[^\w\- ]", "", _title(model, paths)).replace(" ", "-").lower()
+    return f"[{_tasks(model) or 'mapping'}](#{anchor})"
 
 
 def _default(field: FieldInfo) -> str:
@@ -169,6 +181,10 @@ def _default(field: FieldInfo) -> str:
         return ""
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{part}`" for part in value)
+    if isinstance(value, str):
+        value = value.replace("\n", "\\n")  # a line break would end the row
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

@@ -3,7 +3,7 @@
 This is the only place where they are named; docs/metrics.md is generated from it (`make docs`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -231,6 +231,16 @@ def params_of_role(role: str) -> str:
 def selecting(name: str) -> str:
     """Name of a score of the task that chooses."""
     return f"select/{name}"
+
+
+def reported(scores: Mapping[str, float]) -> dict[str, float]:
+    """The main score of each task in `data.report` among the metrics of a trial, by its metric."""
+    mains = {name.partition("/")[2] for name in OBJECTIVES}
+    return {
+        name: value
+        for name, value in scores.items()
+        if name not in METRICS and name.partition("/")[2] in mains
+    }
 
 
 def objective_in(names: Iterable[str]) -> str | None:

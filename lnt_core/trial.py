@@ -53,6 +53,7 @@ def run_trial(
     worker: Worker,
     memory_gib: float | None = None,
     reported: float = math.inf,
+    captioning: Path | None = None,
 ) -> TrialResult:
     """Run one trial from its config, or resume it from the last whole checkpoint in ``out``.
 
@@ -67,6 +68,8 @@ def run_trial(
             micro-batch size that is found for `auto`. Default: what is free.
         reported: Up to which step the caller still has what was reported before: no checkpoint of
             a later step is resumed from. That of rank 0 counts.
+        captioning: File through which the processes of a sweep tell each other how many images
+            they can caption at once. Default: only this process knows.
 
     Raises:
         LntError: The trial cannot be run; the message says why.
@@ -77,6 +80,7 @@ def run_trial(
     empty(worker.device)  # of what the trial before has left
     started = time.perf_counter()
     ready = _get_ready(config, out, report=report, worker=worker, memory_gib=memory_gib)
+    ready.prepared.share_captioning(captioning)
     prepare_s = time.perf_counter() - started
     trained = _train(ready, out, report=report)
     started = time.perf_counter()

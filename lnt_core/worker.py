@@ -41,6 +41,11 @@ class Prepared:
     """Tasks that never choose: the report split of captioning, and `data.report`."""
     pad_id: int
 
+    def share_captioning(self, path: Path | None) -> None:
+        """Tell other processes through this file how many images can be captioned at once."""
+        for task in (self.select, *self.report):
+            task.told_in = path
+
 
 class Worker:
     """Prepares trials, and keeps what the next trial can reuse.

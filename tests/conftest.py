@@ -1,22 +1,25 @@
-"""Shared fixtures: a random two-layer vision-language model and a few drawn images, in seconds."""
+"""Shared fixtures: a random two-layer vision-language model and a few drawn images, in seconds.
+
+What takes long to import is imported by the fixtures: xdist's first process, for which the others
+wait, runs no test.
+"""
 
 import os
 import sys
 import time
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
-import torch
 from xdist.scheduler import LoadScopeScheduling
 
-from lnt_core.config import DataConfig, ScenesConfig, TrialConfig
-from lnt_core.data.scene_questions import scenes_data
-from lnt_core.models.build import load_base
-from lnt_core.models.vlm import VisionLanguageModel
 from tests.micro import SWEEP
-from tests.parts import TRAIN, model_config, save_parts, text_config
+
+if TYPE_CHECKING:
+    from lnt_core.config import DataConfig, TrialConfig
+    from lnt_core.models.vlm import VisionLanguageModel
 
 TIERS = ("sweep", "fault", "cluster", "browser")
 """Markers of tests with processes that train, break or show something; see pyproject.toml."""
@@ -83,6 +86,7 @@ def shard_of(path: Path, count: int) -> int:
 
 @pytest.fixture(autouse=True, scope="session")
 def _quiet():
+    import torch
     import transformers
 
     torch.set_num_threads(1)  # two test processes share two cores
@@ -111,11 +115,15 @@ def _is_light(request):
 @pytest.fixture(autouse=True)
 def _seeded():
     """What a test draws does not depend on which ran before it."""
+    import torch
+
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory) -> tuple[str, str]:
+    from tests.parts import save_parts, text_config
+
     return save_parts(tmp_path_factory.mktemp("parts"), text_config(tie_word_embeddings=False))
 
 
@@ -128,31 +136,47 @@ def micro(parts) -> dict:
 
 @pytest.fixture(scope="session")
 def tied_parts(tmp_path_factory) -> tuple[str, str]:
+    from tests.parts import save_parts, text_config
+
     return save_parts(tmp_path_factory.mktemp("tied"), text_config(tie_word_embeddings=True))
 
 
 @pytest.fixture(scope="session")
-def base(parts, tmp_path_factory) -> VisionLanguageModel:
-    torch.manual_seed(0)
-    return load_base(model_config(parts), cache=tmp_path_factory.mktemp("cache"))
+def base(parts, tmp_path_factory) -> "VisionLanguageModel":
+    return _load(parts, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
-def tied_base(tied_parts, tmp_path_factory) -> VisionLanguageModel:
+def tied_base(tied_parts, tmp_path_factory) -> "VisionLanguageModel":
+    return _load(tied_parts, tmp_path_factory.mktemp("cache"))
+
+
+def _load(parts: tuple[str, str], cache: Path) -> "VisionLanguageModel":
+    import torch
+
+    from lnt_core.models.build import load_base
+    from tests.parts import model_config
+
     torch.manual_seed(0)
-    return load_base(model_config(tied_parts), cache=tmp_path_factory.mktemp("cache"))
+    return load_base(model_config(parts), cache=cache)
 
 
 @pytest.fixture(scope="session")
-def scenes(tmp_path_factory) -> DataConfig:
+def scenes(tmp_path_factory) -> "DataConfig":
     """Eight drawn images to train on, four each for val and test, in the published layout."""
+    from lnt_core.config import ScenesConfig
+    from lnt_core.data.scene_questions import scenes_data
+
     counts = ScenesConfig(num_train=8, num_val=4, num_test=4)
     return scenes_data(counts, tmp_path_factory.mktemp("scenes"))
 
 
 @pytest.fixture
 def trial_config(parts, scenes):
-    def make(**changes) -> TrialConfig:
+    from lnt_core.config import TrialConfig
+    from tests.parts import TRAIN, model_config
+
+    def make(**changes) -> "TrialConfig":
         content = {
             "model": model_config(parts),
             "data": scenes,

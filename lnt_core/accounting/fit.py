@@ -95,7 +95,8 @@ def sharded(cost: StepCost, *, stage: int, num_gpus: int) -> StepCost:
     """The cost of a step on each GPU under ZeRO; stage 0 shards nothing.
 
     DeepSpeed keeps the trained weights twice, in the model and a part of them in the optimizer,
-    although both are float32 here. Stage 3 has no originals: it trains the base itself.
+    although both are float32 here. Stage 3 has no originals: it trains the base itself. The vision
+    tower, which runs once per image, is whole on each GPU.
     """
 
     def part(gib: float, from_stage: int) -> float:
@@ -104,11 +105,12 @@ def sharded(cost: StepCost, *, stage: int, num_gpus: int) -> StepCost:
     masters_gib = cost.gradients_gib if stage else 0.0  # as large as the gradients
     originals_gib = cost.originals_gib if stage < 3 else 0.0
     left_out_gib = cost.originals_gib - originals_gib
+    aside_gib = left_out_gib + cost.tower_gib
     return replace(
         cost,
         optimizer_gib=part(cost.optimizer_gib + masters_gib, 1),
         gradients_gib=part(cost.gradients_gib, 2),
-        weights_gib=part(cost.weights_gib - left_out_gib, 3),
-        frozen_gib=part(cost.frozen_gib - left_out_gib, 3),
+        weights_gib=part(cost.weights_gib - aside_gib, 3) + cost.tower_gib,
+        frozen_gib=part(cost.frozen_gib - aside_gib, 3) + cost.tower_gib,
         originals_gib=originals_gib,
     )

@@ -15,7 +15,7 @@ from lnt_core.accounting.depth import at_full_depth
 from lnt_core.accounting.lengths import Lengths
 from lnt_core.accounting.step import StepShape, run_step
 from lnt_core.config import TrainConfig
-from lnt_core.devices.memory import GIB
+from lnt_core.devices.memory import GIB, held_by
 from lnt_core.models.roles import Roles
 from lnt_core.strategies.base import Strategy, base_of
 from lnt_core.training.optimizer import set_checkpointing
@@ -39,6 +39,8 @@ class StepCost:
     originals_gib: float = 0.0
     """The base's weights that the trial trains in copies of its own. They stay for the next trial:
     beside a GPU on the host, and otherwise here, as part of ``weights_gib`` and ``frozen_gib``."""
+    tower_gib: float = 0.0
+    """The vision tower's weights, part of both too; ZeRO does not shard them."""
 
     @property
     def growth_gib(self) -> float:
@@ -101,6 +103,8 @@ def predict_step(
     with torch.random.fork_rng(devices=[]), FakeTensorMode():
         weights, gradients, state, flops, *peaks = at_full_depth(model, roles, measure)
     beside_gib = tower_gib + originals_gib
+    if roles.vision is not None:
+        tower_gib += held_by(base_of(model).get_submodule(roles.vision))
     return StepCost(
         weights_gib=weights / GIB + beside_gib,
         frozen_gib=(weights - gradients) / GIB + beside_gib,
@@ -109,4 +113,5 @@ def predict_step(
         activations_gib=max(0, max(peaks) - weights - gradients - state) / GIB,
         flops=float(flops),
         originals_gib=originals_gib,
+        tower_gib=tower_gib,
     )

@@ -87,10 +87,9 @@ class DataConfig(Frozen):
         elif self.tune is None or self.select is None:
             missing = [name for name in ("tune", "select") if getattr(self, name) is None]
             raise ValueError(f"missing {' and '.join(f'`{name}`' for name in missing)}")
-        prefixes = ["select", "report", *(task.prefix for task in self.report)]
+        prefixes = [task.prefix for task in self.report]
         if twice := sorted({name for name in prefixes if prefixes.count(name) > 1}):
             raise ValueError(
-                f"`report` names {', '.join(twice)} more than once, or as the name of a metric of "
-                "its own: give each task another `name`"
+                f"`report` has several tasks called {', '.join(twice)}: give each another `name`"
             )
         return self

@@ -28,6 +28,11 @@ MME_COGNITION = (
     "text_translation",
     "code_reasoning",
 )
+RESERVED = frozenset(
+    {"align", "analysis", "base", "best", "compute", "memory", "params", "report", "select"}
+    | {"system", "time", "train"}
+)
+"""What other metrics begin with, and so no task in `data.report`."""
 BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 NewTokens = Annotated[int, Field(ge=1, le=4096)]
 
@@ -41,6 +46,7 @@ class TaskConfig(Frozen):
     """Keys whose values are folders."""
 
     task: str
+    """The task's name."""
     name: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")
     """Prefix of the metrics of a task in `data.report`: `NAME/accuracy`. Default: the task's name.
     The metrics of `data.select` begin with `select/`."""
@@ -49,6 +55,13 @@ class TaskConfig(Frozen):
     def prefix(self) -> str:
         """What the metrics of the task begin with in `data.report`."""
         return self.name or self.task
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str | None) -> str | None:
+        if name in RESERVED:
+            raise ValueError(f"{name!r} is what other metrics begin with; choose another name")
+        return name
 
 
 class AskingConfig(TaskConfig):
@@ -161,7 +174,7 @@ class MmeConfig(AskingConfig):
     images: str
     """Folder of the release: a folder of images and questions for each subtask."""
     subtasks: tuple[str, ...] = MME_PERCEPTION + MME_COGNITION
-    """The subtasks that are asked. A subtask scores at most 200."""
+    """The subtasks that are asked, by default all. A subtask scores at most 200."""
 
     @field_validator("subtasks")
     @classmethod

@@ -1,1 +1,1 @@
-"""Captions by greedy decoding, and their CIDEr."""
+"""What a model scores: its answers to the questions of tasks, or its loss on held-out data."""

@@ -16,8 +16,10 @@ from lnt_core.data.conversation import Conversations, Encoded
 from lnt_core.data.questions import Question
 from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.devices.memory import empty
+from lnt_core.distributed.ranks import gather
 from lnt_core.distributed.sharded import runs_in_step
 from lnt_core.errors import DataError
+from lnt_core.evaluation.batch_size import lower_to, told
 from lnt_core.evaluation.prepared import Evaluated, PreparedTask, in_batches, shared_results
 from lnt_core.evaluation.tasks import AskingTask, Captioning, Scored
 from lnt_core.models.features import FeatureStore
@@ -89,6 +91,7 @@ class Answering(PreparedTask):
     @override
     def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Evaluated:
         model.eval()
+        self._be_told(in_step=runs_in_step(model))
         length = [len(prompt.input_ids) for prompt in self._prompts]
         order = sorted(range(len(length)), key=length.__getitem__)
         size = self._task.options.batch_size
@@ -102,6 +105,13 @@ class Answering(PreparedTask):
         answers = [given[index] for index in range(len(order))]
         scored = self._task.score(answers)
         return Evaluated(self._task.metric, scored.summary, self._rows(answers, scored))
+
+    def _be_told(self, *, in_step: bool) -> None:
+        """Lower the batch size to what other processes have told."""
+        if self.told_in is not None:
+            self.batch_size = min(self.batch_size, told(self.told_in) or self.batch_size)
+        if in_step:  # else one worker might run more batches than another
+            self.batch_size = min(gather(self.batch_size))
 
     def _answers(
         self, model: nn.Module, store: FeatureStore, batch: Sequence[int], *, bf16: bool
@@ -132,6 +142,8 @@ class Answering(PreparedTask):
                 len(part),
                 self.batch_size,
             )
+            if self.told_in is not None:
+                lower_to(self.told_in, self.batch_size)
         return texts
 
     def _rows(self, answers: Sequence[str], scored: Scored) -> tuple[dict[str, Any], ...]:

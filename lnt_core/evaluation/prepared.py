@@ -61,6 +61,8 @@ class PreparedTask(ABC):
         self.batch_size = batch_size
         """Questions that are answered at once: those of the config, or what was left of them when
         memory ran out; later trials of this process begin with it."""
+        self.told_in: Path | None = None
+        """File through which other processes of the sweep begin with it too."""
         of_image: dict[Path, CaptionedImage] = {}
         for question in task.questions:
             if question.image is not None:

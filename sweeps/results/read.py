@@ -70,6 +70,13 @@ def sweep_of(name: str, parent: "Run", runs: Iterable["Run"]) -> Sweep:
         run_id=parent.info.run_id,
         status=parent.info.status,
         base_score=parent.data.metrics.get(BASE_PREFIX + objective.metric),
+        base_reported=metric.reported(
+            {
+                name.removeprefix(BASE_PREFIX): value
+                for name, value in parent.data.metrics.items()
+                if name.startswith(BASE_PREFIX)
+            }
+        ),
         metric=chosen_by,
         trials=tuple(_trial(run, objective) for run in runs),
     )
@@ -117,6 +124,7 @@ def _trial(run: "Run", objective: metric.Objective) -> Trial:
         seed=int(tags.get(tag.SEED, 0)),
         is_repeat="train_seed" in run.data.params,
         objective=objective,
+        reported=metric.reported(metrics) if finished else {},
     )
 
 

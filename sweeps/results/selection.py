@@ -143,6 +143,8 @@ class Sweep:
     metric: str
     """The metric and the data it is computed on: ``select/cider on flickr30k test``."""
     trials: tuple[Trial, ...]
+    base_reported: Mapping[str, float] = field(default_factory=dict)
+    """Scores of the untuned base on the tasks of `data.report`, by their metrics."""
 
     @property
     def objective(self) -> Objective:

@@ -30,7 +30,7 @@ def repeats(sweep: Sweep) -> list[str]:
         trial = point.trial
         assert point.seeds is not None  # `repeated` has no others
         name = f"{trial.options} {short_rate(trial.learning_rate)}".strip()
-        lines.setdefault(trial.strategy, []).append(f"{name}: {point.seeds.shown(sweep.objective)}")
+        lines.setdefault(trial.strategy, []).append(f"{name}: {point.seeds.shown(trial.objective)}")
     head = "Mean ± sd over seeds (number of seeds)"
     return [f"{head}, {strategy}: {'; '.join(points)}." for strategy, points in lines.items()]
 

@@ -35,9 +35,7 @@ def _chosen_on(data: DataConfig) -> str:
     """The data that chooses: ``flickr30k val``, ``pope``."""
     select = data.select
     if select is None:
-        assert data.scenes is not None
-        task = data.scenes.select
-        return "scenes val" if task == "scenes" else f"{task} of scenes val"
+        return "scenes val"
     split = getattr(select, "split", None)
     return f"{select.task} {split}" if split else select.task
 

@@ -9,7 +9,7 @@ from lnt_core.config import TrialConfig
 from lnt_core.training.loop import Report, report_nothing
 from sweeps.plan.base import base_config
 from sweeps.storage.events import EVENTS
-from sweeps.storage.execution import BASE, Execution
+from sweeps.storage.execution import BASE, CAPTIONING, Execution
 from sweeps.storage.stage_1 import stage_1_folder, stage_1_logged
 from sweeps.worker.context import Context
 from sweeps.worker.distributed import run_group
@@ -81,7 +81,7 @@ def score_base(
     Args:
         config: That of a trial without its strategy.
         worker: Holds the base.
-        out: Folder of what is written.
+        out: Folder of what is written, in that of the execution.
         memory_gib: Memory that this process may use in all; None: what is free.
     """
     from lnt_core.accounting.gathering import Gathering
@@ -94,6 +94,7 @@ def score_base(
     prepared = worker.prepare(config)
     bf16 = config.train.precision == "bf16"
     model = prepared.base.trial_copy()
+    prepared.share_captioning(out.parent / CAPTIONING)
     gathering = Gathering.planned(model, prepared, bf16=bf16, memory_gib=memory_gib)
     able_to_run(model, config.train.deepspeed)
     if is_sharded(model):

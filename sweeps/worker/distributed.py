@@ -15,6 +15,7 @@ from lnt_core.training.loop import Report, report_nothing
 from lnt_core.trial import TrialResult
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.events import EVENTS, EventLog, read_events
+from sweeps.storage.execution import CAPTIONING
 from sweeps.worker.group import GroupTask, WorkerGroup
 from sweeps.worker.process import memory_share_gib, own_worker
 from sweeps.worker.system_metrics import SystemMetrics, is_sample
@@ -84,6 +85,7 @@ def _train(task: GroupTask) -> dict[str, Any]:
         out=task.out,
         worker=own_worker(task.resources, task.cache),
         memory_gib=memory_share_gib(task.resources),
+        captioning=task.noted / CAPTIONING,
     )
     if not is_first():
         return asdict(run(report=report_nothing))

@@ -21,7 +21,7 @@ from lnt_core.trial import WEIGHTS
 from sweeps.plan.trials import SweepTrial
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.events import EVENTS, EventLog
-from sweeps.storage.execution import RAN, Result, TrialStatus
+from sweeps.storage.execution import CAPTIONING, RAN, Result, TrialStatus
 from sweeps.storage.full_disk import is_disk_full
 from sweeps.storage.mending import left_by_itself
 from sweeps.storage.notices import noted
@@ -184,6 +184,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
             report=report,
             worker=worker,
             memory_gib=memory_gib,
+            captioning=context.execution.path / CAPTIONING,
             reported=events.whole_up_to(config.train.evaluate_at_steps),
         )
 

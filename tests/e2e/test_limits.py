@@ -1,6 +1,7 @@
 """No memory, no disk, no patience: what a sweep does when it is cut short."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import psutil
 import pytest
 import yaml
 
+from lnt_core.evaluation.batch_size import lower_to
+from sweeps.storage.execution import CAPTIONING
 from tests.e2e.conftest import ONE_BY_ONE, Sweep
 from tests.micro import STAGE, outcome
 from tests.servers import HANG_S
@@ -104,10 +107,15 @@ def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
         assert "Free some space, then continue with --resume" in log.read_text()
         assert "Traceback" not in log.read_text()
         ballast.unlink()
+        had_ended = set(disk.glob(f"{TRIALS}/*/result.json"))
+        (execution,) = disk.glob(TRIALS.removesuffix("/trials"))
+        lower_to(execution / CAPTIONING, 3)  # as a trial does whose memory ran out
         sweep.lnt("run", "sweep.yaml", "--resume")
         sweep.assert_tracked_once(num_trials=4, num_steps=NUM_STEPS)
         outcome_on_disk = outcome([p.parent for p in disk.glob(f"{TRIALS}/*/result.json")])
         assert outcome_on_disk == undisturbed.outcome()
+        for path in set(disk.glob(f"{TRIALS}/*/result.json")) - had_ended:
+            assert json.loads(path.read_text())["metrics"]["select/batch_size"] == 3
 
 
 class TestCtrlC:

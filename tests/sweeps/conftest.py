@@ -1,12 +1,34 @@
-"""A tracking store that all tests share: creating its tables takes seconds."""
+"""Tracking stores: their tables, which take a second to create, are created once for all tests."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 
 @pytest.fixture(scope="session")
-def store_uri(tmp_path_factory) -> str:
-    """URI of the store; the name of a sweep must be unique to its test."""
-    return f"sqlite:///{tmp_path_factory.mktemp('store') / 'mlflow.db'}"
+def new_store(shared) -> Callable[[Path], str]:
+    """Makes a store without a sweep in a folder, and returns its URI."""
+    from sweeps.tracking.store import connect
+
+    made = shared / "empty" / "mlflow.db"
+    with FileLock(f"{made.parent}.lock"):
+        if not made.parent.exists():
+            made.parent.mkdir()
+            connect(f"sqlite:///{made}")
+
+    def copy(folder: Path) -> str:
+        return f"sqlite:///{shutil.copy(made, folder / 'mlflow.db')}"
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def store_uri(new_store, tmp_path_factory) -> str:
+    """URI of a store that all tests share; the name of a sweep must be unique to its test."""
+    return new_store(tmp_path_factory.mktemp("store"))
 
 
 @pytest.fixture(scope="session")

@@ -309,10 +309,10 @@ def test_a_large_file_is_not_read(tmp_path) -> None:
 
 def test_of_very_many_problems_the_first_are_told(tmp_path) -> None:
     path = tmp_path / "s.yaml"
-    path.write_text(FULL + "".join(f"key{number}: 1\n" for number in range(20_000)))
+    path.write_text(FULL + "".join(f"key{number}: 1\n" for number in range(5_000)))
     lines = refusal(path).splitlines()
     assert len(lines) == 102
-    assert lines[-1] == "  and 19900 more"
+    assert lines[-1] == "  and 4900 more"
 
 
 @pytest.mark.parametrize("source", ["x" * 5000, "\0", "\ud800", "/root/x/y", "/dev/null", "/"])

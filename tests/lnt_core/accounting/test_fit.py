@@ -1,5 +1,7 @@
 """Smaller configurations that fit the memory when a step does not."""
 
+from dataclasses import replace
+
 import pytest
 
 from lnt_core.accounting.fit import Fit, sharded_gib, what_would_fit
@@ -45,3 +47,8 @@ def test_zero_shards_in_its_order() -> None:
     """All keep the trained weights once more, in parts; stage 3 needs no originals of them."""
     one = cost(1)
     assert [sharded_gib(one, stage=stage, num_gpus=4) for stage in (1, 2, 3)] == [18.0, 15.0, 7.0]
+
+
+def test_the_tower_is_whole_on_each_gpu() -> None:
+    with_tower = replace(cost(1), tower_gib=2.0)
+    assert [sharded_gib(with_tower, stage=stage, num_gpus=4) for stage in (2, 3)] == [15.0, 8.5]

@@ -40,6 +40,19 @@ def test_out_of_memory_the_batch_is_halved_and_stays_so_for_the_next_trial(
     task = prepared(select, base)
     model, store = base.trial_copy(), FeatureStore(base, max_bytes=2**20)
     undisturbed = task.evaluate(model, store)
+    sizes = fits_two_at_once(monkeypatch, error)
+    with caplog.at_level(logging.WARNING):
+        assert task.evaluate(model, store) == undisturbed
+    assert sizes[:3] == [4, 2, 2]
+    assert "ran out of memory with 4 images at once; going on with 2" in caplog.text
+    tried = len(sizes)
+    task.evaluate(model, store)
+    assert set(sizes[tried:]) == {2}
+    assert task.batch_size == 2
+
+
+def fits_two_at_once(monkeypatch, error: Exception) -> list[int]:
+    """Memory for two images; returns a list to which the size of every batch is added."""
     real, sizes = answering.greedy_answers, []
 
     def hungry(model, prompts, *args, **options):
@@ -49,14 +62,30 @@ def test_out_of_memory_the_batch_is_halved_and_stays_so_for_the_next_trial(
         return real(model, prompts, *args, **options)
 
     monkeypatch.setattr(answering, "greedy_answers", hungry)
-    with caplog.at_level(logging.WARNING):
-        assert task.evaluate(model, store) == undisturbed
-    assert sizes[:3] == [4, 2, 2]
-    assert "ran out of memory with 4 images at once; going on with 2" in caplog.text
-    tried = len(sizes)
-    task.evaluate(model, store)
-    assert set(sizes[tried:]) == {2}
-    assert task.batch_size == 2
+    return sizes
+
+
+def test_other_processes_begin_with_the_batch_that_fits(
+    base, scenes, monkeypatch, tmp_path, caplog
+) -> None:
+    select = scenes.select.model_copy(update={"batch_size": 4, "max_new_tokens": 4})
+    model, store = base.trial_copy(), FeatureStore(base, max_bytes=2**20)
+    sizes = fits_two_at_once(monkeypatch, torch.OutOfMemoryError("CUDA out of memory"))
+
+    def evaluated() -> list[int]:
+        """In another process than the one before, which shares only a file with it."""
+        sizes.clear()
+        task = prepared(select, base)
+        task.told_in = tmp_path / "captioning.json"
+        task.evaluate(model, store)
+        return list(sizes)
+
+    assert evaluated() == [4, 2, 2]
+    assert evaluated() == [2, 2]
+    (tmp_path / "captioning.json").write_text("{")
+    assert evaluated() == [4, 2, 2]
+    assert "captioning begins with data.select.batch_size again" in caplog.text
+    assert evaluated() == [2, 2]
 
 
 def test_a_single_image_that_does_not_fit_is_an_error(base, scenes, monkeypatch) -> None:

@@ -8,7 +8,7 @@ import torch
 from lnt_core.models.build import load_base
 from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.strategies.tuned import tuned_copy
-from tests.conftest import model_config, save_parts, text_config
+from tests.parts import model_config, save_parts, text_config
 
 
 @pytest.fixture(scope="module")

@@ -141,12 +141,15 @@ def test_losses_in_bfloat16_are_those_of_one_worker(launch) -> None:
 
 @pytest.mark.sweep
 def test_under_zero_3_a_worker_holds_its_part_of_every_weight(launch) -> None:
-    parts = {"stage": 3, "stage3_param_persistence_threshold": 0}
+    buckets = {"reduce_bucket_size": 1000, "stage3_prefetch_bucket_size": 0}
+    parts = {"stage": 3, "stage3_param_persistence_threshold": 0} | buckets
     names = ("layernorm", "lora", "full")
     for seen in launch([case(name, {"zero_optimization": parts}) for name in names], workers=2):
         for held in seen["bytes"]:
             # Half of it, and of each tensor at most a row more.
             assert held["held_weights"] == pytest.approx(held["all_weights"] / 2, rel=0.01)
+            # Weights, masters, moments and gradients, by unique storages.
+            assert held["predicted"] == pytest.approx(held["standing"], rel=0.05)
 
 
 @pytest.mark.sweep

@@ -20,6 +20,7 @@ from lnt_core.config import DataConfig, ModelConfig, TuneConfig
 from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import GIB, held_by
 from lnt_core.distributed.ranks import gather, is_first, join, leave
+from lnt_core.distributed.zero_config import stage_of
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.strategies import get_strategy
@@ -51,6 +52,8 @@ def run(asked: dict, case: dict) -> dict:
     prepared = SimpleNamespace(base=base, samples=samples)
     cost = TrialSteps(model, strategy, options, prepared, {}).of(train_config)
     standing = cost.weights_gib + cost.optimizer_gib - held_by(base.model)
+    if stage_of(train_config.deepspeed) == 3:  # keeps its part of them between steps
+        standing += cost.gradients_gib
     store = FeatureStore(base, max_bytes=0)
     losses, penalties, norms, gradients, ranks, engines = [], [], [], [], [], []
 

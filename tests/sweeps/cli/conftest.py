@@ -7,8 +7,8 @@ from sweeps.tracking.store import connect, experiment_id
 
 
 @pytest.fixture(scope="session")
-def uri(tmp_path_factory) -> str:
-    uri = f"sqlite:///{tmp_path_factory.mktemp('two') / 'mlflow.db'}"
+def uri(new_store, tmp_path_factory) -> str:
+    uri = new_store(tmp_path_factory.mktemp("two"))
     client = connect(uri)
     for name in ("demo", "flickr8k"):
         tags = {"lnt.kind": "sweep", "lnt.format": str(FORMAT)}

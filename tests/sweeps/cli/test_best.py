@@ -101,9 +101,8 @@ def test_an_unknown_sweep_names_the_nearest_known(uri, capsys) -> None:
     ]
 
 
-def test_a_store_without_sweeps_says_so(tmp_path, capsys) -> None:
-    uri = f"sqlite:///{tmp_path / 'm.db'}"
-    assert main(["best", "nothing", "--tracking-uri", uri]) == EXIT_REFUSED
+def test_a_store_without_sweeps_says_so(new_store, tmp_path, capsys) -> None:
+    assert main(["best", "nothing", "--tracking-uri", new_store(tmp_path)]) == EXIT_REFUSED
     assert capsys.readouterr().err.splitlines()[-1] == (
         "lnt: there is no sweep 'nothing', because the tracking store contains no sweeps; check "
         "--tracking-uri or MLFLOW_TRACKING_URI"

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from lnt_core.config import DataConfig, ScenesConfig
 from sweeps.tracking.datasets import dataset_inputs
@@ -22,9 +21,8 @@ LLAVA = [
 
 
 @pytest.fixture
-def run(tmp_path):
-    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    return client, client.create_run(client.create_experiment("e", str(tmp_path))).info.run_id
+def run(client, tmp_path):
+    return client, client.create_run(client.create_experiment(str(tmp_path))).info.run_id
 
 
 def logged(run, data: DataConfig) -> dict[str, tuple[str, str]]:

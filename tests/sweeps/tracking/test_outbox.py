@@ -189,13 +189,12 @@ class TestWhatMlflowRaises:
         client.log_param(run_id, "rank", 8)
         assert not is_away(raised(lambda: client.log_param(run_id, "rank", 16)))
 
-    def test_a_locked_database_is_away_and_a_deleted_one_is_not(self, tmp_path) -> None:
-        path = tmp_path / "mlflow.db"
-        client = MlflowClient(f"sqlite:///{path}")
+    def test_a_locked_database_is_away_and_a_deleted_one_is_not(self, new_store, tmp_path) -> None:
+        client = MlflowClient(new_store(tmp_path))
         run = client.create_run(client.create_experiment("x"))
         error = sqlalchemy.exc.OperationalError("", {}, Exception("database is locked"))
         assert is_away(MlflowException(str(error), error_code=TEMPORARILY_UNAVAILABLE))
-        with sqlite3.connect(path) as database:
+        with sqlite3.connect(tmp_path / "mlflow.db") as database:
             database.execute("DROP TABLE tags")
         assert not is_away(raised(lambda: client.set_tag(run.info.run_id, "a", "b")))
 

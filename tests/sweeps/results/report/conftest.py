@@ -30,7 +30,7 @@ def jpeg() -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def content() -> Content:
     captions = {"a.jpg": Caption(HOSTILE, 42.0)}
     return Content(

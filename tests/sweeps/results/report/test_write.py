@@ -2,27 +2,32 @@
 
 import re
 
+import pytest
+
 from sweeps.results.report.write import lead, write_report
 from tests.sweeps.results.report.conftest import HOSTILE
 
 
-def test_the_page_asks_nothing_of_a_network(content) -> None:
-    page = write_report(content, "html")
+@pytest.fixture(scope="module")
+def page(content) -> str:
+    return write_report(content, "html")
+
+
+def test_the_page_asks_nothing_of_a_network(page) -> None:
     links = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert links
     assert all(link.startswith(("data:", "#")) for link in links), links
     assert "<script" not in page.lower().replace("&lt;script", "")
 
 
-def test_what_a_model_writes_cannot_change_the_page(content) -> None:
-    page = write_report(content, "html")
+def test_what_a_model_writes_cannot_change_the_page(page) -> None:
     assert HOSTILE not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt; &amp; 50 % of a_dog" in page
     assert "ValueError: &lt;b&gt;" in page
 
 
-def test_the_page_is_the_same_every_time(content) -> None:
-    assert write_report(content, "html") == write_report(content, "html")
+def test_the_page_is_the_same_every_time(content, page) -> None:
+    assert write_report(content, "html") == page
 
 
 def test_the_lead_is_honest_about_ties(content) -> None:

@@ -1,0 +1,74 @@
+"""Sweeps that choose by another task than captioning, and report further ones."""
+
+import json
+
+import pytest
+
+from tests.micro import STAGE
+
+pytestmark = pytest.mark.sweep
+SHORT = {"max_steps": 12, **STAGE}
+REPORTED = {"vqav2": "vqa_accuracy", "pope": "f1", "mme": "mme", "exact_match": "exact_match"}
+SCORER = '''
+def score(questions, answers, references):
+    """Lower is better; a trial whose answers are not those of the base is none of it."""
+    assert all(references) and len(questions) == len(answers)
+    if BASE.exists() and BASE.read_text() != repr(answers):
+        return [float("nan")] * len(answers)
+    BASE.write_text(repr(answers))
+    return [len(answer) for answer in answers]
+'''
+
+
+def test_the_lowest_loss_wins_and_other_tasks_are_reported(micro_with, micro) -> None:
+    scenes = micro["data"]["scenes"] | {"select": "loss", "report": [*REPORTED]}
+    sweep = micro_with(data={"scenes": scenes}, train=SHORT)
+    told = sweep.lnt("run", "sweep.yaml")
+    assert "Untuned base: loss" in told
+    client, runs = sweep.runs()
+    trials = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
+    lowest = {}
+    for run in trials:
+        metrics = run.data.metrics
+        key = run.data.tags["lnt.strategy"]
+        lowest[key] = min(lowest.get(key, float("inf")), metrics["select/loss"])
+        assert {f"{task}/{name}" for task, name in REPORTED.items()} <= metrics.keys()
+        artifacts = {file.path for file in client.list_artifacts(run.info.run_id)}
+        assert {f"answers_{task}.jsonl" for task in (*REPORTED, "select")} <= artifacts
+    best = sweep.best()
+    found = [(w["strategy"], w["score"]) for w in best["winners"]]
+    assert found == sorted(lowest.items(), key=lambda item: item[1])
+    assert best["base_score"] > found[0][1]
+    assert best["metric"] == "select/loss on scenes val"
+    (parent,) = (run for run in runs if run.data.tags["lnt.kind"] == "sweep")
+    assert parent.data.metrics["best/select/loss"] == found[0][1]
+    assert {f"base/{task}/{name}" for task, name in REPORTED.items()} <= parent.data.metrics.keys()
+    report = sweep.lnt("report", "small", "--format", "md")
+    assert all(f"| {name} |" in report for name in ("loss", "VQAv2", "POPE F1", "MME"))
+
+
+def test_a_scorer_that_fails_costs_its_trials_alone(micro_with, tmp_path) -> None:
+    (tmp_path / "a_scorer_of_this_test.py").write_text(
+        f"from pathlib import Path\nBASE = Path({str(tmp_path / 'base')!r})\n{SCORER}"
+    )
+    images = tmp_path / "images"
+    images.mkdir()
+    from lnt_core.config import ScenesConfig
+    from lnt_core.data.scene_questions import scenes_data
+
+    drawn = scenes_data(
+        ScenesConfig(num_train=60, num_val=4, num_test=2, select="exact_match"), tmp_path
+    )
+    files = drawn.select.model_dump(include={"annotations", "images", "max_new_tokens"})
+    own = {"task": "custom", "scorer": "a_scorer_of_this_test:score", "direction": "min", **files}
+    tune = drawn.tune.model_dump(include={"annotations", "images"})
+    rates = {"strategy": ["layernorm"], "learning_rate": [1e-2, 1e-9]}
+    sweep = micro_with(data={"tune": tune, "select": own}, search=rates, train=SHORT)
+    sweep.environment["PYTHONPATH"] = f"{tmp_path}:{sweep.environment.get('PYTHONPATH', '')}"
+    sweep.lnt("run", "sweep.yaml", expect=1)
+    results = [json.loads(path.read_text()) for path in sweep.files("result.json")]
+    failed = [result["error"] for result in results if result["status"] == "failed"]
+    assert len(failed) == 1
+    assert "the scorer a_scorer_of_this_test:score returned nan for question 0" in failed[0]
+    (winner,) = sweep.best()["winners"]
+    assert winner["learning_rate"] == 1e-9

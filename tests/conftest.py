@@ -4,6 +4,8 @@ What takes long to import is imported by the fixtures: xdist's first process, fo
 wait, runs no test.
 """
 
+import atexit
+import gc
 import os
 import sys
 import time
@@ -44,6 +46,12 @@ def pytest_collection_modifyitems(config, items) -> None:
     for item in items:
         if any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.timeout(1800))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no garbage collection, of which tests ask for many, looks at it."""
+    gc.freeze()
+    atexit.register(gc.freeze)  # and those of the interpreter's end look at nothing
 
 
 class ByFile(LoadScopeScheduling):

@@ -103,6 +103,11 @@ PREDICTED_ACTIVATIONS_GIB = _metric(
 PREDICTED_OPTIMIZER_GIB = _metric(
     "memory/predicted_optimizer_gib", "GiB", "Optimizer state in the predicted peak."
 )
+PREDICTED_ANALYSIS_GIB = _metric(
+    "memory/predicted_analysis_gib",
+    "GiB",
+    "Predicted peak of the analysis of layers: the weights and what it adds.",
+)
 
 GFLOP_PER_TOKEN = _metric(
     "compute/gflop_per_token", "GFLOP/token", "Predicted floating-point operations of training."

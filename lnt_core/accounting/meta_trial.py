@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lnt_core.accounting.analysis import AnalysisCost, predict_analysis
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.lengths import TOKENS_PER_WORD, Lengths
 from lnt_core.accounting.predicted import (
@@ -13,6 +14,7 @@ from lnt_core.accounting.predicted import (
     predict_step,
 )
 from lnt_core.accounting.step import StepShape
+from lnt_core.analysis.trial_analysis import NUM_IMAGES
 from lnt_core.config import DataConfig, SelectConfig, TrainConfig
 from lnt_core.models.roles import Roles
 from lnt_core.strategies import Strategy
@@ -71,19 +73,31 @@ class MetaTrial:
 
     def generation_gib(self, select: SelectConfig) -> float:
         """Peak GiB that captioning adds to the weights."""
+        return predict_generation_gib(
+            self.model,
+            self.roles,
+            self._prompts(select, select.batch_size),
+            max_new_tokens=select.max_new_tokens,
+            bf16=self.train.precision == "bf16",
+        )
+
+    def analysis(self, select: SelectConfig) -> AnalysisCost:
+        """Cost of the analysis of layers."""
+        return predict_analysis(
+            self.model,
+            self.roles,
+            self._prompts(select, min(NUM_IMAGES, select.num_images or NUM_IMAGES)),
+            bf16=self.train.precision == "bf16",
+            on_gpu=self.on_gpu,
+        )
+
+    def _prompts(self, select: SelectConfig, number: int) -> StepShape:
         words = len(select.prompt.split()) * (1 + select.text_examples)
         answers = WORDS_OF_EXAMPLE * select.text_examples
-        shape = StepShape(
-            batch=select.batch_size,
+        return StepShape(
+            batch=number,
             tokens=self.image_tokens + round(TOKENS_PER_WORD * (words + answers)),
             image_tokens=self.image_tokens,
             feature_channels=feature_channels(self.model, self.roles),
             answer_tokens=0,
-        )
-        return predict_generation_gib(
-            self.model,
-            self.roles,
-            shape,
-            max_new_tokens=select.max_new_tokens,
-            bf16=self.train.precision == "bf16",
         )

@@ -104,7 +104,8 @@ def _trials(planned: Plan) -> Table:
 
 
 def _name(stage: PlannedStage1) -> str:
-    return f"stage 1 {stage.values}".strip()
+    by = f"by {stage.num_workers} workers" if stage.num_workers > 1 else ""
+    return " ".join(filter(None, ("stage 1", stage.values, by)))
 
 
 def _strategies(planned: Plan) -> Table:

@@ -55,6 +55,7 @@ def layer_similarity(
     for part in _of_equal_length(prompts):
         given = store.get([(images[index],) for index in part])
         tokens = prompt_tensors([prompts[index] for index in part], 0, store.device)
+        del tokens["attention_mask"]  # no prompt is padded
         outputs = Outputs(len(roles.blocks))
         with (
             each_output(model, roles, outputs.keep),
@@ -101,7 +102,7 @@ class Outputs:
 
 
 def run(model: nn.Module, **inputs: Any) -> None:
-    """Run a model for the sake of its blocks: no cache, and the head for one token only."""
+    """Run a model for the sake of its blocks: no padding, no cache, the head for one token only."""
     model(**inputs, use_cache=False, logits_to_keep=1)
 
 

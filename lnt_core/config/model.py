@@ -29,10 +29,15 @@ class LengthsConfig(Frozen):
 class ShapesConfig(Frozen):
     """Architectures and sample lengths, in place of model and data files that are absent."""
 
-    language: dict[str, Any]
+    language: dict[str, Any] = Field(default_factory=dict)
     """Config values of the language model, `model_type` included."""
-    vision: dict[str, Any]
+    vision: dict[str, Any] = Field(default_factory=dict)
     """Config values of the vision tower, `model_type` included."""
+    checkpoint: dict[str, Any] = Field(default_factory=dict)
+    """Config values of a whole checkpoint, `model_type`, `text_config` and `vision_config`
+    included."""
+    image_tokens: int | None = Field(default=None, ge=1, le=MAX_TOKENS)
+    """Tokens of one image, for a whole checkpoint, whose processor would know."""
     num_samples: int = Field(default=80_000, ge=1, le=10**9)
     """Samples in the tune data; the default is the size of LLaVA-Instruct-80K."""
     tokens_per_sample: int = Field(default=512, ge=1, le=MAX_TOKENS)
@@ -42,10 +47,12 @@ class ShapesConfig(Frozen):
     align: LengthsConfig | None = None
     """The same of the align data. Default: as the tune data."""
 
-    @field_validator("language", "vision")
+    @field_validator("language", "vision", "checkpoint")
     @classmethod
     def _buildable(cls, shape: dict[str, Any]) -> dict[str, Any]:
         for key, value in shape.items():
+            if isinstance(value, dict):
+                cls._buildable(value)
             limit = MAX_LAYERS if "layers" in key else MAX_SIZE
             if isinstance(value, int | float) and not -limit <= value <= limit:
                 raise ValueError(f"`{key}` is {value:g}, but must be at most {limit:,}")
@@ -108,7 +115,15 @@ class ModelConfig(Frozen):
             raise ValueError("`language_model` and `vision_tower` belong together: give both")
         if self.checkpoint is not None and (given := self._of_composed()):
             raise ValueError(f"a checkpoint has its own {' and '.join(given)}: leave it out")
+        if self.shapes is not None and (lacks := self._lacking_shapes(self.shapes)):
+            raise ValueError(f"`shapes` needs {lacks}")
         return self
+
+    def _lacking_shapes(self, shapes: ShapesConfig) -> str:
+        if self.checkpoint is None:
+            return "" if shapes.language and shapes.vision else "`language` and `vision`"
+        is_given = shapes.checkpoint and shapes.image_tokens
+        return "" if is_given else "`checkpoint` and `image_tokens`, since this is a checkpoint"
 
     def _of_composed(self) -> list[str]:
         """The keys for composed models that were given another value than their default."""

@@ -19,6 +19,8 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What turns an image upright, by its EXIF orientation (Exif 2.32, tag 274)."""
+ON_ITS_SIDE = {UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
+"""Those that exchange width and height."""
 
 
 def open_rgb(source: Path | bytes, *, exif_orientation: bool = True) -> Image.Image:
@@ -46,6 +48,22 @@ def open_rgb(source: Path | bytes, *, exif_orientation: bool = True) -> Image.Im
             image.load()
             return _rgb(_upright(image) if exif_orientation else image)
     except Exception as error:  # Pillow's decoders raise anything on damaged files
+        raise DataError(f"{_name(source)} cannot be decoded: {_reason(error)}") from error
+
+
+def upright_size(source: Path, *, exif_orientation: bool = True) -> tuple[int, int]:
+    """Height and width of an image as :func:`open_rgb` gives it, from its header alone.
+
+    Raises:
+        DataError: The image cannot be opened.
+    """
+    _check_file(source)
+    try:
+        with Image.open(source) as image:
+            width, height = image.size
+            on_its_side = exif_orientation and _turned_by(image) in ON_ITS_SIDE
+            return (width, height) if on_its_side else (height, width)
+    except Exception as error:  # as above
         raise DataError(f"{_name(source)} cannot be decoded: {_reason(error)}") from error
 
 
@@ -90,12 +108,15 @@ def _upright(image: Image.Image) -> Image.Image:
 
     ``ImageOps.exif_transpose`` would also rewrite the EXIF data, which fails for unusual tags.
     """
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-        method = UPRIGHT.get(orientation)
-    except Exception:  # noqa: BLE001  as above; torchvision ignores such EXIF data, too
-        return image
+    method = _turned_by(image)
     return image if method is None else image.transpose(method)
+
+
+def _turned_by(image: Image.Image) -> Image.Transpose | None:
+    try:
+        return UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001  as above; torchvision ignores such EXIF data, too
+        return None
 
 
 def _check_mode(image: Image.Image) -> None:

@@ -40,9 +40,12 @@ class ProcessedConversations(Conversations):
     @property
     def most_image_tokens(self) -> int:
         """Tokens of the image that has most of some very large ones, wide, square and tall."""
-        sizes = [(height, width) for height in _LARGE for width in _LARGE]
-        counted = self.processor._get_num_multimodal_tokens(image_sizes=sizes)
-        return int(max(counted["num_image_tokens"]))
+        return max(self.tokens_of([(height, width) for height in _LARGE for width in _LARGE]))
+
+    def tokens_of(self, sizes: Sequence[tuple[int, int]]) -> list[int]:
+        """The tokens of images of these heights and widths, each shown alone."""
+        counted = self.processor._get_num_multimodal_tokens(image_sizes=list(sizes))
+        return [int(count) for count in counted["num_image_tokens"]]
 
     def _tokenize(self, segments: list[Segment], images: Sequence[Path | Image.Image]) -> Encoded:
         pieces = segments

@@ -76,7 +76,7 @@ def load_base(
 def build_on_meta(config: ModelConfig) -> "PreTrainedModel":
     """The same architecture on the meta device, without weights, for counting.
 
-    Composed models are built from ``config.shapes`` if given, else from the configs of their files.
+    It is built from ``config.shapes`` if given, else from the configs of its files.
 
     Raises:
         ConfigError: transformers cannot build it.
@@ -93,10 +93,13 @@ def _built_on_meta(config: ModelConfig) -> "PreTrainedModel":
     from transformers import AutoConfig, AutoModelForImageTextToText
 
     if config.checkpoint is not None:
+        whole = (
+            AutoConfig.from_pretrained(config.checkpoint)
+            if config.shapes is None
+            else _config_of(config.shapes.checkpoint)
+        )
         with torch.device("meta"):
-            return AutoModelForImageTextToText.from_config(
-                AutoConfig.from_pretrained(config.checkpoint)
-            )
+            return AutoModelForImageTextToText.from_config(whole)
     if config.tiny:
         from lnt_core.models.tiny import LANGUAGE_SHAPE, VISION_SHAPE
 

@@ -19,10 +19,10 @@ from lnt_core.errors import ConfigError, bad_field
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.residual import keep_in_bf16
 from lnt_core.models.roles import find_roles
-from lnt_core.models.tower import image_tokens
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from sweeps.config import SweepConfig
+from sweeps.plan.image_tokens import tokens_of_an_image
 from sweeps.plan.space import value_combinations, with_values
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Costs:
         self._skeleton = build_on_meta(sweep.model).requires_grad_(False)
         self._roles = find_roles(self._skeleton)
         self._vision = self._skeleton.config.vision_config
-        self._image_tokens = image_tokens(self._vision)
+        self._image_tokens = tokens_of_an_image(sweep, self._vision, files=files)
 
     def problems(self, strategies: list[StrategyConfig]) -> list[str]:
         """Messages about values and strategies that do not go with the parts of the model."""
@@ -108,8 +108,10 @@ class Costs:
         return self._layer_problems() + self._length_problems()
 
     def _layer_problems(self) -> list[str]:
+        if self._sweep.model.checkpoint is not None:
+            return []
         layer, count = self._sweep.model.vision_feature_layer, self._vision.num_hidden_layers
-        if self._sweep.model.checkpoint is not None or -count - 1 <= layer <= count:
+        if -count - 1 <= layer <= count:
             return []
         allowed = f"from {-count - 1} to {count}: the vision tower has {count} layers"
         return [bad_field("model.vision_feature_layer", layer, allowed=allowed)]

@@ -1,0 +1,46 @@
+"""How many tokens an image of a sweep's training data has."""
+
+from lnt_core.data.annotations import has_images_within
+from lnt_core.data.images import upright_size
+from lnt_core.data.processed import ProcessedConversations
+from lnt_core.data.samples import load_samples
+from lnt_core.errors import ConfigError
+from lnt_core.models.build import load_conversations
+from lnt_core.models.tower import image_tokens
+from sweeps.config import SweepConfig
+
+NUM_SIZES = 500
+"""Images whose sizes are looked at, evenly spread over the data."""
+
+
+def tokens_of_an_image(sweep: SweepConfig, vision: object, *, files: bool) -> int:
+    """Tokens of one image: the most of those looked at, where it depends on the image's size.
+
+    Args:
+        sweep: The sweep.
+        vision: Config of the vision tower.
+        files: Whether the data files may be read.
+
+    Raises:
+        ConfigError: The model's files do not say.
+        DataError: An image cannot be read.
+    """
+    model, data = sweep.model, sweep.trial_data
+    if model.shapes is not None and model.shapes.image_tokens is not None:
+        return model.shapes.image_tokens
+    if model.checkpoint is None:
+        return image_tokens(vision)
+    try:
+        conversations = load_conversations(model, exif_orientation=data.exif_orientation)
+    except OSError as error:  # transformers' own, if a file is missing
+        raise ConfigError(f"model.checkpoint: its processor cannot be loaded: {error}") from error
+    if not isinstance(conversations, ProcessedConversations):
+        return conversations.num_image_tokens
+    if not files or data.tune is None or has_images_within(data.tune):
+        return conversations.most_image_tokens
+    samples = load_samples(data.tune, seed=0)
+    images = list(dict.fromkeys(path for sample in samples for path in sample.images))
+    seen = images[:: max(1, len(images) // NUM_SIZES)]
+    upright = data.exif_orientation
+    sizes = [upright_size(path, exif_orientation=upright) for path in seen]
+    return max(conversations.tokens_of(sizes), default=0)

@@ -4,18 +4,15 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lnt_core.accounting.connector import feature_channels
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.lengths import TOKENS_PER_WORD, Lengths
-from lnt_core.accounting.predicted import (
-    StepCost,
-    feature_channels,
-    longest_batch,
-    predict_step,
-)
+from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
 from lnt_core.accounting.step import StepShape
 from lnt_core.config import DataConfig, SelectConfig, TrainConfig
 from lnt_core.models.roles import Roles
 from lnt_core.strategies import Strategy
+from lnt_core.strategies.base import base_of
 
 WORDS_OF_EXAMPLE = 12
 """Words assumed in the answer of a text-only example, which is a caption."""
@@ -77,7 +74,7 @@ class MetaTrial:
             batch=select.batch_size,
             tokens=self.image_tokens + round(TOKENS_PER_WORD * (words + answers)),
             image_tokens=self.image_tokens,
-            feature_channels=feature_channels(self.model, self.roles),
+            feature_channels=feature_channels(base_of(self.model), self.roles),
             answer_tokens=0,
         )
         return predict_generation_gib(

@@ -8,7 +8,7 @@ from torch import nn
 from lnt_core import metrics as metric
 from lnt_core.accounting.fit import sharded
 from lnt_core.accounting.lengths import Lengths, encoded_lengths
-from lnt_core.accounting.parameters import count_by_role, count_parameters
+from lnt_core.accounting.parameters import count_by_role, count_parameters, num_left_out
 from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
 from lnt_core.config import TuneConfig
 from lnt_core.devices.chosen import is_gpu
@@ -49,9 +49,8 @@ class TrialSteps:
     @cached_property
     def lengths(self) -> Lengths:
         """Lengths of the tune data."""
-        prepared = self.prepared
-        image_tokens = prepared.base.conversations.num_image_tokens
-        return encoded_lengths(prepared.samples, image_tokens=image_tokens)
+        image_id = self.prepared.base.model.config.image_token_id
+        return encoded_lengths(self.prepared.samples, image_id=image_id)
 
     def of(self, train: TuneConfig) -> StepCost:
         """Cost of a step on each worker.
@@ -74,7 +73,7 @@ class TrialSteps:
             self.lengths,
             batch=train.micro_batch,
         )
-        tower_gib = held_by(base.tower)
+        tower_gib = held_by(self.model, base.tower) - held_by(self.model)
         return predict_step(
             self.model,
             self.strategy,
@@ -109,8 +108,7 @@ def cost_metrics(
     ``memory/predicted_training_gib``. On a CPU, ``memory/peak_gib`` includes the libraries.
     """
     base, step = prepared.base, prediction.step
-    left_out = sum(p.numel() for p in base.tower.parameters())
-    count = count_parameters(model, left_out=left_out)
+    count = count_parameters(model, left_out=num_left_out(model, base.model, base.roles))
     by_role = count_by_role(model, base.roles)
     return {
         metric.PARAMS_TOTAL: count.total,

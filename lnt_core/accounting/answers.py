@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lnt_core.config import ModelConfig
 from lnt_core.data.encoding import has_answer, may_lack_answer
-from lnt_core.data.samples import Sample
+from lnt_core.data.samples import IMAGE, Sample
 from lnt_core.models.build import load_conversations, most_image_tokens
 
 
@@ -30,6 +30,21 @@ def usable_samples(config: ModelConfig, samples: Sequence[Sample], *, max_length
         [sample for index, sample in enumerate(samples) if index not in cut_off],
         [sample for index, sample in enumerate(samples) if index in cut_off],
     )
+
+
+def with_own_image_token(config: ModelConfig, samples: Sequence[Sample]) -> tuple[str, list[str]]:
+    """What a checkpoint writes for an image, and the names of samples that have it in their texts.
+
+    Readers of data refuse ``<image>`` where no image is; what a checkpoint has in its place is
+    known to its processor alone. Other models have ``<image>``.
+    """
+    if config.checkpoint is None:
+        return IMAGE, []
+    token = load_conversations(config).image_token
+    if token == IMAGE:
+        return token, []
+    names = [s.name for s in samples if any(token in text for turn in s.turns for text in turn)]
+    return token, names
 
 
 def _without_answer(config: ModelConfig, samples: Sequence[Sample], max_length: int) -> set[int]:

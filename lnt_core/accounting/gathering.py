@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from lnt_core import metrics as metric
+from lnt_core.accounting.connector import feature_channels
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.micro_batch import SAFE_SHARE
-from lnt_core.accounting.predicted import feature_channels
 from lnt_core.accounting.step import StepShape
 from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.memory import GIB, free_gib
 from lnt_core.distributed.ranks import gather, num_workers
 from lnt_core.distributed.sharded import in_parts, is_sharded, run_whole
+from lnt_core.strategies.base import base_of
 from lnt_core.worker import Prepared
 
 
@@ -52,7 +53,7 @@ class Gathering:
             batch=task.batch_size,
             tokens=tokens,
             image_tokens=base.conversations.num_image_tokens,
-            feature_channels=feature_channels(model, base.roles),
+            feature_channels=feature_channels(base_of(model), base.roles),
             answer_tokens=0,
         )
         captions_gib = predict_generation_gib(

@@ -31,15 +31,15 @@ class Lengths:
     """Positions from the earliest answer of all conversations to the end of the longest one."""
 
 
-def encoded_lengths(samples: Sequence[Encoded], *, image_tokens: int) -> Lengths:
-    """Exact lengths of encoded conversations, of which an image has ``image_tokens``."""
+def encoded_lengths(samples: Sequence[Encoded], *, image_id: int) -> Lengths:
+    """Exact lengths of encoded conversations, in which ``image_id`` is the token of images."""
     lengths = [len(sample.input_ids) for sample in samples]
     answers = [next(i for i, t in enumerate(s.labels) if t != IGNORE) for s in samples]
     return Lengths(
         num_samples=len(samples),
         mean=sum(lengths) / len(lengths),
         longest=max(lengths),
-        image_tokens=image_tokens * max(len(sample.images) for sample in samples),
+        image_tokens=max(sample.input_ids.count(image_id) for sample in samples),
         longest_answer=max(lengths) - min(answers),
     )
 

@@ -6,14 +6,10 @@ from pathlib import Path
 from torch import nn
 
 from lnt_core.accounting.analysis import AnalysisCost, predict_analysis
+from lnt_core.accounting.connector import feature_channels
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.lengths import TOKENS_PER_WORD, Lengths
-from lnt_core.accounting.predicted import (
-    StepCost,
-    feature_channels,
-    longest_batch,
-    predict_step,
-)
+from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
 from lnt_core.accounting.step import StepShape
 from lnt_core.analysis.trial_analysis import NUM_IMAGES
 from lnt_core.config import (
@@ -28,6 +24,7 @@ from lnt_core.config import (
 from lnt_core.data.scene_questions import scene_task
 from lnt_core.models.roles import Roles
 from lnt_core.strategies import Strategy
+from lnt_core.strategies.base import base_of
 
 WORDS_OF_QUESTION = 20
 """Words assumed in a question of a benchmark, beside those of the prompt around it."""
@@ -117,6 +114,6 @@ class MetaTrial:
             batch=number,
             tokens=self.image_tokens + round(TOKENS_PER_WORD * (words + answers)),
             image_tokens=self.image_tokens,
-            feature_channels=feature_channels(self.model, self.roles),
+            feature_channels=feature_channels(base_of(self.model), self.roles),
             answer_tokens=0,
         )

@@ -6,7 +6,7 @@ from torch import nn
 
 from lnt_core.distributed.sharded import shape_of
 from lnt_core.errors import TrialError
-from lnt_core.models.roles import Roles
+from lnt_core.models.roles import Roles, parameters_of
 from lnt_core.strategies.base import in_base
 from lnt_core.strategies.bottleneck import CHILD
 
@@ -47,6 +47,13 @@ def count_parameters(model: nn.Module, *, left_out: int = 0) -> ParameterCount:
         raise TrialError(f"the strategy trains no parameter of {type(model).__name__}")
     total = sum(num_elements(p) for p in counted.values()) + left_out
     return ParameterCount(total=total, trainable=trainable)
+
+
+def num_left_out(model: nn.Module, base: nn.Module, roles: Roles) -> int:
+    """Number of parameters of the base's vision tower that a trial's copy of it lacks."""
+    own = {in_base(name) for name, _ in model.named_parameters()}
+    tower = parameters_of(base, roles.require("vision"))
+    return sum(num_elements(parameter) for name, parameter in tower.items() if name not in own)
 
 
 def num_elements(parameter: nn.Parameter) -> int:

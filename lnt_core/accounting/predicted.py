@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from lnt_core.accounting.connector import feature_channels
 from lnt_core.accounting.depth import at_full_depth
 from lnt_core.accounting.lengths import Lengths
 from lnt_core.accounting.step import StepShape, run_step
@@ -53,21 +54,13 @@ class StepCost:
         return self.weights_gib + self.growth_gib
 
 
-def feature_channels(model: nn.Module, roles: Roles) -> int:
-    """Channels of the image features that the connector takes; 0 without a connector."""
-    if not roles.connector:
-        return 0
-    connector = base_of(model).get_submodule(roles.connector[0])
-    return next(m.in_features for m in connector.modules() if isinstance(m, nn.Linear))
-
-
 def longest_batch(model: nn.Module, roles: Roles, lengths: Lengths, *, batch: int) -> StepShape:
     """Shape of a micro-batch of ``batch`` conversations as long as the longest in the data."""
     return StepShape(
         batch=batch,
         tokens=lengths.longest,
         image_tokens=lengths.image_tokens,
-        feature_channels=feature_channels(model, roles),
+        feature_channels=feature_channels(base_of(model), roles),
         answer_tokens=lengths.longest_answer,
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lnt_core.accounting.connector import connected
 from lnt_core.accounting.ledger import Ledger
 from lnt_core.config import TrainConfig
 from lnt_core.models.roles import Roles
@@ -16,16 +17,16 @@ from lnt_core.training.optimizer import adamw
 
 @dataclass(frozen=True)
 class StepShape:
-    """Shape of one micro-batch of conversations of equal length, with one image each."""
+    """Shape of one micro-batch of conversations of equal length, with as many image tokens each."""
 
     batch: int
     """Number of conversations."""
     tokens: int
     """Tokens of each conversation, image tokens included."""
     image_tokens: int
-    """Tokens of each image."""
+    """Tokens of the images of each conversation."""
     feature_channels: int
-    """Channels of the image features."""
+    """Channels of an image token's features, if the connector takes these, otherwise 0."""
     answer_tokens: int
     """Tokens from the first answer to the end; the head computes logits for these only."""
 
@@ -133,11 +134,11 @@ def embed(model: nn.Module, roles: Roles, shape: StepShape) -> Tensor:
     embedded: Tensor = base.get_submodule(roles.embedding)(text)
     if not roles.connector or not shape.image_tokens:
         return embedded
-    connector = base.get_submodule(roles.connector[0])
-    features = torch.empty(
-        shape.batch,
-        shape.image_tokens,
-        shape.feature_channels,
-        dtype=next(connector.parameters()).dtype,
+    images = connected(
+        base,
+        roles,
+        rows=(shape.batch, shape.image_tokens),
+        channels=shape.feature_channels,
+        hidden_size=embedded.shape[-1],
     )
-    return torch.cat([connector(features).to(embedded.dtype), embedded], dim=1)
+    return torch.cat([images.to(embedded.dtype), embedded], dim=1)

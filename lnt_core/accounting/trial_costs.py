@@ -8,15 +8,11 @@ from torch import nn
 
 from lnt_core import metrics as metric
 from lnt_core.accounting.analysis import predict_analysis
+from lnt_core.accounting.connector import feature_channels
 from lnt_core.accounting.fit import sharded
 from lnt_core.accounting.lengths import Lengths, encoded_lengths
-from lnt_core.accounting.parameters import count_by_role, count_parameters
-from lnt_core.accounting.predicted import (
-    StepCost,
-    feature_channels,
-    longest_batch,
-    predict_step,
-)
+from lnt_core.accounting.parameters import count_by_role, count_parameters, num_left_out
+from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
 from lnt_core.accounting.step import StepShape
 from lnt_core.analysis.trial_analysis import NUM_IMAGES
 from lnt_core.config import TuneConfig
@@ -60,9 +56,8 @@ class TrialSteps:
     @cached_property
     def lengths(self) -> Lengths:
         """Lengths of the tune data."""
-        prepared = self.prepared
-        image_tokens = prepared.base.conversations.num_image_tokens
-        return encoded_lengths(prepared.samples, image_tokens=image_tokens)
+        image_id = self.prepared.base.model.config.image_token_id
+        return encoded_lengths(self.prepared.samples, image_id=image_id)
 
     def of(self, train: TuneConfig) -> StepCost:
         """Cost of a step on each worker.
@@ -85,7 +80,7 @@ class TrialSteps:
                 batch=min(NUM_IMAGES, len(task.images)),
                 tokens=max(len(prompt.input_ids) for prompt in task.prompts[:NUM_IMAGES]),
                 image_tokens=base.conversations.num_image_tokens,
-                feature_channels=feature_channels(self.model, base.roles),
+                feature_channels=feature_channels(base.model, base.roles),
                 answer_tokens=0,
             )
             on_gpu = is_gpu(base.device)
@@ -104,7 +99,7 @@ class TrialSteps:
             self.lengths,
             batch=train.micro_batch,
         )
-        tower_gib = held_by(base.tower)
+        tower_gib = held_by(self.model, base.tower) - held_by(self.model)
         return predict_step(
             self.model,
             self.strategy,
@@ -141,8 +136,7 @@ def cost_metrics(
     ``memory/predicted_training_gib``. On a CPU, ``memory/peak_gib`` includes the libraries.
     """
     base, step = prepared.base, prediction.step
-    left_out = sum(p.numel() for p in base.tower.parameters())
-    count = count_parameters(model, left_out=left_out)
+    count = count_parameters(model, left_out=num_left_out(model, base.model, base.roles))
     by_role = count_by_role(model, base.roles)
     analysis_gib = prediction.analysis_gib
     return {

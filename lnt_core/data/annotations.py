@@ -100,7 +100,7 @@ def _of_json(data: FilesConfig, content: Any) -> Annotations:
             raise DataError(f"`columns` are those of a table, but {name} has Karpathy's layout")
         return karpathy(name, content)
     if isinstance(content, list) and content:
-        if data.columns is not None or any(_has_messages(item) for item in content):
+        if data.columns is not None or any(_is_row(item) for item in content):
             return objects_table(name, ((f"entry [{i}]", item) for i, item in enumerate(content)))
         return llava(name, content)
     raise DataError(
@@ -109,8 +109,9 @@ def _of_json(data: FilesConfig, content: Any) -> Annotations:
     )
 
 
-def _has_messages(item: Any) -> bool:
-    return isinstance(item, dict) and "messages" in item
+def _is_row(item: Any) -> bool:
+    """Whether an entry of a JSON list has what LLaVA's layout does not have."""
+    return isinstance(item, dict) and ("messages" in item or "images" in item)
 
 
 def _is_lines(content: bytes) -> bool:

@@ -84,8 +84,8 @@ def _of_table(
     columns = chosen_columns(table, select.columns)
     if columns.answer is None or columns.images is None or columns.question is not None:
         raise DataError(
-            f"captions are read from `columns: {{image: ..., answer: ...}}`; the columns of "
-            f"{table.name} are {some([shown(name) for name in table.columns])}"
+            "captions are read from `columns: {image: ..., answer: ...}`; the columns of "
+            f"{table.name} are {table.known_columns}"
         )
     known = dict.fromkeys(table.splits)
     of_split: dict[str, dict[Path, tuple[str, ...]]] = {split: {} for split in splits}
@@ -102,7 +102,9 @@ def _of_table(
         found = of_split[split]
         found[image] = found.get(image, ()) + references
     if bad:
-        raise DataError(f"{table.name}: {len(bad)} rows cannot be used: {some(bad, '; ')}")
+        raise DataError(
+            f"{table.name}: {len(bad)} rows cannot be used: {some(bad, '; ')}; mend them"
+        )
     items = {
         split: [CaptionedImage(image, references) for image, references in found.items()]
         for split, found in of_split.items()
@@ -117,5 +119,8 @@ def _captioned(
     images = images_of(values.get(image_column))
     if len(images) != 1:
         raise DataError(f"it has {len(images)} images, but captions are of one")
+    captions = texts_of(values, answer_column)
+    if not captions:
+        raise DataError("it has no caption")
     (path,) = files.paths(images, row.name)
-    return path, texts_of(values, answer_column)
+    return path, captions

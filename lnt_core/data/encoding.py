@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from lnt_core.data.conversation import IGNORE, Conversations, Encoded
+from lnt_core.data.layouts import some
 from lnt_core.data.samples import Sample
 from lnt_core.errors import DataError
 
@@ -19,10 +20,19 @@ def encode_samples(
     """Token ids of samples with an answer in their first ``max_length`` tokens; not of others.
 
     Raises:
-        DataError: No sample has an answer left, or a text has the image token; the message names
-            the sample.
+        DataError: No sample has an answer left, or texts have the image token or a reserved
+            character; the message names these samples.
     """
-    encoded = [_encoded(conversations, sample, max_length) for sample in samples]
+    encoded, bad = [], []
+    for sample in samples:
+        try:
+            encoded.append(conversations.encode(sample, max_length=max_length))
+        except DataError as error:
+            bad.append(f"{sample.name}: {error}")
+    if bad:
+        raise DataError(
+            f"{len(bad)} of {len(samples)} conversations cannot be used: {some(bad, '; ')}"
+        )
     kept = tuple(sample for sample in encoded if has_answer(sample))
     if not kept:
         raise DataError(f"no conversation has an answer in its first {max_length} tokens")
@@ -34,13 +44,6 @@ def encode_samples(
             max_length,
         )
     return kept
-
-
-def _encoded(conversations: Conversations, sample: Sample, max_length: int) -> Encoded:
-    try:
-        return conversations.encode(sample, max_length=max_length)
-    except DataError as error:
-        raise DataError(f"{sample.name}: {error}") from error
 
 
 def has_answer(encoded: Encoded) -> bool:

@@ -117,8 +117,6 @@ def _rows(name: str, split: str, rows: Any) -> Iterator[Row]:
                 yield Row(f"row [{number}]{of_split}", values)
                 number += 1
     except Exception as error:
-        if isinstance(error, DataError):
-            raise
         raise _unreadable(f"{name}, after {number} rows{of_split},", error) from error
 
 

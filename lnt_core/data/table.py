@@ -53,6 +53,11 @@ class Table:
         """The names of its splits; none if a column has them, or it has none."""
         return tuple(filter(None, self.parts))
 
+    @property
+    def known_columns(self) -> str:
+        """The columns, for messages."""
+        return shown(", ".join(self.columns)) or "none"
+
     def rows(self, split_column: str | None, splits: set[str] | None) -> Iterator[tuple[str, Row]]:
         """Rows, each with the name of its split, which is empty if there is none.
 
@@ -137,7 +142,7 @@ def chosen_columns(table: Table, given: ColumnsConfig | None) -> ColumnsConfig:
         DataError: The table does not have them; the message names the columns that it has.
     """
     given = given or ColumnsConfig()
-    known = f"its columns are {some([shown(name) for name in table.columns]) or 'none'}"
+    known = f"its columns are {table.known_columns}"
     named = {key: name for key, name in given.model_dump().items() if name is not None}
     if absent := [f"{name!r} (columns.{k})" for k, name in named.items() if not _has(table, name)]:
         raise DataError(f"{table.name} has no column {', '.join(absent)}; {known}")

@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from lnt_core.accounting.answers import usable_samples
+from lnt_core.accounting.answers import usable_samples, with_own_image_token
 from lnt_core.config import CAPTION_PROMPT, DatasetConfig
 from lnt_core.data.layouts import some
 from lnt_core.data.samples import IMAGE, Read, Sample, drawn, read_samples
@@ -32,6 +32,13 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
         if data is not None:
             notes += _of_file(key, data, read(data))
             samples = drawn(read(data), data, seed=seed)
+        token, bad = with_own_image_token(sweep.model, samples)
+        if bad:
+            problems.append(
+                f"{key}: {len(bad)} of {len(samples)} conversations contain {token!r}, which the "
+                f"model takes for an image: {some(bad)}; take it out"
+            )
+            continue
         usable = usable_samples(sweep.model, samples, max_length=max_length)
         if not usable.samples:
             problems.append(

@@ -38,13 +38,14 @@ def test_an_image_has_the_captions_of_all_its_rows(task, tmp_path) -> None:
 
 
 def test_all_bad_rows_are_told_at_once(task) -> None:
-    bad = [row(photo=[]), row(photo=["a", "b"]), row(say=5), 7]
+    bad = [row(photo=[]), row(photo=["a", "b"]), row(say=5), 7, row(say=[])]
     with pytest.raises(DataError) as refused:
         load_captioned(task(row(), *bad, row(photo=5, split="train")), "val")
     assert str(refused.value).partition("rows.jsonl: ")[2] == (
-        "4 rows cannot be used: line 2: it has 0 images, but captions are of one; line 3: it has 2 "
+        "5 rows cannot be used: line 2: it has 0 images, but captions are of one; line 3: it has 2 "
         "images, but captions are of one; line 4: its say is 5, but must be a text, or a list of "
-        "texts; line 5: it is 7, but must be an object"
+        "texts; line 5: it is 7, but must be an object; line 6: it has no "
+        "caption; mend them"
     )
 
 

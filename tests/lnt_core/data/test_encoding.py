@@ -35,9 +35,11 @@ def test_what_has_no_answer_left_is_left_out_and_the_plan_counts_it(base, parts,
 
 def test_a_text_with_a_reserved_character_is_named_with_its_place(base) -> None:
     image = base.conversations.image_token
-    sample = Sample((), (("What?", f"A {image}."),), "line 7")
-    with pytest.raises(DataError, match=f"^line 7: a question or answer contains '{image}'"):
-        encode_samples(base.conversations, [SHORT, sample], max_length=100)
+    turns = (("What?", f"A {image}."),)
+    samples = [SHORT, Sample((), turns, "line 7"), Sample((), turns, "line 9")]
+    told = f"a question or answer contains '{image}', the image token: "
+    with pytest.raises(DataError, match=f"2 of 3 conv.*: line 7: {told}.*; line 9: {told}"):
+        encode_samples(base.conversations, samples, max_length=100)
 
 
 def test_no_answer_at_all_is_an_error(base) -> None:

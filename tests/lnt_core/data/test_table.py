@@ -69,8 +69,14 @@ def test_json_lines_are_told_from_their_content(name, lines) -> None:
 
 
 def test_a_json_list_of_messages_is_a_table(lines, tmp_path) -> None:
-    (sample,) = read_samples(lines([GOOD], name="rows.json")).samples
-    assert sample.images == (tmp_path / "a.png",)  # relative to the annotations by default
+    said = [{"from": "human", "value": "<image>Q"}, {"from": "gpt", "value": "A."}]
+    shared = {"conversations": said, "images": ["a.png"]}
+    for row in (GOOD, shared):
+        data = lines([row], name="rows.json")
+        (sample,) = read_samples(data).samples
+        assert sample.images == (tmp_path / "a.png",)  # relative to the annotations by default
+        with pytest.raises(DataError, match=r"`kinds` applies only to LLaVA's .*json is a table"):
+            read_samples(data.model_copy(update={"kinds": ("detail",)}))
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n"])

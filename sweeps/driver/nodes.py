@@ -200,6 +200,7 @@ def _node(
         trains=trains,
         facts=None,
         used=trains or HEAD in has,
+        cpus=has.get("CPU", 0.0),
         gpus=has.get("GPU", 0.0),
         gpus_in_use=has.get("GPU", 0.0) - free.get("GPU", 0.0),
         id=node["NodeID"],

@@ -1,6 +1,7 @@
 """Starts Ray or connects to a Ray cluster, and waits until a trial fits there."""
 
 import contextlib
+import os
 import re
 import socket
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.errors import AccessError, ConfigError
 from sweeps import signals
 from sweeps.driver.ray_patches import patch_tune
+from sweeps.nodes.facts import usable_cores
 from sweeps.plan.labels import counted
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
 
@@ -44,6 +46,7 @@ def start_ray(address: str | None) -> None:
             ray.init(
                 # with None, Ray would look for an earlier cluster of this machine and wait for it
                 address=address or "local",
+                num_cpus=_bound_cores() if address is None else None,
                 include_dashboard=False if address is None else None,
                 ignore_reinit_error=True,
                 log_to_driver=False,
@@ -60,6 +63,12 @@ def start_ray(address: str | None) -> None:
     # Failed snapshots of Ray Tune need no message: they are never restored.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     patch_tune()
+
+
+def _bound_cores() -> int | None:
+    """The cores that this process is bound to, which Ray does not see; None if it may use all."""
+    cores = usable_cores()
+    return cores if cores < (os.cpu_count() or 1) else None
 
 
 def _no_access(address: str | None) -> AccessError:

@@ -16,10 +16,9 @@ from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import held_by
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError, bad_field
-from lnt_core.models.build import build_on_meta
+from lnt_core.models.build import build_on_meta, num_image_tokens
 from lnt_core.models.residual import keep_in_bf16
 from lnt_core.models.roles import find_roles
-from lnt_core.models.tower import image_tokens
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from sweeps.config import SweepConfig
@@ -86,7 +85,7 @@ class Costs:
         self._skeleton = build_on_meta(sweep.model).requires_grad_(False)
         self._roles = find_roles(self._skeleton)
         self._vision = self._skeleton.config.vision_config
-        self._image_tokens = image_tokens(self._vision)
+        self._image_tokens = num_image_tokens(sweep.model, self._vision)
 
     def problems(self, strategies: list[StrategyConfig]) -> list[str]:
         """Messages about values and strategies that do not go with the parts of the model."""

@@ -1,6 +1,7 @@
 """Starts Ray or connects to a Ray cluster, and waits until a trial fits there."""
 
 import contextlib
+import os
 import re
 import socket
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.errors import AccessError, ConfigError
 from sweeps import signals
 from sweeps.driver.ray_patches import patch_tune
+from sweeps.nodes.facts import usable_cores
 from sweeps.plan.labels import counted
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
 
@@ -44,6 +46,7 @@ def start_ray(address: str | None) -> None:
             ray.init(
                 # with None, Ray would look for an earlier cluster of this machine and wait for it
                 address=address or "local",
+                num_cpus=_bound_cores() if address is None else None,
                 include_dashboard=False if address is None else None,
                 ignore_reinit_error=True,
                 log_to_driver=False,
@@ -60,6 +63,12 @@ def start_ray(address: str | None) -> None:
     # Failed snapshots of Ray Tune need no message: they are never restored.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     patch_tune()
+
+
+def _bound_cores() -> int | None:
+    """The cores that this process is bound to, which Ray does not see; None if it may use all."""
+    cores = usable_cores()
+    return cores if cores < (os.cpu_count() or 1) else None
 
 
 def _no_access(address: str | None) -> AccessError:
@@ -80,15 +89,18 @@ def _listens(address: str) -> bool:
         return False
 
 
-def wait_for_room(resources: "ResourcesConfig", align_workers: int = 0, *, grows: bool) -> None:
-    """Wait until all workers of a trial fit, and those of stage 1.
+def wait_for_room(
+    resources: "ResourcesConfig", *, grows: bool, trial: int, stage_1: int = 0
+) -> None:
+    """Wait until all workers of a trial fit, and those of stage 1, which are not there together.
 
     Nodes are requested, because a cluster may start its first GPU node only on request.
 
     Args:
-        resources: Resources of a trial.
-        align_workers: Workers of stage 1; 0 if it need not be trained.
+        resources: Resources of a worker.
         grows: Whether to wait for nodes that the cluster adds.
+        trial: The largest number of workers of a trial; 0 if none is to run.
+        stage_1: Workers of stage 1; 0 if it need not be trained.
 
     Raises:
         ConfigError: They do not fit.
@@ -97,8 +109,8 @@ def wait_for_room(resources: "ResourcesConfig", align_workers: int = 0, *, grows
     from ray.autoscaler.sdk import request_resources
 
     needed = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-    workers = max(resources.most_workers, align_workers)
-    key = "align.workers" if workers > resources.most_workers else "resources.workers_per_trial"
+    workers = max(trial, stage_1)
+    key = "align.workers" if workers > trial else "resources.workers_per_trial"
     until_s = time.monotonic() + (resources.wait_for_nodes_s if grows else 0.0)
     asked = False
     bundle = worker_bundle(resources)

@@ -1,19 +1,20 @@
 """How many tokens an image of a sweep's training data has."""
 
+from typing import Any
+
 from lnt_core.data.annotations import has_images_within
 from lnt_core.data.images import upright_size
 from lnt_core.data.processed import ProcessedConversations
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
-from lnt_core.models.build import load_conversations
-from lnt_core.models.tower import image_tokens
+from lnt_core.models.build import load_conversations, num_image_tokens
 from sweeps.config import SweepConfig
 
 NUM_SIZES = 500
 """Images whose sizes are looked at, evenly spread over the data."""
 
 
-def tokens_of_an_image(sweep: SweepConfig, vision: object, *, files: bool) -> int:
+def tokens_of_an_image(sweep: SweepConfig, vision: Any, *, files: bool) -> int:
     """Tokens of one image: the most of those looked at, where it depends on the image's size.
 
     Args:
@@ -29,7 +30,7 @@ def tokens_of_an_image(sweep: SweepConfig, vision: object, *, files: bool) -> in
     if model.shapes is not None and model.shapes.image_tokens is not None:
         return model.shapes.image_tokens
     if model.checkpoint is None:
-        return image_tokens(vision)
+        return num_image_tokens(model, vision)
     try:
         conversations = load_conversations(model, exif_orientation=data.exif_orientation)
     except OSError as error:  # transformers' own, if a file is missing

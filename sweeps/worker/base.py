@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnt_core.config import TrialConfig
+from lnt_core.files import write_json
 from lnt_core.training.loop import Report, report_nothing
 from sweeps.plan.base import base_config
 from sweeps.storage.events import EVENTS
-from sweeps.storage.execution import BASE, CAPTIONING, Execution
+from sweeps.storage.execution import BASE, CAPTIONING, TASKS, Execution
 from sweeps.storage.stage_1 import stage_1_folder, stage_1_logged
 from sweeps.worker.context import Context
 from sweeps.worker.distributed import run_group
@@ -101,6 +102,8 @@ def score_base(
         worker.release_base()
     scores = evaluate(gathering, prepared, out, bf16=bf16)
     if is_first():
+        tasks = (prepared.select, *prepared.report)
+        write_json(out / TASKS, {task.prefix: task.described for task in tasks})
         write_samples(
             prepared.select.items,
             out / SAMPLES,

@@ -1,6 +1,11 @@
-"""The splits for choosing and for reporting."""
+"""The splits and tasks for choosing and for reporting."""
 
-from lnt_core.config import CaptioningConfig
+import re
+
+import pytest
+from pydantic import ValidationError
+
+from lnt_core.config import CaptioningConfig, DataConfig, ScenesConfig
 
 FILES = {"task": "flickr30k", "annotations": "a.json", "images": "i"}
 
@@ -8,3 +13,37 @@ FILES = {"task": "flickr30k", "annotations": "a.json", "images": "i"}
 def test_the_test_split_is_reported_unless_it_chooses() -> None:
     assert CaptioningConfig.model_validate(FILES).report_split == "test"
     assert CaptioningConfig.model_validate(FILES | {"split": "test"}).report_split is None
+
+
+SCORED = {"annotations": "a.json", "images": "i"}
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ([{"task": "loss"}, {"task": "loss"}], "several tasks called loss: give each another"),
+        ([{"task": "loss", "name": "train"}], "'train' is what other metrics begin with"),
+        ([{"task": "exact_match", "prompt": "What?"}], "`{question}` is missing"),
+        ([{"task": "exact_match", "prompt": "<image> {question}"}], "leave it out"),
+        ([{"task": "mme", "subtasks": ["count", "count"]}], "each at most once"),
+        ([{"task": "vqav2", "image_name": "{}.jpg", "questions": "q"}], "must contain"),
+        ([{"task": "vqav2", "image_name": "1.jpg", "questions": "q"}], "must contain"),
+    ],
+)
+def test_a_task_that_cannot_be_reported_is_refused(report, told) -> None:
+    tasks = [
+        {k: v for k, v in SCORED.items() if task["task"] != "mme" or k == "images"} | task
+        for task in report
+    ]
+    select = {"task": "flickr30k", **SCORED}
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        DataConfig.model_validate({"tune": SCORED, "select": select, "report": tasks})
+
+
+def test_scenes_train_on_questions_if_any_are_asked() -> None:
+    assert not ScenesConfig().asks
+    assert not ScenesConfig(select="loss", report=("scenes",)).asks
+    assert ScenesConfig(report=("pope",)).asks
+    assert not ScenesConfig(select="pope", questions=False).asks
+    with pytest.raises(ValidationError, match="different tasks"):
+        ScenesConfig(select="pope", report=("pope",))

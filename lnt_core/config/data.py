@@ -32,7 +32,7 @@ class ScenesConfig(Frozen):
     report: tuple[SceneTask, ...] = ()
     """Further tasks that every trial is scored on, on scenes of the validation split."""
     questions: bool | None = None
-    """Whether to train on questions about the scenes besides captions. Default: if `select` or
+    """Whether stage 2 trains on questions about the scenes besides captions. Default: if `select` or
     `report` ask any."""
 
     @property

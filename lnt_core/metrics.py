@@ -159,6 +159,9 @@ MICRO_BATCH_SIZE = _metric(
 PREPARE_S = _metric(
     "time/prepare_s", "s", "Model, data and stage 1 made ready; short on a warm worker."
 )
+ALIGN_S = _metric(
+    "time/align_s", "s", "Stage 1, if the trial had to train it or to wait for one that did."
+)
 TRAIN_S = _metric("time/train_s", "s", "Training in this process, without what it resumed from.")
 EVALUATE_S = _metric("time/evaluate_s", "s", "Scoring after training.")
 ANALYSE_S = _metric("time/analyse_s", "s", "The paper's analyses, once the weights are saved.")
@@ -198,6 +201,11 @@ PREDICTED_ACTIVATIONS_GIB = _metric(
 )
 PREDICTED_OPTIMIZER_GIB = _metric(
     "memory/predicted_optimizer_gib", "GiB", "Optimizer state in the predicted peak."
+)
+PREDICTED_ANALYSIS_GIB = _metric(
+    "memory/predicted_analysis_gib",
+    "GiB",
+    "Predicted peak of the analysis of layers: the weights and what it adds.",
 )
 
 GFLOP_PER_TOKEN = _metric(

@@ -9,7 +9,7 @@ from lnt_core.config import AlignConfig, DataConfig, ModelConfig, ScenesConfig, 
 from lnt_core.config.bounds import Seed
 from lnt_core.frozen import Frozen
 from sweeps.passwords import has_password, place_of_password, redacted
-from sweeps.resources import ResourcesConfig
+from sweeps.resources import MAX_DEVICES, ResourcesConfig
 
 PAPER_RATES = (2e-3, 1e-3, 6e-4, 3e-4, 1e-4, 5e-5, 2e-5, 1e-5, 6e-6, 1e-6, 1e-7)
 """11 values from 2e-3 to 1e-7. The ends and the count are those of Zhao et al., arXiv:2312.11420;
@@ -146,7 +146,7 @@ class BudgetConfig(Frozen):
     wall_clock_h: float | None = Field(default=None, gt=0, le=1e6)
     """Hours since the start of `lnt run`; `--resume` starts at zero again."""
     gpu_hours: float | None = Field(default=None, gt=0, le=1e9)
-    """GPU-hours of all trials together, including those before a `--resume`."""
+    """GPU-hours of all trials together and of stage 1, including those before a `--resume`."""
 
 
 # Pydantic warns of `register` because abstract classes have a method of that name; none is used.
@@ -188,6 +188,27 @@ class TrackingConfig(Frozen):
         return uri
 
 
+class SweepAlignConfig(AlignConfig):
+    """Training config of stage 1: the connector alone, before any strategy.
+
+    The paper uses a learning rate of 2e-3 and 3 epochs.
+    """
+
+    workers: int | None = Field(default=None, ge=1, le=MAX_DEVICES)
+    """Worker processes that train stage 1 together, each with the `cpus_per_trial` and
+    `gpus_per_trial` of `resources`. They share the `batch_size` samples of a step, and losses
+    differ by rounding only. Default: the largest number of workers of any trial."""
+
+    @model_validator(mode="after")
+    def _work_for_all(self) -> Self:
+        if self.workers is not None and self.workers > self.batch_size:
+            raise ValueError(
+                f"`workers` ({self.workers}) must be at most `batch_size` ({self.batch_size}): the "
+                "others would have no sample"
+            )
+        return self
+
+
 class SweepConfig(Frozen):
     """The content of a sweep file."""
 
@@ -196,9 +217,9 @@ class SweepConfig(Frozen):
     model: ModelConfig
     data: DataConfig | None = None
     """Default: drawn scenes for the tiny model; required for any other."""
-    align: AlignConfig | None = None
-    """Stage 1. Default: `AlignConfig` with its defaults, or none for `model.checkpoint`, whose
-    connector is already aligned."""
+    align: SweepAlignConfig | None = None
+    """Stage 1. Default: every key of it at its default, or none for `model.checkpoint`,
+    whose connector is already aligned."""
     search: SearchConfig
     train: TuneConfig = TuneConfig()
     resources: ResourcesConfig = ResourcesConfig()
@@ -253,6 +274,12 @@ class SweepConfig(Frozen):
                 "`train.deepspeed` each worker uses one GPU: set it to 1, and give the number of "
                 "workers as `resources.workers_per_trial`"
             )
+        if self.align_workers > 1 and resources.gpus_per_trial not in (0, 1):
+            raise ValueError(
+                f"`align.workers` is {self.align_workers}, but `resources.gpus_per_trial` is "
+                f"{resources.gpus_per_trial:g}: several workers of stage 1 use one GPU each; set "
+                "it to 1, or `align.workers` to 1"
+            )
         if sharded and self.search.scheduler == "asha":
             raise ValueError(
                 "`search.scheduler: asha` does not work with `train.deepspeed`; set "
@@ -267,6 +294,12 @@ class SweepConfig(Frozen):
         return self.train.deepspeed is not None or any(value is not None for value in varied)
 
     @property
+    def align_workers(self) -> int:
+        """Worker processes that train stage 1 together."""
+        given = self.align.workers if self.align is not None else None
+        return given if given is not None else self.resources.most_workers
+
+    @property
     def trial_data(self) -> DataConfig:
         """The data config of each trial: `data`, or drawn scenes."""
         return self.data if self.data is not None else DataConfig(scenes=ScenesConfig())
@@ -276,15 +309,13 @@ class SweepConfig(Frozen):
         """The stage 1 config of each trial; seed and precision default to those of the sweep."""
         if self.align is None and self.model.checkpoint is not None:
             return None
-        align = self.align if self.align is not None else AlignConfig()
+        given = self.align.model_dump(exclude={"workers"}, exclude_unset=True) if self.align else {}
         same: dict[str, Any] = {
             "seed": self.seed,
             "precision": self.train.precision,
             "deterministic": self.train.deterministic,
         }
-        return align.model_copy(
-            update={k: v for k, v in same.items() if k not in align.model_fields_set}
-        )
+        return AlignConfig.model_validate(same | given)
 
 
 MAX_EXTENSIONS = 3

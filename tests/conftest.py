@@ -4,6 +4,9 @@ What takes long to import is imported by the fixtures: xdist's first process, fo
 wait, runs no test.
 """
 
+import atexit
+import collections
+import gc
 import os
 import sys
 import time
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
 
 TIERS = ("sweep", "fault", "cluster", "browser")
 """Markers of tests with processes that train, break or show something; see pyproject.toml."""
+LONGEST = (
+    *("cluster", "test_zero_engine.py", "test_damage.py", "test_signals.py", "test_bench.py"),
+    *("test_take_home.py", "test_tiny.py", "test_zero.py", "test_outcome.py", "test_loop.py"),
+    *("test_predicted.py", "test_analysis.py", "test_trial_analysis.py"),
+)
+"""Test files, and a folder of them, that take longest. They start first, so that all test processes
+end together."""
 LIGHT_S = 8.0
 """CPU time of the longest unmarked test; most take milliseconds."""
 QUICK_PROGRAMS = ("git", "java")
@@ -33,8 +43,10 @@ hypothesis.settings.register_profile("lnt", deadline=None)  # a busy machine is 
 hypothesis.settings.load_profile("lnt")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config, items) -> None:
-    """Take the shard that ``LNT_SHARD`` names, and let the tiers take longer than other tests."""
+    """Take the shard that ``LNT_SHARD`` names, let the tiers take longer than other tests, and
+    start with what takes longest."""
     shard = os.environ.get("LNT_SHARD")
     if shard is not None:
         number, count = map(int, shard.split("/"))
@@ -44,6 +56,20 @@ def pytest_collection_modifyitems(config, items) -> None:
     for item in items:
         if any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.timeout(1800))
+    num_tests = collections.Counter(item.path for item in items)
+    items.sort(key=lambda item: (_place(item.path), -num_tests[item.path]))
+
+
+def _place(path: Path) -> int:
+    """Among `LONGEST`, or after them."""
+    known = [LONGEST.index(name) for name in (path.name, path.parent.name) if name in LONGEST]
+    return min(known, default=len(LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported stays: no garbage collection, of which tests ask for many, looks at it."""
+    gc.freeze()
+    atexit.register(gc.freeze)  # and those of the interpreter's end look at nothing
 
 
 class ByFile(LoadScopeScheduling):
@@ -59,6 +85,7 @@ class ByFile(LoadScopeScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log) -> ByFile:
+    config.option.loadscopereorder = False  # else the file with the most tests would be first
     return ByFile(config, log)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from torch import nn
 
+from lnt_core.accounting.analysis import AnalysisCost, predict_analysis
 from lnt_core.accounting.generation import predict_generation_gib
 from lnt_core.accounting.lengths import TOKENS_PER_WORD, Lengths
 from lnt_core.accounting.predicted import (
@@ -14,7 +15,9 @@ from lnt_core.accounting.predicted import (
     predict_step,
 )
 from lnt_core.accounting.step import StepShape
+from lnt_core.analysis.trial_analysis import NUM_IMAGES
 from lnt_core.config import (
+    CAPTION_PROMPT,
     AnyTaskConfig,
     AskingConfig,
     CaptioningConfig,
@@ -85,21 +88,35 @@ class MetaTrial:
         """Peak GiB that generating answers adds to the weights; 0 if none are generated."""
         if isinstance(select, LossConfig):
             return 0.0
+        return predict_generation_gib(
+            self.model,
+            self.roles,
+            self._prompts(select, select.batch_size),
+            max_new_tokens=select.max_new_tokens,
+            bf16=self.train.precision == "bf16",
+        )
+
+    def analysis(self, select: AnyTaskConfig) -> AnalysisCost:
+        """Cost of the analysis of layers."""
+        given = select.num_images if isinstance(select, CaptioningConfig) else None
+        return predict_analysis(
+            self.model,
+            self.roles,
+            self._prompts(select, min(NUM_IMAGES, given or NUM_IMAGES)),
+            bf16=self.train.precision == "bf16",
+            on_gpu=self.on_gpu,
+        )
+
+    def _prompts(self, select: AnyTaskConfig, number: int) -> StepShape:
         examples = select.text_examples if isinstance(select, CaptioningConfig) else 0
         asked = WORDS_OF_QUESTION if isinstance(select, AskingConfig) else 0
-        words = asked + len(select.prompt.split()) * (1 + examples)
+        prompt = CAPTION_PROMPT if isinstance(select, LossConfig) else select.prompt
+        words = asked + len(prompt.split()) * (1 + examples)
         answers = WORDS_OF_EXAMPLE * examples
-        shape = StepShape(
-            batch=select.batch_size,
+        return StepShape(
+            batch=number,
             tokens=self.image_tokens + round(TOKENS_PER_WORD * (words + answers)),
             image_tokens=self.image_tokens,
             feature_channels=feature_channels(self.model, self.roles),
             answer_tokens=0,
-        )
-        return predict_generation_gib(
-            self.model,
-            self.roles,
-            shape,
-            max_new_tokens=select.max_new_tokens,
-            bf16=self.train.precision == "bf16",
         )

@@ -2,14 +2,23 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from torch import nn
 
 from lnt_core import metrics as metric
+from lnt_core.accounting.analysis import predict_analysis
 from lnt_core.accounting.fit import sharded
 from lnt_core.accounting.lengths import Lengths, encoded_lengths
 from lnt_core.accounting.parameters import count_by_role, count_parameters
-from lnt_core.accounting.predicted import StepCost, longest_batch, predict_step
+from lnt_core.accounting.predicted import (
+    StepCost,
+    feature_channels,
+    longest_batch,
+    predict_step,
+)
+from lnt_core.accounting.step import StepShape
+from lnt_core.analysis.trial_analysis import NUM_IMAGES
 from lnt_core.config import TuneConfig
 from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.memory import MemoryMeter, held_by
@@ -28,6 +37,8 @@ class Prediction:
     """Cost of a step on each worker, for the longest conversations."""
     flops_per_token: float
     """FLOPs of the forward and backward pass per token, without recomputation."""
+    analysis_gib: float | None
+    """Peak GiB of the analysis, weights included; None without it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class TrialSteps:
     strategy: Strategy  # type: ignore[type-arg]
     options: StrategyConfig
     prepared: Prepared
-    known: dict[str, StepCost]
+    known: dict[str, Any]
     """The worker's cache of predictions."""
 
     @cached_property
@@ -63,6 +74,25 @@ class TrialSteps:
         if key not in self.known:
             self.known[key] = self._predict(train)
         return sharded(self.known[key], stage=stage_of(train.deepspeed), num_gpus=num_workers())
+
+    def analysis_gib(self, train: TuneConfig) -> float:
+        """GiB that the analysis of layers adds to the weights."""
+        bf16 = train.precision == "bf16"
+        key = f"{self.options.model_dump_json()} analysis {bf16}"
+        if key not in self.known:
+            base, task = self.prepared.base, self.prepared.select
+            shape = StepShape(
+                batch=min(NUM_IMAGES, len(task.images)),
+                tokens=len(task.prompt_ids),
+                image_tokens=base.conversations.num_image_tokens,
+                feature_channels=feature_channels(self.model, base.roles),
+                answer_tokens=0,
+            )
+            on_gpu = is_gpu(base.device)
+            cost = predict_analysis(self.model, base.roles, shape, bf16=bf16, on_gpu=on_gpu)
+            self.known[key] = cost.gib
+        found: float = self.known[key]
+        return found
 
     def _predict(self, train: TuneConfig) -> StepCost:
         base = self.prepared.base
@@ -90,8 +120,10 @@ class TrialSteps:
 def predict_trial(steps: TrialSteps, train: TuneConfig) -> Prediction:
     """The prediction for a trial with the training config ``train``."""
     whole = steps.of(train.model_copy(update={"gradient_checkpointing": False}))
+    step = steps.of(train) if train.gradient_checkpointing else whole
     return Prediction(
-        step=steps.of(train) if train.gradient_checkpointing else whole,
+        step=step,
+        analysis_gib=step.weights_gib + steps.analysis_gib(train) if train.analyse else None,
         flops_per_token=whole.flops / (train.micro_batch * steps.lengths.longest),
     )
 
@@ -112,7 +144,9 @@ def cost_metrics(
     left_out = sum(p.numel() for p in base.tower.parameters())
     count = count_parameters(model, left_out=left_out)
     by_role = count_by_role(model, base.roles)
+    analysis_gib = prediction.analysis_gib
     return {
+        **({} if analysis_gib is None else {metric.PREDICTED_ANALYSIS_GIB: analysis_gib}),
         metric.PARAMS_TOTAL: count.total,
         metric.PARAMS_TRAINABLE: count.trainable,
         metric.PARAMS_SHARE: count.share,

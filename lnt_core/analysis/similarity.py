@@ -57,7 +57,7 @@ def layer_similarity(
             each_output(model, roles, outputs.keep),
             torch.autocast(features.device.type, torch.bfloat16, enabled=bf16),
         ):
-            run(model, input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=features)
+            run(model, input_ids=ids, pixel_values=features)
         layers = outputs.layers
         summed = torch.einsum("lbth,mbth->lm", layers, layers) / layers.shape[2]
         total = summed if total is None else total + summed
@@ -87,7 +87,7 @@ class Outputs:
 
 
 def run(model: nn.Module, **inputs: Any) -> None:
-    """Run a model for the sake of its blocks: no cache, and the head for one token only."""
+    """Run a model for the sake of its blocks: no padding, no cache, the head for one token only."""
     model(**inputs, use_cache=False, logits_to_keep=1)
 
 

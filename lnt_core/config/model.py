@@ -67,7 +67,7 @@ class ModelConfig(Frozen):
     language_model: str | None = None
     """Folder or Hugging Face Hub name of any causal language model."""
     vision_tower: str | None = None
-    """Folder or Hub name of a CLIP-like vision tower."""
+    """Folder or Hub name of a vision tower of fixed resolution: CLIP, SigLIP, SigLIP 2, DINOv2."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] | None = None
     """Attention implementation of the language model, by transformers' names. Default: `sdpa`
     where the architecture supports it. `flash_attention_2` needs the flash-attn package, a GPU and

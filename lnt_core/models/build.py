@@ -170,13 +170,15 @@ def _compose(
     connector.to(load["dtype"])
     model.generation_config = causal.generation_config
     tokenizer = AutoTokenizer.from_pretrained(language)
-    conversations = conversations_of(config, tokenizer, image_tokens(tower.config))
+    image_processor = AutoImageProcessor.from_pretrained(vision)
+    num_tokens = image_tokens(tower.config, image_processor)
+    conversations = conversations_of(config, tokenizer, num_tokens)
     join(model, conversations)
     return VisionLanguageModel(
         model=model,
         roles=find_roles(model),
         conversations=conversations,
-        image_processor=AutoImageProcessor.from_pretrained(vision),
+        image_processor=image_processor,
         feature_layers=(config.vision_feature_layer,),
         num_dropped=first_tokens(tower),
     )
@@ -189,7 +191,7 @@ def load_conversations(config: ModelConfig) -> Conversations:
     if config.checkpoint is None:
         vision = vision_config(AutoConfig.from_pretrained(config.vision_tower))
         tokenizer = AutoTokenizer.from_pretrained(config.language_model)
-        return conversations_of(config, tokenizer, image_tokens(vision))
+        return conversations_of(config, tokenizer, num_image_tokens(config, vision))
     whole = AutoConfig.from_pretrained(config.checkpoint)
     with torch.device("meta"):
         tower = AutoModel.from_config(whole.vision_config)
@@ -198,8 +200,25 @@ def load_conversations(config: ModelConfig) -> Conversations:
 
 
 def most_image_tokens(config: ModelConfig) -> int:
-    """An upper bound of the tokens of one image, from the config of a model's files."""
+    """An upper bound of the tokens of one image, from a model's files without its weights."""
     from transformers import AutoConfig
 
     vision = vision_config(AutoConfig.from_pretrained(config.checkpoint or config.vision_tower))
-    return image_tokens(vision) + 1 + getattr(vision, "num_register_tokens", 0)
+    return num_image_tokens(config, vision) + 1 + getattr(vision, "num_register_tokens", 0)
+
+
+def num_image_tokens(config: ModelConfig, vision: "PretrainedConfig") -> int:
+    """The number of tokens of the patches of one image, without a model's weights.
+
+    Args:
+        config: The model; of a composed one the image processor is asked, if it has files.
+        vision: Config of its vision tower.
+
+    Raises:
+        ConfigError: The number is not known, or not the same for every image.
+    """
+    from transformers import AutoImageProcessor
+
+    if config.vision_tower is None or config.shapes is not None:
+        return image_tokens(vision)
+    return image_tokens(vision, AutoImageProcessor.from_pretrained(config.vision_tower))

@@ -128,6 +128,12 @@ def _as_llava(base: VisionLanguageModel, model: "PreTrainedModel") -> "PreTraine
     """Move the parts into transformers' own LLaVA, whose connector always has two layers."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration
 
+    if base.num_dropped > 1:
+        raise ConfigError(
+            "this model cannot be merged into a plain LLaVA, which drops one token before those of "
+            f"an image's patches: its vision tower, {type(base.tower).__name__}, has "
+            f"{base.num_dropped} (class and registers)"
+        )
     own, connector = model.config, model.model.multi_modal_projector
     text = copy.deepcopy(model.model.language_model.config)
     text.tie_word_embeddings = False

@@ -23,11 +23,11 @@ def _align(args: argparse.Namespace) -> int:
     for note in check_sweep(sweep):
         _say(console, note)
 
-    from sweeps.driver.stage_1 import train_stage_1
+    from sweeps.driver.stage_1 import align
 
     signals.advise(f"{signals.advice()} It goes on from its last checkpoint.".lstrip())
-    saved = train_stage_1(sweep, read_settings(), console)
-    _say(console, f"Connector: {saved}")
+    for saved in align(sweep, read_settings(), console):
+        _say(console, f"Connector: {saved}")
     return EXIT_DONE
 
 

@@ -104,7 +104,8 @@ def _trials(planned: Plan) -> Table:
 
 
 def _name(stage: PlannedStage1) -> str:
-    return f"stage 1 {stage.values}".strip()
+    by = f"by {stage.num_workers} workers" if stage.num_workers > 1 else ""
+    return " ".join(filter(None, ("stage 1", stage.values, by)))
 
 
 def _strategies(planned: Plan) -> Table:
@@ -173,14 +174,14 @@ def _assumed(sweep: SweepConfig) -> list[str]:
     resources = sweep.resources
     lines = [
         "Share: trainable parameters among all, the vision tower included. Memory: predicted peak "
-        "of a step on the longest conversations, or of captioning if that is higher, without the "
-        "libraries' own memory; lengths are estimated. Activations: as configured, with gradient "
-        "checkpointing, and without it."
+        "of a step on the longest conversations, or of captioning or the analysis of layers if "
+        "that is higher, without the libraries' own memory; lengths are estimated. Activations: as "
+        "configured, with gradient checkpointing, and without it."
     ]
     if resources.gpu_peak_tflops is not None:
         lines.append(
             f"GPU-hours: at {resources.mfu:.0%} of {resources.gpu_peak_tflops:g} TFLOP/s "
-            "(resources.mfu, resources.gpu_peak_tflops), without evaluation."
+            "(resources.mfu, resources.gpu_peak_tflops), without captioning."
         )
     else:
         lines.append("Set resources.gpu_peak_tflops, the GPU's peak, to predict GPU-hours.")
@@ -226,9 +227,11 @@ def plan_json(sweep: SweepConfig, planned: Plan) -> dict[str, Any]:
                 "micro_batch_size": trial.cost.micro_batch_size,
                 "memory_gib": trial.cost.memory_gib,
                 "evaluation_gib": trial.cost.evaluation_gib,
+                "analysis_gib": trial.cost.analysis_gib,
                 "memory": asdict(trial.cost.step),
                 "activations_gib": trial.cost.activations_gib,
                 "train_pflop": trial.cost.train_pflop,
+                "analysis_pflop": trial.cost.analysis_pflop,
                 "gpu_hours": trial.cost.gpu_hours,
                 "too_big": trial.cost.too_big or None,
             }

@@ -11,6 +11,7 @@ from sweeps.driver.base_run import BaseRun
 from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.ray_patches import is_killed_for_memory
+from sweeps.driver.stages_1 import Stages1
 from sweeps.driver.steps import total_steps
 from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.labels import short_rate
@@ -21,7 +22,7 @@ from sweeps.storage.trials import read_trial
 from sweeps.tracking.dashboard import NOTE, trial_note
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import BASE_ID, TRIAL_KEY, Context
+from sweeps.worker.context import BASE_ID, STAGE_1, TRIAL_KEY, Context
 from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, count_kill
 
 
@@ -37,6 +38,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         queue: Notified when a trial starts.
         weights: Deletes weights that are no longer needed.
         tags: Tags that the MLflow runs of all trials have.
+        stages_1: Every stage 1 of the sweep; a trial may add one.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         queue: TrialQueue,
         weights: WinnerWeights,
         tags: dict[str, str],
+        stages_1: Stages1,
     ) -> None:
         self._context = context
         self._queue = queue
@@ -58,7 +61,8 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self.left_out: dict[str, str] = {}
         """Why the budget did not allow a trial to start, by the name of the trial."""
         self._trials: dict[str, TrialRun] = {}
-        self.base = BaseRun(context.execution, tracker, live_table, queue)
+        self.stages_1 = stages_1
+        self.base = BaseRun(context.execution, tracker, live_table, queue, stages_1)
         self.stopper = SweepStopper()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,10 +72,11 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Handle a trial that has got its resources."""
         self._queue.started(trial.trial_id)
-        if _is_base(trial):
-            self.base.started()
+        if _is_preparation(trial):
+            self.base.started(trial.config[TRIAL_KEY])
             return
         run = self._run(trial)
+        self.stages_1.follow(run.config)
         self._started_s[run.trial_id] = time.monotonic()
         self._tracker.started(run)
         self._live_table.started(run.trial_id, run.name)
@@ -80,8 +85,8 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """Show the progress that a trial reported."""
-        if _is_base(trial):
-            self.base.reported(result)
+        if _is_preparation(trial):
+            self.base.reported(trial.config[TRIAL_KEY], result)
             return
         self._live_table.progress(self._run(trial).trial_id, result)
 
@@ -94,8 +99,8 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
             name = trial.config[TRIAL_KEY]
             self._live_table.node_refused(name, str(trial.last_result["reason"]))
             return
-        if _is_base(trial):
-            self.base.ended(trial.last_result)
+        if _is_preparation(trial):
+            self.base.ended(trial.config[TRIAL_KEY], trial.last_result)
             self.stopper.base_failed = bool(self.base.error)
             return
         run = self._run(trial)
@@ -117,19 +122,19 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Handle a trial whose process died and that is restarted."""
-        if _is_base(trial):
+        if _is_preparation(trial):
             return
         if is_killed_for_memory(last_error(trial)):
             count_kill(self._context.execution.trial(self._run(trial).trial_id))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Handle a trial whose process died too often."""
-        if _is_base(trial):
-            self.base.died(last_error(trial) or "Ray Tune recorded no error")
+        if _is_preparation(trial):
+            self.base.died(trial.config[TRIAL_KEY], _known_error(trial))
             self.stopper.base_failed = True
             return
         run = self._run(trial)
-        cause = last_error(trial) or "Ray Tune recorded no error"
+        cause = _known_error(trial)
         error = TOO_LITTLE_MEMORY if is_killed_for_memory(cause) else f"its process died: {cause}"
         step = int(trial.last_result.get("step", 0))
         result = Result(TrialStatus.FAILED, step, error=error, took_s=self._release(run))
@@ -176,9 +181,14 @@ class SweepStopper(tune.Stopper):  # type: ignore[misc]  # Ray is not typed
         return self.disk_is_full or self.base_failed
 
 
-def _is_base(trial: Any) -> bool:
-    """Whether this is not a trial of the sweep, but the untuned base."""
-    return bool(trial.config[TRIAL_KEY] == BASE_ID)
+def _is_preparation(trial: Any) -> bool:
+    """Whether this is not a trial of the sweep, but the untuned base or a stage 1."""
+    name = str(trial.config[TRIAL_KEY])
+    return name == BASE_ID or name.startswith(STAGE_1)
+
+
+def _known_error(trial: Any) -> str:
+    return last_error(trial) or "Ray Tune recorded no error"
 
 
 def last_error(trial: Any) -> str:

@@ -1,6 +1,7 @@
 """Progress of a running sweep: a live table on a terminal, else one line per ended trial."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -15,7 +16,7 @@ from lnt_core import metrics as metric
 from sweeps.driver.stage_1_lines import Lines, TimeLeft
 from sweeps.plan.labels import counted
 from sweeps.storage.execution import Result, TrialStatus
-from sweeps.worker.context import BASE_ID, SCORE
+from sweeps.worker.context import BASE_ID, SCORE, STAGE_1
 
 RECENT = 8
 """How many ended trials the live table shows."""
@@ -36,11 +37,20 @@ class Row:
     loss: float | None = None
     score: float | None = None
     took_s: float = 0.0
+    stage_1: "Stage1Progress | None" = None
+    """While its process trains stage 1."""
 
-    @property
-    def is_in_stage_1(self) -> bool:
-        """Whether this is the untuned base, whose process trains stage 1."""
-        return self.name == BASE_NAME and self.status == TrialStatus.STARTING and self.step > 0
+
+@dataclass
+class Stage1Progress:
+    """How far a stage 1 is that the process of a row trains."""
+
+    name: str
+    total: int
+    """Its optimizer steps."""
+    lines: Lines
+    pace: TimeLeft
+    left: str = ""
 
 
 class LiveTable:
@@ -50,7 +60,7 @@ class LiveTable:
         console: Where to print.
         num_trials: Number of trials of the sweep.
         num_done: How many of them ended before this driver started.
-        stage_1_steps: Optimizer steps of stage 1; 0 without one.
+        stage_1_steps: Returns the optimizer steps of the stage 1 of a row, given its id.
         objective: What the sweep chooses by.
     """
 
@@ -60,7 +70,7 @@ class LiveTable:
         *,
         num_trials: int,
         num_done: int = 0,
-        stage_1_steps: int = 0,
+        stage_1_steps: Callable[[str], int] = lambda name: 0,
         objective: metric.Objective = metric.OBJECTIVES[metric.SELECT_CIDER],
     ) -> None:
         self._objective = objective
@@ -72,9 +82,6 @@ class LiveTable:
         self._rows: dict[str, Row] = {}
         self._told: set[str] = set()
         self._stage_1_steps = stage_1_steps
-        self._stage_1_left = TimeLeft(stage_1_steps)
-        self._stage_1_lines = Lines(console, stage_1_steps)
-        self._left_of_stage_1 = ""
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render)
 
     def __enter__(self) -> "LiveTable":
@@ -96,6 +103,14 @@ class LiveTable:
         """Show that the base is prepared and scored; trials wait until it is prepared."""
         self._rows[BASE_ID] = Row(BASE_NAME, time.monotonic())
 
+    def stage_1_started(self, name: str, shown: str) -> None:
+        """Show a stage 1 that a group of workers trains; ``shown``: its name for users."""
+        self._rows[name] = Row(shown, time.monotonic())
+
+    def stage_1_ended(self, name: str) -> None:
+        """Remove a stage 1 that has ended."""
+        self._rows.pop(name, None)
+
     def base_ended(self, score: float) -> None:
         """Print what the untuned base scored."""
         self._rows.pop(BASE_ID, None)
@@ -110,14 +125,23 @@ class LiveTable:
         """Show what a trial reported to Ray Tune."""
         row = self._rows[trial_id]
         row.status, row.step = result["status"], result["step"]
+        is_in_stage_1 = row.status == TrialStatus.STARTING and row.step > 0
+        if row.stage_1 is not None and not is_in_stage_1:
+            row.stage_1, row.loss = None, None
         row.loss = result.get("loss", row.loss)
         row.score = result.get(SCORE, row.score)
-        if row.name == BASE_NAME and not row.is_in_stage_1:
-            row.loss = None  # that of stage 1
-        if row.is_in_stage_1:
-            self._left_of_stage_1 = self._stage_1_left.after(row.step)
+        if is_in_stage_1:
+            row.stage_1 = row.stage_1 or self._stage_1_of(trial_id, row)
+            row.stage_1.left = row.stage_1.pace.after(row.step)
             if not self._console.is_terminal and row.loss is not None:
-                self._stage_1_lines.tell(row.step, row.loss)
+                row.stage_1.lines.tell(row.step, row.loss)
+
+    def _stage_1_of(self, trial_id: str, row: Row) -> Stage1Progress:
+        name = row.name if trial_id.startswith(STAGE_1) else "stage 1"
+        if trial_id != BASE_ID and name != row.name:
+            name = f"stage 1 of {row.name}"
+        total, told = self._stage_1_steps(trial_id), name[0].upper() + name[1:]
+        return Stage1Progress(name, total, Lines(self._console, total, name=told), TimeLeft(total))
 
     def ended(self, trial_id: str, name: str, result: Result) -> None:
         """Show how a trial ended; without a terminal, print its line.
@@ -168,13 +192,11 @@ class LiveTable:
         left_s = (time.monotonic() - self._started_at) / ended * (self._num_trials - self._num_done)
         return f"time left: {int(left_s // 60)}:{int(left_s % 60):02d}"
 
-    def _stage_1_cells(self, row: Row) -> tuple[RenderableType, ...]:
+    def _stage_1_cells(self, row: Row, stage_1: Stage1Progress) -> tuple[RenderableType, ...]:
         progress = Table.grid(padding=(0, 1))
-        progress.add_row(
-            ProgressBar(self._stage_1_steps, row.step, BAR_WIDTH), self._left_of_stage_1
-        )
-        steps = f"{row.step}/{self._stage_1_steps}"
-        return "stage 1", steps, "-" if row.loss is None else f"{row.loss:.3f}", "-", progress
+        progress.add_row(ProgressBar(stage_1.total, row.step, BAR_WIDTH), stage_1.left)
+        steps = f"{row.step}/{stage_1.total}"
+        return stage_1.name, steps, "-" if row.loss is None else f"{row.loss:.3f}", "-", progress
 
     def _render(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0))
@@ -183,8 +205,8 @@ class LiveTable:
         ended = [r for r in self._rows.values() if r.took_s]
         running = [r for r in self._rows.values() if not r.took_s]
         for row in [*ended[-RECENT:], *running]:
-            if row.is_in_stage_1:
-                table.add_row(*self._stage_1_cells(row))
+            if row.stage_1 is not None:
+                table.add_row(*self._stage_1_cells(row, row.stage_1))
                 continue
             table.add_row(
                 row.name,

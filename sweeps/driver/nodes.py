@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from lnt_core.errors import ConfigError
 from sweeps.config import SweepConfig
 from sweeps.driver.ray_start import start_ray, wait_for_room
+from sweeps.driver.stages_1 import to_train_before
 from sweeps.nodes.facts import Asked, NodeFacts, gather
 from sweeps.nodes.judge import Node, problems, warnings
 from sweeps.nodes.needs import Needs, asked_for, needs_of
@@ -86,7 +87,9 @@ def examine_nodes(
     """
     resources, found = sweep.resources, []
     try:
-        wait_for_room(resources, grows=address is not None)
+        before = to_train_before(sweep, Path(asked.cache))
+        align_workers = max((stage.num_workers for stage in before), default=0)
+        wait_for_room(resources, align_workers, grows=address is not None)
     except ConfigError as error:  # what is wrong with the nodes may say why
         found.append(str(error))
     nodes = ask_nodes(asked, resources, here, local=address is None)
@@ -197,6 +200,7 @@ def _node(
         trains=trains,
         facts=None,
         used=trains or HEAD in has,
+        cpus=has.get("CPU", 0.0),
         gpus=has.get("GPU", 0.0),
         gpus_in_use=has.get("GPU", 0.0) - free.get("GPU", 0.0),
         id=node["NodeID"],

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ray.tune.search import Searcher
 
 from sweeps.storage.execution import TrialStatus
-from sweeps.worker.context import BASE_ID, TRIAL_KEY
+from sweeps.worker.context import BASE_ID, STAGE_1, TRIAL_KEY
 
 
 class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
@@ -25,6 +25,7 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         num_drawn: How many trials to draw.
         base: ``scored`` leaves the untuned base out; else it runs first. Trials run beside it if it
             is ``prepared`` (the cache has stage 1), or wait for `open` if it is ``new``.
+        stages_1: Ids of each stage 1 that runs before all else, one at a time.
     """
 
     def __init__(
@@ -35,9 +36,11 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         drawn: Searcher | None = None,
         num_drawn: int = 0,
         base: Literal["scored", "prepared", "new"] = "scored",
+        stages_1: Iterable[str] = (),
     ) -> None:
         super().__init__()
-        self._base_left = base != "scored"
+        self._before = deque([STAGE_1 + name for name in stages_1])
+        self._before.extend([BASE_ID] if base != "scored" else [])
         self._closed = base == "new"
         self._planned = list(planned)[::-1]
         self._first: deque[str] = deque()
@@ -46,6 +49,8 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         self._num_drawn = num_drawn
         self._waiting: set[str] = set()
         self._running: set[str] = set()
+        self._alone: set[str] = set()
+        """Each stage 1 that waits or runs: nothing starts beside it."""
         self._of_search: dict[str, str] = {}
         """By the id of a drawn trial in Ray Tune: the id under which it was drawn."""
         self._again: deque[tuple[str, str | None]] = deque()
@@ -65,7 +70,7 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
     def anything(self) -> bool:
         """Whether there is a trial, or the base, to run."""
         with self._lock:
-            if self._base_left:
+            if self._before:
                 return True
             if not self._planned and not self._num_drawn:
                 self._planned = self._more()[::-1]
@@ -103,26 +108,29 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
                 refused, drawn_as = self._again.popleft()
                 if drawn_as is not None:
                     self._of_search[trial_id] = drawn_as
-                self._waiting.add(trial_id)
-                return {TRIAL_KEY: refused}
-            if self._base_left:
-                self._base_left = False
-                self._waiting.add(trial_id)
-                return {TRIAL_KEY: BASE_ID}
+                return self._given(trial_id, refused)
+            if self._alone:
+                return None
+            if self._before:
+                return self._given(trial_id, self._before.popleft())
             if self._closed:
                 return None
             name = self._next(trial_id)
             if name is not None:
-                self._waiting.add(trial_id)
-                return {TRIAL_KEY: name}
+                return self._given(trial_id, name)
             if self._waiting or self._running or self._num_drawn:
                 return None
             self._planned = self._more()[::-1]
             if self._planned:
-                self._waiting.add(trial_id)
-                return {TRIAL_KEY: self._planned.pop()}
+                return self._given(trial_id, self._planned.pop())
             self.finished = True
             return str(Searcher.FINISHED)
+
+    def _given(self, tune_id: str, name: str) -> dict[str, Any]:
+        self._waiting.add(tune_id)
+        if name.startswith(STAGE_1):
+            self._alone.add(tune_id)
+        return {TRIAL_KEY: name}
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Pass on the reports of drawn trials to the search."""
@@ -136,6 +144,7 @@ class TrialQueue(Searcher):  # type: ignore[misc]  # Ray is not typed
         with self._lock:
             self._waiting.discard(trial_id)
             self._running.discard(trial_id)
+            self._alone.discard(trial_id)
             if result is not None and _is_refused(result):
                 self._again.append((result[TRIAL_KEY], self._of_search.get(trial_id)))
                 return

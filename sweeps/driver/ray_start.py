@@ -1,6 +1,7 @@
 """Starts Ray or connects to a Ray cluster, and waits until a trial fits there."""
 
 import contextlib
+import os
 import re
 import socket
 import time
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lnt_core.errors import AccessError, ConfigError
 from sweeps import signals
 from sweeps.driver.ray_patches import patch_tune
+from sweeps.nodes.facts import usable_cores
 from sweeps.plan.labels import counted
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
 
@@ -44,6 +46,7 @@ def start_ray(address: str | None) -> None:
             ray.init(
                 # with None, Ray would look for an earlier cluster of this machine and wait for it
                 address=address or "local",
+                num_cpus=_bound_cores() if address is None else None,
                 include_dashboard=False if address is None else None,
                 ignore_reinit_error=True,
                 log_to_driver=False,
@@ -60,6 +63,12 @@ def start_ray(address: str | None) -> None:
     # Failed snapshots of Ray Tune need no message: they are never restored.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     patch_tune()
+
+
+def _bound_cores() -> int | None:
+    """The cores that this process is bound to, which Ray does not see; None if it may use all."""
+    cores = usable_cores()
+    return cores if cores < (os.cpu_count() or 1) else None
 
 
 def _no_access(address: str | None) -> AccessError:
@@ -80,23 +89,25 @@ def _listens(address: str) -> bool:
         return False
 
 
-def wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
-    """Wait until all workers of a trial fit.
+def wait_for_room(resources: "ResourcesConfig", align_workers: int = 0, *, grows: bool) -> None:
+    """Wait until all workers of a trial fit, and those of stage 1.
 
     Nodes are requested, because a cluster may start its first GPU node only on request.
 
     Args:
         resources: Resources of a trial.
+        align_workers: Workers of stage 1; 0 if it need not be trained.
         grows: Whether to wait for nodes that the cluster adds.
 
     Raises:
-        ConfigError: A trial does not fit.
+        ConfigError: They do not fit.
     """
     import ray
     from ray.autoscaler.sdk import request_resources
 
     needed = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-    workers = resources.most_workers
+    workers = max(resources.most_workers, align_workers)
+    key = "align.workers" if workers > resources.most_workers else "resources.workers_per_trial"
     until_s = time.monotonic() + (resources.wait_for_nodes_s if grows else 0.0)
     asked = False
     bundle = worker_bundle(resources)
@@ -106,7 +117,7 @@ def wait_for_room(resources: "ResourcesConfig", *, grows: bool) -> None:
         if time.monotonic() >= until_s:
             if lacking:
                 raise ConfigError(_advice(lacking, needed, ray.nodes()))
-            raise ConfigError(_too_few(workers, num_workers_that_fit(bundle, ray.nodes())))
+            raise ConfigError(_too_few(key, workers, num_workers_that_fit(bundle, ray.nodes())))
         if not asked:
             request_resources(bundles=[bundle] * workers)
             asked = True
@@ -122,9 +133,9 @@ def _lacking(needed: dict[str, float], nodes: list[dict[str, Any]]) -> str:
     return next((k for k, x in needed.items() if all(n.get(k, 0) < x for n in alive)), "CPU")
 
 
-def _too_few(workers: int, places: int) -> str:
+def _too_few(key: str, workers: int, places: int) -> str:
     return (
-        f"resources.workers_per_trial is {workers}, but this Ray cluster has room for only "
+        f"{key} is {workers}, but this Ray cluster has room for only "
         f"{counted(places, 'worker')}: lower it, give the --address of a larger cluster, or let "
         "the cluster grow (resources.wait_for_nodes_s)"
     )

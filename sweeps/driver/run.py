@@ -17,6 +17,7 @@ from sweeps.driver.finish import Outcome, finish
 from sweeps.driver.gate import start_gate
 from sweeps.driver.nodes import examine_nodes, planned_on_gpus
 from sweeps.driver.ray_start import start_ray
+from sweeps.driver.stages_1 import check_budget
 from sweeps.driver.steps import with_rungs
 from sweeps.driver.tuning import tune_trials
 from sweeps.nodes.facts import gather
@@ -80,6 +81,7 @@ def run_sweep(
         _say(console, note)
     planned = planned_on_gpus(sweep)
     _warn(planned.too_big(), console)
+    check_budget(sweep, planned, settings.cache.resolve())
     sweep = with_rungs(sweep, settings)
     resumed = latest_execution(sweep) if resume else None
     # takes seconds, most of which it waits

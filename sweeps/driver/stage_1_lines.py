@@ -17,10 +17,12 @@ class Lines:
     Args:
         console: Where to print.
         total: Its optimizer steps.
+        name: What each line begins with.
     """
 
-    def __init__(self, console: Console, total: int) -> None:
+    def __init__(self, console: Console, total: int, *, name: str = "Stage 1") -> None:
         self._console = console
+        self._name = name
         self._left = TimeLeft(total)
         self._total = total
         self._told_s = -EVERY_S
@@ -33,7 +35,7 @@ class Lines:
             return
         self._told_s = now_s
         self._console.print(
-            f"Stage 1: step {step} of {self._total}, loss {loss:.3f}, {left}",
+            f"{self._name}: step {step} of {self._total}, loss {loss:.3f}, {left}",
             highlight=False,
             markup=False,
             soft_wrap=True,

@@ -11,12 +11,13 @@ from lnt_core.trial import has_checkpoint
 from lnt_core.worker import is_prepared
 from sweeps import signals
 from sweeps.config import SweepConfig
-from sweeps.driver.base_run import log_base, stage_1_run
+from sweeps.driver.base_run import log_base
 from sweeps.driver.control import Control
 from sweeps.driver.growth import NUM_REPEATED, Growth
 from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.search import asha, tpe_search
+from sweeps.driver.stages_1 import Stages1, to_train_before
 from sweeps.driver.weights import WinnerWeights
 from sweeps.plan.base import base_config
 from sweeps.plan.trials import SweepTrial
@@ -62,24 +63,21 @@ def tune_trials(
         del done[name]
     num_trials = _num_trials(sweep, trials)
     weights = WinnerWeights(execution, num_best=NUM_REPEATED if num_seeds > 1 else 1)
-    stage_1 = stage_1_run(sweep, context.cache, tags)
-    steps = int(stage_1.tags[tag.NUM_STEPS]) if stage_1 else 0
+    stages_1 = Stages1(context, tracker, tags)
     with LiveTable(
         console,
         num_trials=num_trials,
         num_done=len(done),
-        stage_1_steps=steps,
+        stage_1_steps=stages_1.steps,
         objective=objective_of(sweep.trial_data),
     ) as live_table:
         size = Size(num_trials, tracker, live_table)
         growth = Growth(context, num_seeds=num_seeds, announce=size.grow)
         queue = _queue(context, trials, done, growth)
-        callback = DriverCallback(context, tracker, live_table, queue, weights, tags)
+        callback = DriverCallback(context, tracker, live_table, queue, weights, tags, stages_1)
         control = Control(context, queue, callback.stopper, announce=size.grow)
         tracker.obey(control.poll)
         log_base(execution, tracker)
-        if stage_1 is not None:
-            tracker.follow_stage_1(stage_1)
         for name, result in done.items():
             tracker.ended(trial_run(context, trials[name], tags), result)
         weights.take_in((trials[name], result) for name, result in done.items())
@@ -129,9 +127,11 @@ def _queue(
         known = is_prepared(base_config(sweep)[0], context.cache)
         base = "prepared" if known else "new"
     left = [name for name, trial in trials.items() if name not in done]
+    is_over = base == "scored" and not left and sweep.search.algorithm != "tpe"
+    before = [] if is_over else [stage.id for stage in to_train_before(sweep, context.cache)]
     if sweep.search.algorithm != "tpe":
         left.sort(key=lambda name: not has_checkpoint(execution.trial(name)))
-        return TrialQueue(left, more=growth, base=base)
+        return TrialQueue(left, more=growth, base=base, stages_1=before)
     assert sweep.search.num_trials is not None
     num_done = sum(name in done and not trial.added_by for name, trial in trials.items())
     return TrialQueue(
@@ -140,6 +140,7 @@ def _queue(
         drawn=tpe_search(sweep, execution),
         num_drawn=max(0, sweep.search.num_trials - num_done),
         base=base,
+        stages_1=before,
     )
 
 

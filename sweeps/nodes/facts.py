@@ -1,6 +1,7 @@
 """Facts of one node: its versions, GPUs, compiler and folders; gathered on the node itself."""
 
 import hashlib
+import os
 import platform
 import runpy
 import shutil
@@ -62,6 +63,9 @@ class NodeFacts:
     torch_hip: str
     """The same of ROCm, for AMD's GPUs."""
     driver: Driver
+    cores: int
+    """Cores that Ray's processes may run on."""
+    cores_of_host: int
     cpu_has_bf16: bool
     """Whether the CPU has instructions for bfloat16."""
     compiler: str
@@ -95,6 +99,8 @@ def gather(asked: Asked) -> dict[str, Any]:
         torch_cuda=torch.get("cuda") or "",
         torch_hip=torch.get("hip") or "",
         driver=read_driver(),
+        cores=usable_cores(),
+        cores_of_host=os.cpu_count() or 1,
         cpu_has_bf16=_cpu_has_bf16(),
         compiler=cxx_compiler(),
         has_compiler=shutil.which(cxx_compiler()) is not None,
@@ -116,6 +122,14 @@ def source_hash() -> str:
                 found.update(path.relative_to(folder).as_posix().encode() + b"\0")
                 found.update(path.read_bytes())
     return found.hexdigest()[:12]
+
+
+def usable_cores() -> int:
+    """Cores that this process and its children may run on: Slurm or a container may have bound it.
+
+    A container's limit of CPU time is none of cores; Ray counts that itself.
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpu_has_bf16() -> bool:

@@ -27,6 +27,8 @@ class Node:
     """Why there are no facts."""
     used: bool = True
     """Whether the sweep uses the node at all; one that it does not use may be as it likes."""
+    cpus: float = 0.0
+    """CPUs that Ray counts here."""
     gpus: float = 0.0
     """GPUs that Ray counts here."""
     gpus_in_use: float = 0.0
@@ -75,6 +77,7 @@ def _node_problems(node: Node, needs: Needs) -> Iterator[str]:
     yield from facts.folder_problems
     if not node.trains:
         return
+    yield from _core_problems(node, facts)
     if facts.missing:
         yield (
             f"not there: {', '.join(facts.missing)}; give paths that every node sees, and "
@@ -98,6 +101,15 @@ def _node_problems(node: Node, needs: Needs) -> Iterator[str]:
         uses_gpus = node.gpus > 0 or bool(facts.driver.version or facts.driver.problem)
     if uses_gpus:
         yield from gpu_problems(facts, needs, counted_by_ray=node.gpus, in_use=node.gpus_in_use > 0)
+
+
+def _core_problems(node: Node, facts: NodeFacts) -> Iterator[str]:
+    if facts.cores < min(node.cpus, facts.cores_of_host):
+        yield (
+            f"Ray counts {node.cpus:g} CPUs, but is bound to {facts.cores} of the host's "
+            f"{facts.cores_of_host} cores, which all trials would share: start Ray unbound (with "
+            f"Slurm: srun --cpu-bind=none --cpus-per-task=N), or with --num-cpus={facts.cores}"
+        )
 
 
 def _no_compiler(facts: NodeFacts) -> str:

@@ -16,10 +16,9 @@ from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import held_by
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError, bad_field
-from lnt_core.models.build import build_on_meta
+from lnt_core.models.build import build_on_meta, num_image_tokens
 from lnt_core.models.residual import keep_in_bf16
 from lnt_core.models.roles import find_roles
-from lnt_core.models.tower import image_tokens
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from sweeps.config import SweepConfig
@@ -46,22 +45,27 @@ class Cost:
     evaluation_gib: float
     """GiB of the weights and of what captioning allocates in addition; with evaluations midway
     also of the optimizer."""
+    analysis_gib: float
+    """GiB of the weights and of what the analysis of layers adds; 0 without `train.analyse`."""
     activations_gib: dict[str, float | None]
     """GiB with gradient checkpointing (``checkpointed``; None if the strategy does not support it)
     and without (``whole``)."""
     train_pflop: float
     """10^15 floating-point operations of the whole training, forward and backward, without the
     recomputation of gradient checkpointing."""
+    analysis_pflop: float
+    """10^15 floating-point operations of the analysis of layers."""
     gpu_hours: float | None
-    """Training time at `resources.mfu` of `resources.gpu_peak_tflops`; None if no peak is given."""
+    """Time of training and analysis at `resources.mfu` of `resources.gpu_peak_tflops`; None if no
+    peak is given."""
     too_big: str
     """Why the trial does not fit `resources.gpu_memory_gib`, or may not, and what would fit; empty
     if it fits."""
 
     @property
     def memory_gib(self) -> float:
-        """The peak of the trial: the larger of training and captioning."""
-        return max(self.step.peak_gib, self.evaluation_gib)
+        """The peak of the trial: the largest of training, captioning and analysis."""
+        return max(self.step.peak_gib, self.evaluation_gib, self.analysis_gib)
 
 
 class Costs:
@@ -81,7 +85,7 @@ class Costs:
         self._skeleton = build_on_meta(sweep.model).requires_grad_(False)
         self._roles = find_roles(self._skeleton)
         self._vision = self._skeleton.config.vision_config
-        self._image_tokens = image_tokens(self._vision)
+        self._image_tokens = num_image_tokens(sweep.model, self._vision)
 
     def problems(self, strategies: list[StrategyConfig]) -> list[str]:
         """Messages about values and strategies that do not go with the parts of the model."""
@@ -197,7 +201,11 @@ class Costs:
         standing_gib = step.weights_gib
         if sweep.train.evaluate_at_steps:  # midway, the optimizer waits
             standing_gib += step.optimizer_gib
-        evaluation_gib = standing_gib + tuned.generation_gib(scored(sweep.trial_data))
+        select = scored(sweep.trial_data)
+        evaluation_gib = standing_gib + tuned.generation_gib(select)
+        analysis = tuned.analysis(select) if sweep.train.analyse else None
+        analysis_gib = step.weights_gib + analysis.gib if analysis else 0.0
+        analysis_flops = analysis.flops if analysis else 0.0
         return Cost(
             trainable_parameters=count.trainable,
             trainable_share=count.share,
@@ -206,14 +214,17 @@ class Costs:
             step=step,
             alone=alone,
             evaluation_gib=evaluation_gib,
+            analysis_gib=analysis_gib,
             activations_gib={
                 "checkpointed": checkpointed.activations_gib if checkpointed else None,
                 "whole": whole.activations_gib,
             },
             train_pflop=flops / 1e15,
-            gpu_hours=gpu_hours(sweep, flops),
+            analysis_pflop=analysis_flops / 1e15,
+            gpu_hours=gpu_hours(sweep, flops + analysis_flops),
             too_big=step_too_big(sweep, tuned, step, lengths)
             or _captioning_too_big(sweep, tuned, standing_gib, evaluation_gib)
+            or _analysis_too_big(sweep, analysis_gib)
             or ("" if found is None or found.fits else f"micro_batch_size {found}"),
         )
 
@@ -311,6 +322,16 @@ def _captioning_too_big(
         if gib <= memory_gib:
             return f"{problem}; data.select.batch_size {select.batch_size} would ({gib:.1f} GiB)"
     return f"{problem}, not even one image at a time"
+
+
+def _analysis_too_big(sweep: SweepConfig, analysis_gib: float) -> str:
+    memory_gib = _memory_gib(sweep)
+    if memory_gib is None or analysis_gib <= memory_gib:
+        return ""
+    return (
+        f"the analysis of layers needs {analysis_gib:.1f} GiB, which do not fit {memory_gib:g} "
+        "GiB; train.analyse: false leaves it out"
+    )
 
 
 def step_too_big(sweep: SweepConfig, tuned: MetaTrial, step: StepCost, lengths: Lengths) -> str:

@@ -5,14 +5,12 @@ from dataclasses import dataclass, replace
 from lnt_core.accounting.fit import sharded
 from lnt_core.accounting.parameters import count_parameters
 from lnt_core.accounting.predicted import StepCost
-from lnt_core.config import AlignConfig
-from lnt_core.identity import align_id
+from lnt_core.distributed.zero_config import stage_of
 from lnt_core.strategies.connector import ConnectorConfig
 from sweeps.config import SweepConfig
-from sweeps.plan.base import base_config
+from sweeps.plan.base import Stage1, stages_1
 from sweeps.plan.costs import Costs, gpu_hours, num_processed, step_too_big
 from sweeps.plan.labels import options_text
-from sweeps.plan.space import NONE, Values, value_combinations, with_values
 
 CONNECTOR = ConnectorConfig()
 
@@ -50,48 +48,30 @@ class PlannedStage1:
 
 
 def planned_stages_1(sweep: SweepConfig, costs: Costs) -> list[PlannedStage1]:
-    """Every stage 1 of a sweep: one, unless varied values give it other data or number formats.
-
-    The first is that of the untuned base, which has the sweep's own values.
+    """Every stage 1 of a sweep, that of the untuned base first.
 
     Args:
         sweep: The sweep.
         costs: Predicts its costs.
     """
-    found: dict[str, PlannedStage1] = {}
-    common: dict[str, Values] = {}
-    for values in dict.fromkeys([NONE, *value_combinations(sweep)]):
-        varied = with_values(sweep, values)
-        config, num_workers = base_config(varied)
-        if config.align is None:
-            continue
-        name = align_id(config)
-        if name not in found:
-            found[name] = _planned(varied, config.align, costs, name, max(1, num_workers))
-        if values:
-            common[name] = tuple(v for v in common.get(name, values) if v in values)
-    if len(found) == 1:
-        return list(found.values())
-    return [
-        replace(stage, values=options_text(CONNECTOR, common.get(name, NONE)))
-        for name, stage in found.items()
-    ]
+    return [_planned(stage, costs) for stage in stages_1(sweep).values()]
 
 
-def _planned(
-    sweep: SweepConfig, align: AlignConfig, costs: Costs, name: str, num_workers: int
-) -> PlannedStage1:
+def _planned(stage: Stage1, costs: Costs) -> PlannedStage1:
+    sweep, align, num_workers = stage.sweep, stage.config.align, stage.num_workers
+    assert align is not None
+    is_sharded = stage_of(stage.config.train.deepspeed) == 3
     lengths = costs.stage_1_lengths(sweep, align)
     tuned = replace(costs.tuned(sweep, CONNECTOR, lends=False), train=align)
     steps = {on: tuned.predict(checkpointing=on, lengths=lengths) for on in (True, False)}
     one = steps[align.gradient_checkpointing]
-    step = sharded(one, stage=3, num_gpus=num_workers) if num_workers > 1 else one
+    step = sharded(one, stage=3, num_gpus=num_workers) if is_sharded else one
     flops_per_token = steps[False].flops / (align.micro_batch * lengths.longest)
     flops = flops_per_token * lengths.mean * num_processed(align, lengths)
     count = count_parameters(tuned.model)
     return PlannedStage1(
-        id=name,
-        values="",
+        id=stage.id,
+        values=options_text(CONNECTOR, stage.values),
         learning_rate=align.learning_rate,
         num_steps=align.num_steps(lengths.num_samples),
         num_workers=num_workers,

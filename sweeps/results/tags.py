@@ -40,9 +40,15 @@ GIT_COMMIT = _tag("lnt.git_commit", "both", "Git commit of lnt, if it runs from 
 DATA_SHA256 = _tag(
     "lnt.data_sha256", "both", "Hash of the annotations and of the images' names and sizes."
 )
-ALIGN_ID = _tag("lnt.align_id", "sweep", "Hash of the config and data of stage 1; also its run's.")
+ALIGN_ID = _tag(
+    "lnt.align_id",
+    "sweep",
+    "Hash of the config and data of stage 1; also its run's. Of several, all, in a comma list.",
+)
 ALIGN_RUN = _tag(
-    "lnt.align_run", "sweep", "ID of the run of stage 1, which may be nested in another sweep."
+    "lnt.align_run",
+    "sweep",
+    "ID of the run of each of these, which may be nested in another sweep.",
 )
 REQUEST = _tag("lnt.request.*", "sweep", "A request made by `lnt trial`, as JSON.")
 ANSWER = _tag("lnt.answer.*", "sweep", "The driver's answer to the request with the same ID.")

@@ -296,6 +296,7 @@ def _sha256(sweep: SweepConfig) -> str:
             "tracking": True,
             "resources": True,
             "budget": True,
+            "align": {"workers"},
             "search": {"extend_at_edge"},  # adds trials, changes none
         }
     )

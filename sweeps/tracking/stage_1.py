@@ -5,6 +5,7 @@ driver that resumes the sweep goes on in the same run.
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lnt_core import metrics as metric
@@ -27,7 +28,7 @@ CONFIG = {"model", "data", "align"}
 
 
 class Stage1Run:
-    """The run of one execution's stage 1.
+    """The run of a stage 1 of one execution.
 
     Args:
         client: The tracking store's client.
@@ -36,6 +37,7 @@ class Stage1Run:
         execution: The execution on disk.
         runs: Sends metrics and tags.
         stage_1: What is logged when it starts; its id is that of stage 1.
+        link: Called with the id of the run, here or of another sweep, in which it is trained.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Stage1Run:
         execution: Execution,
         runs: TrialRuns,
         stage_1: TrialRun,
+        link: Callable[[str], None] = lambda run_id: None,
     ) -> None:
         self._client = client
         self._experiment_id = experiment_id
@@ -53,12 +56,13 @@ class Stage1Run:
         self._execution = execution
         self._runs = runs
         self._stage_1 = stage_1
+        self._link = link
         self._run_id = ""
-        self._events = stage_1_folder(execution) / EVENTS
+        self._events = stage_1_folder(execution, stage_1.trial_id) / EVENTS
         self._unsent = UnsentEvents(self._events, {})
         self._over = False
-        if stage_1_end(execution) == TrialStatus.FAILED:
-            forget_stage_1_end(execution)  # it is tried again
+        if stage_1_end(execution, stage_1.trial_id) == TrialStatus.FAILED:
+            forget_stage_1_end(execution, stage_1.trial_id)  # it is tried again
 
     def update(self) -> None:
         """Send what is new: steps, and how it ended. It may be repeated after any failure.
@@ -70,7 +74,7 @@ class Stage1Run:
             return
         if not self._run_id and self._events.exists():
             self._open()
-        end = stage_1_end(self._execution)
+        end = stage_1_end(self._execution, self._stage_1.trial_id)
         damage: DamagedError | None = None
         try:
             if self._run_id and not self._over:
@@ -89,7 +93,7 @@ class Stage1Run:
             self._end("KILLED", TrialStatus.INTERRUPTED)
 
     def _open(self) -> None:
-        """Create the run, or find it again; one that has finished stays as it is."""
+        """Create the run, or find it again; one that has finished only gets what it lacks."""
         own = {
             tag.KIND: KIND,
             tag.ALIGN_ID: self._stage_1.trial_id,
@@ -98,13 +102,11 @@ class Stage1Run:
         own |= {"mlflow.parentRunId": self._parent_id} if self._parent_id else {}
         wanted = " and ".join(f"tags.`{key}` = '{value}'" for key, value in own.items())
         found = self._client.search_runs([self._experiment_id], wanted)
-        if found and found[0].info.status == "FINISHED":
-            self._over = True
-            return
         if found:
             run_id = str(found[0].info.run_id)
-            self._client.update_run(run_id, status="RUNNING")
-            self._client.set_tag(run_id, tag.STATUS, TrialStatus.RUNNING)
+            if found[0].info.status != "FINISHED":
+                self._client.update_run(run_id, status="RUNNING")
+                self._client.set_tag(run_id, tag.STATUS, TrialStatus.RUNNING)
             self._unsent = UnsentEvents(self._events, self._runs.steps_in(run_id))
         else:
             run_id = self._create(own)
@@ -131,29 +133,37 @@ class Stage1Run:
         self._unsent.send(lambda events: self._runs.log_metrics(self._run_id, events))
 
     def _close(self, end: TrialStatus) -> None:
-        trained = self._unsent.last_step(metric.LOSS) >= int(self._stage_1.tags[tag.NUM_STEPS])
+        trained = self._has_all(self._unsent.last_step(metric.LOSS))
         if end == TrialStatus.FINISHED and not trained:  # another sweep has trained it
             if self._run_id:
                 self._end("KILLED", TrialStatus.INTERRUPTED)
             if other := self._other():
-                self._link(other)
+                self._close_left_open(other)
+                self._link(str(other.info.run_id))
         elif self._run_id:
             self._end(RUN_STATUS.get(end, "FAILED"), end)
         self._over = True
 
+    def _has_all(self, last_step: int) -> bool:
+        return last_step >= int(self._stage_1.tags[tag.NUM_STEPS])
+
     def _end(self, run_status: str, status: TrialStatus) -> None:
         with contextlib.suppress(DamagedError):  # told already, by `update`
             self._send()
-        self._client.set_tag(self._run_id, tag.STATUS, status)
-        self._client.set_terminated(self._run_id, run_status)
+        self._terminate(self._run_id, run_status, status)
 
-    def _link(self, run_id: str) -> None:
-        if not self._parent_id:
-            return
-        tags = {tag.ALIGN_ID: self._stage_1.trial_id, tag.ALIGN_RUN: run_id}
-        self._runs.set_tags(self._parent_id, tags)
+    def _terminate(self, run_id: str, run_status: str, status: TrialStatus) -> None:
+        self._client.set_tag(run_id, tag.STATUS, status)
+        self._client.set_terminated(run_id, run_status)
 
-    def _other(self) -> str | None:
+    def _close_left_open(self, other: "Run") -> None:
+        """Finish a run whose process was killed between saving the connector and closing it."""
+        run_id = str(other.info.run_id)
+        last_step = self._runs.steps_in(run_id).get(metric.LOSS, -1)
+        if other.info.status != "FINISHED" and self._has_all(last_step):
+            self._terminate(run_id, "FINISHED", TrialStatus.FINISHED)
+
+    def _other(self) -> "Run | None":
         """The run of another sweep in which this stage 1 was trained; None if it has no run."""
         experiments = [found.experiment_id for found in self._client.search_experiments()]
         found: list[Run] = self._client.search_runs(
@@ -162,4 +172,4 @@ class Stage1Run:
             order_by=["attributes.end_time DESC"],
         )
         found.sort(key=lambda run: run.info.status != "FINISHED")
-        return str(found[0].info.run_id) if found else None
+        return found[0] if found else None

@@ -64,7 +64,9 @@ class Tracker:
         self._execution = execution
         self.parent_id = self._parent(tags, params, datasets)
         self._runs = TrialRuns(client, experiment_id, self.parent_id, execution)
-        self._stage_1: Stage1Run | None = None
+        self._stages_1: dict[str, Stage1Run] = {}
+        self._links: dict[str, str] = {}
+        """By the id of a stage 1: the run in which it was trained."""
         self._control: Control | None = None
         self._outbox = Outbox("mlflow", self._routine)
 
@@ -79,9 +81,16 @@ class Tracker:
             self._outbox.put(lambda: control(self._client, self.parent_id))
 
     def follow_stage_1(self, stage_1: TrialRun) -> None:
-        """From now on, send what stage 1 writes; ``stage_1`` has its id in place of a trial's."""
-        self._stage_1 = Stage1Run(
-            self._client, self._experiment_id, self.parent_id, self._execution, self._runs, stage_1
+        """From now on, send what a stage 1 writes; ``stage_1`` has its id in place of a trial's."""
+
+        def link(run_id: str) -> None:
+            self._links[stage_1.trial_id] = run_id
+            ids, runs = ", ".join(self._links), ", ".join(self._links.values())
+            self._runs.set_tags(self.parent_id, {tag.ALIGN_ID: ids, tag.ALIGN_RUN: runs})
+
+        client, parent_id = self._client, self.parent_id
+        self._stages_1[stage_1.trial_id] = Stage1Run(
+            client, self._experiment_id, parent_id, self._execution, self._runs, stage_1, link
         )
 
     def started(self, trial: TrialRun) -> None:
@@ -99,8 +108,8 @@ class Tracker:
     def interrupted(self) -> None:
         """End the runs that are still open as KILLED; a resume opens them again."""
         self._outbox.put(self._runs.kill_open)
-        if self._stage_1 is not None:
-            self._outbox.put(self._stage_1.interrupt)
+        for stage_1 in self._stages_1.values():
+            self._outbox.put(stage_1.interrupt)
 
     def log_weights(self, trial_id: str) -> None:
         """Add a winner's weights to its run."""
@@ -180,8 +189,8 @@ class Tracker:
             if self._control is not None:
                 all_of_it.callback(self._control, self._client, self.parent_id)
             all_of_it.callback(self._runs.send_events)
-            if self._stage_1 is not None:
-                self._stage_1.update()
+            for stage_1 in list(self._stages_1.values()):  # trials may add one meanwhile
+                all_of_it.callback(stage_1.update)
 
     def _parent(
         self, tags: dict[str, str], params: dict[str, str], datasets: list["DatasetInput"]

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from lnt_core.config import TrialConfig
 from lnt_core.files import write_json
+from lnt_core.identity import align_id
 from lnt_core.training.loop import Report, report_nothing
 from sweeps.plan.base import base_config
-from sweeps.storage.events import EVENTS
 from sweeps.storage.execution import BASE, CAPTIONING, TASKS, Execution
-from sweeps.storage.stage_1 import stage_1_folder, stage_1_logged
+from sweeps.storage.stage_1 import stage_1_logged
 from sweeps.worker.context import Context
-from sweeps.worker.distributed import run_group
+from sweeps.worker.following import run_group
 from sweeps.worker.group import GroupTask, WorkerGroup
 from sweeps.worker.process import memory_share_gib, own_worker, worker_for
+from sweeps.worker.stage_1 import align_first, paid
 
 if TYPE_CHECKING:
     from lnt_core.worker import Worker
@@ -46,28 +47,33 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
         where = context.execution.path
         task = GroupTask(config, context.cache, out, resources, where, gate=context.gate)
         group = WorkerGroup(_score, task, num_workers)
-        run_group(group, stage_1_folder(context.execution) / EVENTS, report)
+        run_group(group, {})
         scores = group.outcome()
         prepared()
     else:
         worker = worker_for(resources, context.cache)
-        with stage_1_logged(context.execution, report) as logged:
-            worker.prepare(config, report=logged)
+        _prepare(config, worker, context, report)
         prepared()
         scores = score_base(config, worker, out, memory_gib=memory_share_gib(resources))
     context.execution.write_base(scores)
 
 
+def _prepare(config: TrialConfig, worker: "Worker", context: Context, report: Report) -> None:
+    """Fill the cache in this process, which then holds the base with its stage 1."""
+    from lnt_core.worker import is_prepared
+
+    if is_prepared(config, context.cache):
+        worker.prepare(config)
+        return
+    name = align_id(config)
+    with paid(context, name, 1), stage_1_logged(context.execution, name, report) as logged:
+        worker.prepare(config, report=logged)
+
+
 def _score(task: GroupTask) -> dict[str, float]:
     """Score the base in one worker of a group."""
-    from lnt_core.distributed.ranks import is_first
-
     worker = own_worker(task.resources, task.cache)
-    if is_first():
-        with stage_1_logged(Execution(task.noted), report_nothing) as logged:
-            worker.prepare(task.config, report=logged)
-    else:
-        worker.prepare(task.config)
+    align_first(task.config, worker, task.cache, Execution(task.noted), report_nothing)
     memory_gib = memory_share_gib(task.resources)
     return score_base(task.config, worker, task.out, memory_gib=memory_gib)
 

@@ -5,23 +5,24 @@ on the events that it reads from the file.
 """
 
 import functools
-import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from lnt_core import metrics as metric
 from lnt_core.config import TrialConfig
+from lnt_core.identity import align_id
 from lnt_core.training.loop import Report, report_nothing
 from lnt_core.trial import TrialResult
 from sweeps.resources import ResourcesConfig
-from sweeps.storage.events import EVENTS, EventLog, read_events
-from sweeps.storage.execution import CAPTIONING
+from sweeps.storage.events import EVENTS, EventLog
+from sweeps.storage.execution import CAPTIONING, Execution
+from sweeps.storage.stage_1 import stage_1_folder
+from sweeps.worker.following import run_group
 from sweeps.worker.group import GroupTask, WorkerGroup
 from sweeps.worker.process import memory_share_gib, own_worker
-from sweeps.worker.system_metrics import SystemMetrics, is_sample
-
-POLL_S = 0.2
-"""Seconds between two reads of the events."""
+from sweeps.worker.stage_1 import align_first
+from sweeps.worker.system_metrics import SystemMetrics
 
 
 def run_distributed(
@@ -32,6 +33,7 @@ def run_distributed(
     resources: ResourcesConfig,
     execution: Path,
     report: Report,
+    report_stage_1: Report,
     sample_every_s: float = 0.0,
     gate: Any = None,
 ) -> TrialResult:
@@ -44,6 +46,7 @@ def run_distributed(
         resources: Resources of each worker, and the number of workers.
         execution: Folder of the trial's execution.
         report: Called with the step and metrics of each event once it is on disk.
+        report_stage_1: Called in the same way with those of stage 1, if the trial has to train it.
         sample_every_s: Seconds between system metrics samples on rank 0's node; 0: no samples.
         gate: The actor that says whether a worker's node may run trials; None: no node can join.
 
@@ -54,24 +57,12 @@ def run_distributed(
     """
     task = GroupTask(config, cache, out, resources, execution, sample_every_s, gate)
     training = WorkerGroup(_train, task, resources.workers_of(config.strategy.name))
-    run_group(training, out / EVENTS, report)
+    followed = {out / EVENTS: report}
+    if config.align is not None:
+        folder = stage_1_folder(Execution(execution), align_id(config))
+        followed[folder / EVENTS] = report_stage_1
+    run_group(training, followed)
     return TrialResult(**training.outcome())
-
-
-def run_group(group: WorkerGroup, events: Path, report: Report) -> None:
-    """Start a group, and call ``report`` with what it writes to ``events`` until it has ended."""
-    offset = events.stat().st_size if events.exists() else 0
-    group.start()
-    while True:
-        over = not group.is_alive()
-        if events.exists():
-            for event, end in read_events(events, offset):
-                offset = end
-                if not is_sample(event.metrics):  # whose step is not the trial's
-                    report(event.step, event.metrics)
-        if over:
-            break
-        time.sleep(POLL_S)
 
 
 def _train(task: GroupTask) -> dict[str, Any]:
@@ -79,11 +70,14 @@ def _train(task: GroupTask) -> dict[str, Any]:
     from lnt_core.distributed.ranks import is_first
     from lnt_core.trial import run_trial
 
+    worker = own_worker(task.resources, task.cache)
+    execution = Execution(task.noted)
+    align_s = align_first(task.config, worker, task.cache, execution, report_nothing)
     run = functools.partial(
         run_trial,
         task.config,
         out=task.out,
-        worker=own_worker(task.resources, task.cache),
+        worker=worker,
         memory_gib=memory_share_gib(task.resources),
         captioning=task.noted / CAPTIONING,
     )
@@ -93,6 +87,10 @@ def _train(task: GroupTask) -> dict[str, Any]:
     try:
         with SystemMetrics(events, task.sample_every_s):
             whole = events.whole_up_to(task.config.train.evaluate_at_steps)
-            return asdict(run(report=events.write, reported=whole))
+            done = run(report=events.write, reported=whole)
+            if align_s:
+                events.write(done.steps, {metric.ALIGN_S: align_s})
+                done = replace(done, metrics=done.metrics | {metric.ALIGN_S: align_s})
+            return asdict(done)
     finally:
         events.close()

@@ -17,6 +17,7 @@ from lnt_core.config import TrialConfig
 from lnt_core.devices.faults import has_lost_device
 from lnt_core.errors import LntError
 from lnt_core.evaluation.tasks import objective_of
+from lnt_core.training.loop import Report
 from lnt_core.trial import WEIGHTS
 from sweeps.plan.trials import SweepTrial
 from sweeps.resources import ResourcesConfig
@@ -27,12 +28,20 @@ from sweeps.storage.mending import left_by_itself
 from sweeps.storage.notices import noted
 from sweeps.storage.trials import write_config
 from sweeps.worker.base import run_base
-from sweeps.worker.context import BASE_ID, OBJECTIVE, SCORE, TRIAL_KEY, Context
+from sweeps.worker.context import (
+    BASE_ID,
+    OBJECTIVE,
+    SCORE,
+    STAGE_1,
+    TRIAL_KEY,
+    Context,
+)
 from sweeps.worker.distributed import run_distributed
 from sweeps.worker.gate import NodeRefusedError, pass_gate
 from sweeps.worker.group import WorkerDiedError
 from sweeps.worker.out_of_memory import num_kills, run_in_memory
 from sweeps.worker.process import memory_share_gib, worker_for
+from sweeps.worker.stage_1 import align_first, run_stage_1
 from sweeps.worker.system_metrics import SystemMetrics
 
 LOST_DEVICE = 70
@@ -49,8 +58,8 @@ def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
     try:
         pass_gate(context.gate)
         with noted(context.execution.path):
-            if name == BASE_ID:
-                final = _base_outcome(context)
+            if name == BASE_ID or name.startswith(STAGE_1):
+                final = _preparation(name, context)
             else:
                 final = _outcome(context.trial(tune_config), context)
     except NodeRefusedError as error:
@@ -63,17 +72,21 @@ def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
     tune.report(final)
 
 
-def _base_outcome(context: Context) -> dict[str, float | str]:
-    """The last report of the untuned base; an earlier one says that trials may start."""
+def _preparation(name: str, context: Context) -> dict[str, float | str]:
+    """The last report of the untuned base, or of a stage 1 that a group of workers trains.
+
+    An earlier one of the base says that trials may start.
+    """
     from ray import tune
 
-    last: dict[str, float | str] = {"step": 0, TRIAL_KEY: BASE_ID}
+    last: dict[str, float | str] = {"step": 0, TRIAL_KEY: name}
+    report = _RayReports(name, TrialStatus.STARTING)
     try:
-        run_base(
-            context,
-            report=_RayReports(BASE_ID, TrialStatus.STARTING),
-            prepared=lambda: tune.report(last | {"status": TrialStatus.RUNNING}),
-        )
+        if name == BASE_ID:
+            running = last | {"status": TrialStatus.RUNNING}
+            run_base(context, report=report, prepared=lambda: tune.report(running))
+        else:
+            run_stage_1(context, name.removeprefix(STAGE_1), report=report)
     except (WorkerDiedError, NodeRefusedError):
         raise
     except LntError as error:
@@ -110,7 +123,8 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
         took_s = left.took_s if left else time.monotonic() - began_s
         result = replace(result, took_s=took_s, node=ray.util.get_node_ip_address())
         if budget is not None:
-            ray.get(budget.ended.remote(trial.id))
+            align_s = result.metrics.get(metric.ALIGN_S, 0.0)
+            ray.get(budget.ended.remote(trial.id, align_s))
         context.execution.write_result(trial.id, result)
         if lost_device:  # the next process reads the result and reports it
             os._exit(LOST_DEVICE)
@@ -154,7 +168,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
 
     out = context.execution.trial(name)
     events = EventLog(out / EVENTS)
-    to_ray = _RayReports(name)
+    to_ray, stage_1_to_ray = _RayReports(name), _RayReports(name, TrialStatus.STARTING)
     resources = context.sweep.resources
     num_workers = resources.workers_of(config.strategy.name)
     every_s = context.sweep.tracking.system_metrics_every_s
@@ -173,6 +187,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
                 resources=resources,
                 execution=context.execution.path,
                 report=to_ray,
+                report_stage_1=stage_1_to_ray,
                 sample_every_s=every_s,
                 gate=context.gate,
             )
@@ -190,15 +205,17 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
 
     try:
         with SystemMetrics(events, every_s if one_process else 0.0):
+            align_s = _aligned(config, context, stage_1_to_ray)
             done, ran, note = run_in_memory(
                 config, run, num_kills=num_kills(out), begun=lambda given: as_begun(given, out)
             )
         if ran != config:
             write_config(ran, out / RAN)
-        against_peak = utilisation(done.metrics, resources, num_workers=num_workers)
-        if against_peak:
-            report(done.steps, against_peak)
-        metrics = done.metrics | against_peak
+        further = {metric.ALIGN_S: align_s} if align_s else {}
+        further |= utilisation(done.metrics, resources, num_workers=num_workers)
+        if further:
+            report(done.steps, further)
+        metrics = done.metrics | further
         status = TrialStatus(done.status)
         note = "; ".join(filter(None, (note, done.note)))
         return Result(status, done.steps, metrics, note=note, files=done.files), False
@@ -211,6 +228,18 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
         return result, one_process and has_lost_device(error)
     finally:
         events.close()
+
+
+def _aligned(config: TrialConfig, context: Context, report: Report) -> float:
+    """Train the stage 1 of a trial of one process if need be; the workers of others do so.
+
+    Returns:
+        Seconds that this took.
+    """
+    if config.train.deepspeed is not None:
+        return 0.0
+    worker = worker_for(context.sweep.resources, context.cache)
+    return align_first(config, worker, context.cache, context.execution, report)
 
 
 def _ended_by(error: Exception, name: str, context: Context, *, step: int) -> Result:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from filelock import FileLock
@@ -186,3 +187,12 @@ def kill(process: subprocess.Popen) -> None:
     """kill -9, of the driver alone: its Ray must notice by itself."""
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def workers_of(driver: subprocess.Popen) -> list[psutil.Process]:
+    """Processes of Ray Train under the driver."""
+    return [
+        process
+        for process in psutil.Process(driver.pid).children(recursive=True)
+        if process.cmdline() and process.cmdline()[0].startswith("ray::RayTrainWorker")
+    ]

@@ -9,11 +9,12 @@ import torch
 
 from lnt_core.training.align import kept_connector
 from lnt_core.worker import Worker
+from sweeps.cli.exit_codes import EXIT_REFUSED
 from sweeps.config import SweepConfig
 from sweeps.plan.base import base_config
 from sweeps.storage.events import read_events
 from tests.e2e.browser import CHROMIUM, page
-from tests.e2e.conftest import Sweep, dashboard_of, kill
+from tests.e2e.conftest import Sweep, dashboard_of, kill, workers_of
 from tests.micro import STAGE
 from tests.servers import HANG_S
 
@@ -49,8 +50,12 @@ def resumed(tmp_path_factory, micro):
 
 def steps_in(sweep: Sweep) -> list[int]:
     """The steps of stage 1 that are logged."""
-    paths = sweep.folder.glob("lnt_runs/small/*/align/events.jsonl")
+    paths = sweep.folder.glob("lnt_runs/small/*/align/*/events.jsonl")
     return [event.step for path in paths for event, _ in read_events(path)]
+
+
+def of_kind(runs, kind: str) -> list:
+    return [run for run in runs if run.data.tags["lnt.kind"] == kind]
 
 
 def lock_holder(cache: Path) -> int:
@@ -100,6 +105,67 @@ def test_alone_it_is_interrupted_and_goes_on_and_a_sweep_links_to_it(micro, tmp_
     assert parent.data.tags["lnt.align_run"] == run.info.run_id
     points = client.get_metric_history(run.info.run_id, "train/loss")
     assert [point.step for point in points] == list(range(1, STEPS + 1))
+
+
+FORMATS = {"values": {"train.precision": ["fp32", "bf16"]}}
+
+
+def test_two_workers_train_each_that_trials_use_before_them_also_after_a_kill(
+    micro, tmp_path
+) -> None:
+    changes = CHANGES | {
+        "align": CHANGES["align"] | {"workers": 2, "max_steps": 200},
+        "search": CHANGES["search"] | FORMATS,
+    }
+    sweep = Sweep(tmp_path / "sweep", tmp_path / "cache", **(micro | changes))
+    alone = sweep.start("align", "sweep.yaml")
+    sweep.wait_until(lambda: len(steps_in(sweep)) > 30)
+    os.kill(workers_of(alone)[1].pid, signal.SIGKILL)
+    assert alone.wait(timeout=HANG_S) == EXIT_REFUSED
+    assert "it goes on from the last checkpoint" in (sweep.folder / "driver.log").read_text()
+    assert list((tmp_path / "cache").glob("align-*.checkpoint-*"))
+    told = sweep.lnt("run", "sweep.yaml")
+    for name in ("fp32", "bf16"):
+        assert f"Stage 1 train.precision={name}: step " in told
+    assert len(list((tmp_path / "cache").glob("align-*"))) == 2  # no lock, no checkpoint
+    client, runs = sweep.all_runs()
+    (parent,) = of_kind(runs, "sweep")
+    nested = [r for r in of_kind(runs, "align") if "mlflow.parentRunId" in r.data.tags]
+    assert {run.info.status for run in nested} == {"FINISHED"}
+    linked = parent.data.tags["lnt.align_run"].split(", ")
+    assert sorted(linked) == sorted(run.info.run_id for run in nested)
+    by_precision = {run.data.params["align.precision"]: run for run in nested}
+    points = client.get_metric_history(by_precision["fp32"].info.run_id, "train/loss")
+    assert [point.step for point in points] == list(range(1, 201))
+    config, _ = base_config(SweepConfig.model_validate(micro | changes))
+    one: list[float] = []
+    Worker(tmp_path / "one").align(
+        config, report=lambda step, metrics: one.append(metrics["train/loss"])
+    )
+    assert [point.value for point in points] == pytest.approx(one, abs=1e-6)
+
+
+def test_what_a_trial_trains_itself_has_a_run_and_a_line_too(micro, tmp_path) -> None:
+    search = CHANGES["search"] | FORMATS
+    sweep = Sweep(tmp_path / "sweep", tmp_path / "cache", **(micro | CHANGES | {"search": search}))
+    told = sweep.lnt("run", "sweep.yaml")
+    assert f"\nStage 1: step 1 of {STEPS}, " in f"\n{told}"
+    assert f"\nStage 1 of layernorm train.precision=bf16 lr=1e-3: step 1 of {STEPS}, " in told
+    client, runs = sweep.all_runs()
+    (parent,), stages = of_kind(runs, "sweep"), of_kind(runs, "align")
+    names = {run.info.run_name for run in stages}
+    assert names == {"stage 1 train.precision=fp32", "stage 1 train.precision=bf16"}
+    linked = parent.data.tags["lnt.align_run"].split(", ")
+    assert sorted(linked) == sorted(run.info.run_id for run in stages)
+    for run in stages:
+        points = client.get_metric_history(run.info.run_id, "train/loss")
+        assert (run.info.status, len(points)) == ("FINISHED", STEPS)
+    timed = {
+        run.data.params["train.precision"]: run.data.metrics.get("time/align_s")
+        for run in of_kind(runs, "trial")
+    }
+    assert timed["fp32"] is None
+    assert timed["bf16"] > 0
 
 
 @pytest.mark.browser

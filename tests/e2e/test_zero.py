@@ -4,12 +4,11 @@ import json
 import os
 import signal
 
-import psutil
 import pytest
 import yaml
 
 from sweeps.worker.system_metrics import KEY
-from tests.e2e.conftest import Sweep
+from tests.e2e.conftest import Sweep, workers_of
 from tests.micro import STAGE
 from tests.micro import losses as losses_of
 from tests.servers import HANG_S
@@ -93,15 +92,6 @@ def test_a_winner_of_several_workers_is_trained_again_by_as_many(micro_with, tmp
     told = sweep.lnt("train", "out/best.yaml")
     ((_, _, score),) = sweep.scores()
     assert told.startswith(f"CIDEr {score} (exported: {score})")
-
-
-def workers_of(driver) -> list[psutil.Process]:
-    """Processes of Ray Train under the driver."""
-    return [
-        process
-        for process in psutil.Process(driver.pid).children(recursive=True)
-        if process.cmdline() and process.cmdline()[0].startswith("ray::RayTrainWorker")
-    ]
 
 
 def test_a_killed_worker_of_a_mixed_sweep_costs_nothing_but_time(

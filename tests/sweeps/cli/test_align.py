@@ -1,6 +1,7 @@
 """`lnt align`: stage 1 alone."""
 
 import pytest
+import ray
 import yaml
 
 from lnt_core.training.align import kept_connector
@@ -38,8 +39,25 @@ def test_it_is_trained_once_and_logged_once(file, capsys) -> None:
     assert [point.step for point in points] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_sweep_without_one_is_refused(file, capsys) -> None:
-    shared = ["train.deepspeed=zero3", "resources.workers_per_trial=2"]
-    argv = ["align", str(file)] + [part for given in shared for part in ("--set", given)]
-    assert main(argv) == EXIT_REFUSED
-    assert "`lnt run` starts them" in capsys.readouterr().err
+def test_a_run_that_a_kill_left_open_is_closed_by_the_next_attempt(file, capsys) -> None:
+    assert main(["align", str(file)]) == EXIT_DONE
+    client = connect("sqlite:///mlflow.db")
+    (run,) = client.search_runs([experiment_id(client, "small")])
+    client.update_run(run.info.run_id, status="RUNNING")  # as if killed before it was closed
+    for end in file.parent.glob("lnt_runs/small/align-*/align/*/finished"):
+        end.unlink()
+    assert main(["align", str(file)]) == EXIT_DONE
+    (run,) = client.search_runs([experiment_id(client, "small")])
+    assert (run.info.status, run.data.tags["lnt.status"]) == ("FINISHED", "finished")
+    assert len(client.get_metric_history(run.info.run_id, "train/loss")) == 6
+
+
+def test_more_workers_than_there_is_room_for_are_refused(file, capsys) -> None:
+    given = ["align.workers=4096", "align.batch_size=4096"]
+    argv = ["align", str(file)] + [part for value in given for part in ("--set", value)]
+    try:
+        assert main(argv) == EXIT_REFUSED
+    finally:
+        ray.shutdown()
+    said = capsys.readouterr().err
+    assert "align.workers is 4096, but this Ray cluster has room for only " in said

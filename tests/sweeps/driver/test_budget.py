@@ -36,7 +36,7 @@ def test_a_trial_that_is_tried_again_counts_once() -> None:
 
 def test_trials_before_a_resume_count() -> None:
     asked, _ = budget(trials=3, gpu_hours=10)
-    asked.spent_before([("full", 4 * HOUR_S), ("full", 4 * HOUR_S)])
+    asked.spent_before([("full", 4 * HOUR_S, 0.0), ("full", 4 * HOUR_S, 0.0)])
     assert asked.refusal("c", "full") == (
         "the total would be 12 GPU-hours, but budget.gpu_hours is 10"
     )
@@ -90,6 +90,18 @@ def test_each_trial_counts_with_the_gpus_of_its_own_strategy() -> None:
     assert asked.refusal("d", "full").startswith("the total would be 13 GPU-hours")
     assert asked.refusal("e", "lora") == ""  # 4 + 1 + 4 + 1 = 10
     assert asked.refusal("f", "lora").startswith("the total would be 11 GPU-hours")
+
+
+def test_stage_1_is_spent_but_no_trial_is_expected_to_take_as_long() -> None:
+    asked, clock = budget(gpu_hours=10)
+    asked.spent_on_stage_1(3 * HOUR_S)
+    asked.spent_before([("full", 2 * HOUR_S, HOUR_S)])  # one hour of it was its own
+    assert asked.refusal("a", "full") == ""  # 3 + 2 + 1 = 6
+    clock.pass_h(3)
+    asked.ended("a", align_s=2 * HOUR_S)  # 8
+    assert asked.refusal("b", "full") == ""
+    assert asked.refusal("c", "full") == ""  # 8 + 1 + 1 = 10
+    assert asked.refusal("d", "full").startswith("the total would be 11 GPU-hours")
 
 
 def test_gpu_hours_without_a_gpu_are_refused() -> None:

@@ -9,6 +9,7 @@ from lnt_core.errors import LntError
 from sweeps.driver.callback import DriverCallback, SweepStopper, last_error, trial_run
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.ray_patches import KILLED_FOR_MEMORY
+from sweeps.driver.stages_1 import Stages1
 from sweeps.driver.weights import WinnerWeights
 from sweeps.storage.execution import TrialStatus
 from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, num_kills
@@ -35,16 +36,17 @@ class Driver:
         self.context = context_of(folder)
         self.execution = self.context.execution
         self.tracker, self.table = Recorder(), Recorder()
-        self.queue = TrialQueue([], more=list)
-        self.callback = DriverCallback(
-            self.context,
-            self.tracker,
-            self.table,
-            self.queue,
-            WinnerWeights(self.execution),
-            {"lnt.sweep": "s"},
-        )
+        self.stages_1 = Stages1(self.context, self.tracker, {})
+        self.tracker.told.clear()  # which stage 1 to follow
+        self.follow(TrialQueue([], more=list))
         self.trial = at_rate(self.context, 1e-3)
+
+    def follow(self, queue: TrialQueue) -> None:
+        self.queue = queue
+        weights, tags = WinnerWeights(self.execution), {"lnt.sweep": "s"}
+        self.callback = DriverCallback(
+            self.context, self.tracker, self.table, queue, weights, tags, self.stages_1
+        )
 
     def tune_trial(self, **last_result):
         """Ray Tune's own object of the trial."""
@@ -181,15 +183,7 @@ class TestBase:
 
     @pytest.fixture
     def base_first(self, driver) -> Driver:
-        driver.queue = TrialQueue([driver.trial.id], more=list, base="new")
-        driver.callback = DriverCallback(
-            driver.context,
-            driver.tracker,
-            driver.table,
-            driver.queue,
-            WinnerWeights(driver.execution),
-            {},
-        )
+        driver.follow(TrialQueue([driver.trial.id], more=list, base="new"))
         assert driver.queue.suggest("tune-base") == {"trial": "base"}
         driver.callback.on_trial_start(0, [], self.of(driver))
         return driver
@@ -209,6 +203,26 @@ class TestBase:
         assert base_first.queue.suggest("tune-1") == {"trial": base_first.trial.id}
         shown = [result for name, _, result in base_first.table.told[1:]]
         assert shown == [stage_1, prepared]
+
+    def test_before_it_is_the_stage_1_of_a_group(self, driver) -> None:
+        driver.follow(TrialQueue([driver.trial.id], more=list, base="new", stages_1=["abc"]))
+        trial = self.of(driver, status="finished")
+        trial.config = driver.queue.suggest("tune-base")
+        assert trial.config == {"trial": "align-abc"}
+        driver.callback.on_trial_start(0, [], trial)
+        progress = {"status": "starting", "step": 5, "loss": 0.5}
+        driver.callback.on_trial_result(0, [], trial, progress)
+        driver.callback.on_trial_complete(0, [], trial)
+        assert driver.table.told == [
+            ("stage_1_started", "align-abc", "stage 1"),
+            ("progress", "align-abc", progress),
+            ("stage_1_ended", "align-abc"),
+        ]
+        assert driver.tracker.told == []
+        assert not driver.callback.stopper.stop_all()
+        trial.last_result = {"status": "failed", "error": "stage 1 diverged"}
+        driver.callback.on_trial_complete(0, [], trial)
+        assert driver.callback.stopper.stop_all()
 
     def test_its_scores_go_to_the_parent_run_and_it_is_no_trial(self, base_first) -> None:
         (base_first.execution.path / "base").mkdir()

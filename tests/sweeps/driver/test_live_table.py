@@ -15,7 +15,7 @@ def shown(request):
 
     def show(*reports: dict) -> list[str]:
         console = Console(file=io.StringIO(), force_terminal=request.param, width=90)
-        table, texts = LiveTable(console, num_trials=2, stage_1_steps=400), []
+        table, texts = LiveTable(console, num_trials=2, stage_1_steps=lambda name: 400), []
         table.base_started()
         for report in reports:
             table.progress("base", {"trial": "base", **report})
@@ -56,3 +56,24 @@ def test_a_trial_that_died_before_it_started_is_told_by_its_name() -> None:
     table = LiveTable(console, num_trials=1)
     table.ended("abc", "lora lr=1e-4", Result(TrialStatus.FAILED, error="its process died"))
     assert "[1/1] lora lr=1e-4" in console.file.getvalue()
+
+
+def test_that_of_a_group_and_of_a_trial_has_its_own_name() -> None:
+    console = Console(file=io.StringIO(), width=90)
+    table = LiveTable(console, num_trials=1, stage_1_steps=lambda name: len(name))
+    table.stage_1_started("align-abc", "stage 1 train.precision=bf16")
+    table.started("0123456789ab", "lora lr=1e-4")
+    for name in ("align-abc", "0123456789ab"):
+        table.progress(name, {"status": "starting", "step": 1, "loss": 2.5})
+    assert console.file.getvalue().splitlines() == [
+        "Stage 1 train.precision=bf16: step 1 of 9, loss 2.500, time left: -",
+        "Stage 1 of lora lr=1e-4: step 1 of 12, loss 2.500, time left: -",
+    ]
+    table.stage_1_ended("align-abc")
+    table.progress("0123456789ab", {"status": "running", "step": 1})
+    console.print(table._render())
+    shown = console.file.getvalue().splitlines()[2:]
+    assert [line.split() for line in shown if "1e-4" in line] == [
+        ["lora", "lr=1e-4", "1", "-", "-", "running"]
+    ]
+    assert not any("bf16" in line for line in shown)

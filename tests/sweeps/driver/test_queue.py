@@ -153,6 +153,23 @@ def test_the_base_comes_first_and_holds_trials_back_until_it_is_prepared() -> No
     assert run(queue, "c") == Searcher.FINISHED
 
 
+def test_each_stage_1_of_a_group_comes_before_the_base_and_alone() -> None:
+    queue = TrialQueue(["1"], more=list, base="new", stages_1=["a", "b"])
+    for name in ("align-a", "align-b"):
+        assert run(queue, name) == name
+        assert run(queue, "2") is None
+        queue.on_trial_complete(name)
+    assert run(queue, "base's") == "base"
+    assert run(queue, "2") is None
+    queue.open()
+    assert run(queue, "2") == "1"
+    again = TrialQueue(["1"], more=list, stages_1=["a"])  # the base is scored, the cache is lost
+    assert again.anything()
+    assert [run(again, "a"), run(again, "2")] == ["align-a", None]
+    again.on_trial_complete("a")
+    assert run(again, "2") == "1"
+
+
 def test_a_base_alone_is_something_to_run() -> None:
     queue = TrialQueue([], more=list, base="new")
     assert queue.anything()

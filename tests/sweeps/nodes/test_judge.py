@@ -36,6 +36,19 @@ def test_versions_are_the_same_on_all_nodes() -> None:
     assert len(problems(nodes, Needs(uses_gpus=False, peaks_gib={}))) == 4  # GPUs are there
 
 
+def test_ray_counts_no_more_cpus_than_the_cores_that_it_is_bound_to() -> None:
+    bound = replace(node("a", cores=1), cpus=16)
+    (line,) = problems([bound], Needs(uses_gpus=False))
+    assert line == (
+        "a: Ray counts 16 CPUs, but is bound to 1 of the host's 16 cores, which all trials would "
+        "share: start Ray unbound (with Slurm: srun --cpu-bind=none --cpus-per-task=N), or with "
+        "--num-cpus=1"
+    )
+    assert problems([replace(bound, cpus=1)], Needs(uses_gpus=False)) == []
+    # whoever counts more CPUs than the host has wants just that
+    assert problems([replace(node("a"), cpus=64)], Needs(uses_gpus=False)) == []
+
+
 def test_a_node_that_the_sweep_does_not_use_may_be_as_it_likes() -> None:
     other = Node("other", trains=False, facts=None, error="no answer", used=False)
     assert problems([node(), other], Needs(uses_gpus=True)) == []

@@ -35,7 +35,30 @@ def test_gpu_hours_follow_the_stated_peak_and_share() -> None:
     assert slow.gpu_hours == pytest.approx(4 * fast.gpu_hours)
     # 80k samples of 512 tokens; forward and to the inputs, 2 FLOPs a weight each, of 6.7e9
     assert slow.train_pflop == pytest.approx(80_000 * 512 * 4 * 6.7e9 / 1e15, rel=0.1)
-    assert fast.gpu_hours == pytest.approx(fast.train_pflop * 1e15 / 200e12 / 0.4 / 3600)
+    pflop = fast.train_pflop + fast.analysis_pflop
+    assert fast.gpu_hours == pytest.approx(pflop * 1e15 / 200e12 / 0.4 / 3600)
+
+
+def test_the_analysis_is_counted_unless_it_is_left_out() -> None:
+    small = ("train.micro_batch_size=1", "data.select.batch_size=1", "data.select.max_new_tokens=1")
+    own = ("resources.gpu_peak_tflops=100", "search.strategy=[layernorm_simple]", *small)
+    found = cost(*own, "train.max_length=300")
+    # one block's output for 8 images, the MLP's inside it, and little more
+    block_gib = 8 * 300 * 4096 * 4 / 2**30
+    assert 3 * block_gib < found.analysis_gib - found.step.weights_gib < 20 * block_gib
+    assert found.analysis_pflop == pytest.approx(32 * 300 * 2 * 6.6e9 / 1e15, rel=0.2)
+    assert found.memory_gib == found.analysis_gib
+    room_gib = (max(found.step.peak_gib, found.evaluation_gib) + found.analysis_gib) / 2
+    own = (*own, "train.max_length=300", f"resources.gpu_memory_gib={room_gib}")
+    assert cost(*own).too_big == (
+        f"the analysis of layers needs {found.analysis_gib:.1f} GiB, which do not fit "
+        f"{room_gib:g} GiB; train.analyse: false leaves it out"
+    )
+    without = cost(*own, "train.analyse=false")
+    assert without.analysis_gib == without.analysis_pflop == 0
+    assert (without.step, without.too_big) == (found.step, "")
+    hours = found.analysis_pflop * 1e15 / 100e12 / 0.4 / 3600
+    assert found.gpu_hours - without.gpu_hours == pytest.approx(hours)
 
 
 def test_a_trial_that_does_not_fit_is_told_with_what_would() -> None:

@@ -48,6 +48,15 @@ def test_varied_values_have_a_stage_1_each_only_where_it_depends_on_them() -> No
     assert found[1].step.weights_gib < 0.6 * found[0].step.weights_gib
 
 
+def test_several_workers_take_less_time_and_as_much_of_the_gpus() -> None:
+    alone, four = (stages(f"align.workers={n}")[0] for n in (1, 4))
+    sweep = load_sweep("paper-7b", ["align.workers=4"])
+    assert (four.num_workers, four.gpu_hours) == (4, alone.gpu_hours)
+    assert four.id == alone.id  # whoever trains it, it is the same
+    assert four.step == alone.step  # each holds the whole model
+    assert four.hours(sweep) == pytest.approx(alone.gpu_hours / (4 * 0.9))
+
+
 def test_it_is_the_one_that_a_sweep_trains(micro, tmp_path) -> None:
     sweep = SweepConfig.model_validate(micro)
     (stage,) = planned_stages_1(sweep, Costs(sweep, files=True))

@@ -18,7 +18,7 @@ def captions_of(num_images: int, rng, *, gain: float = 0.0) -> tuple[dict, dict]
     return scores(first + gain), scores(second)
 
 
-@pytest.mark.parametrize("num_images", [16, 50, 200])
+@pytest.mark.parametrize("num_images", [16, 100])
 def test_equal_systems_are_tied_in_95_of_100_sweeps(num_images) -> None:
     rng = np.random.default_rng(num_images)
     tied = [

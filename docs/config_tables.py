@@ -27,9 +27,7 @@ def sections(top: type[BaseModel]) -> str:
     found = ["### Top level\n\n" + field_table(top, places)]
     for model, paths in places.items():
         parts = (f"### {_title(model, paths)}", first_paragraph(model), field_table(model, places))
-        found.append("
-
-".join(parts))
+        found.append("\n\n".join(parts))
     return "\n\n".join(found)
 
 

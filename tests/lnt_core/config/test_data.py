@@ -40,6 +40,14 @@ def test_a_task_that_cannot_be_reported_is_refused(report, told) -> None:
         DataConfig.model_validate({"tune": SCORED, "select": select, "report": tasks})
 
 
+def test_a_captioning_task_that_is_reported_has_one_split() -> None:
+    coco = {"task": "coco", "split": "val", **SCORED}
+    select = {"task": "flickr30k", **SCORED}
+    data = DataConfig.model_validate({"tune": SCORED, "select": select, "report": [coco]})
+    assert data.report[0].report_split is None
+    assert data.select.report_split == "test"
+
+
 def test_scenes_train_on_questions_if_any_are_asked() -> None:
     assert not ScenesConfig().asks
     assert not ScenesConfig(select="loss", report=("scenes",)).asks

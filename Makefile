@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Where it is set, each test process and each process of a trial compiles every module anew.
 unexport PYTHONDONTWRITEBYTECODE
+# DeepSpeed's operators take minutes to compile, and each environment compiles its own: in torch's
+# folder for all of them, two environments would replace each other's again and again.
+export TORCH_EXTENSIONS_DIR = $(CURDIR)/.venv/torch_extensions
 
 .PHONY: sweep real test test-quick test-tiers check docs bench bench-gpu gpu clean
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 OPEN, CLOSE = "\ue000", "\ue001"
+UNSTABLE = {
+    ("strftime_now", "("): "the date of today (`strftime_now`)",
+    ("|", "random"): "something drawn at random (`random`)",
+    ("lipsum", "("): "text drawn at random (`lipsum`)",
+}
+"""Two tokens of a template's code that make its text differ, and what they write."""
 _ANSWER = re.compile(f"{OPEN}(.*?){CLOSE}", re.DOTALL)
 
 Segment = tuple[str, bool]
@@ -32,6 +38,9 @@ class ChatTemplate:
         processor: A processor with a template of its own, whose messages have images as parts;
             None for a language model, whose messages are text.
         image_token: Stands for an image in the text.
+
+    Raises:
+        ConfigError: The template writes something else each day, or each time.
     """
 
     def __init__(
@@ -45,6 +54,7 @@ class ChatTemplate:
             *tokenizer.all_special_tokens,
             *map(str, tokenizer.added_tokens_decoder.values()),
         }
+        _refuse_unstable(self._owner.chat_template)
         names = sorted(special - {image_token}, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, names)))
         own_end = self._own_end()
@@ -136,3 +146,21 @@ class ChatTemplate:
             return text.replace(IMAGE, self._image_token)
         image = [{"type": "image"}] if IMAGE in text else []
         return [*image, {"type": "text", "text": text.replace(IMAGE, "").strip()}]
+
+
+def _refuse_unstable(template: str | dict[str, str]) -> None:
+    """Raise an error if a conversation would have another text tomorrow."""
+    import jinja2
+
+    source = template if isinstance(template, str) else template.get("default", "")
+    code = [
+        value for _, kind, value in jinja2.Environment().lex(source) if kind in ("name", "operator")
+    ]
+    for pair in itertools.pairwise(code):
+        if pair in UNSTABLE:
+            raise ConfigError(
+                "model.conversation is 'chat_template', but the model's template writes "
+                f"{UNSTABLE[pair]} into conversations: prompts, and so scores, would differ from "
+                "one day or run to the next; choose 'vicuna_v1', 'llava_llama_2' or 'plain', or "
+                "fix that text in a copy of the model's chat_template"
+            )

@@ -88,8 +88,9 @@ def examine_nodes(
     resources, found = sweep.resources, []
     try:
         before = to_train_before(sweep, Path(asked.cache))
-        align_workers = max((stage.num_workers for stage in before), default=0)
-        wait_for_room(resources, align_workers, grows=address is not None)
+        stage_1 = max((stage.num_workers for stage in before), default=0)
+        trial, grows = resources.most_workers, address is not None
+        wait_for_room(resources, grows=grows, trial=trial, stage_1=stage_1)
     except ConfigError as error:  # what is wrong with the nodes may say why
         found.append(str(error))
     nodes = ask_nodes(asked, resources, here, local=address is None)

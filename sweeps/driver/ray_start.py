@@ -89,15 +89,18 @@ def _listens(address: str) -> bool:
         return False
 
 
-def wait_for_room(resources: "ResourcesConfig", align_workers: int = 0, *, grows: bool) -> None:
-    """Wait until all workers of a trial fit, and those of stage 1.
+def wait_for_room(
+    resources: "ResourcesConfig", *, grows: bool, trial: int, stage_1: int = 0
+) -> None:
+    """Wait until all workers of a trial fit, and those of stage 1, which are not there together.
 
     Nodes are requested, because a cluster may start its first GPU node only on request.
 
     Args:
-        resources: Resources of a trial.
-        align_workers: Workers of stage 1; 0 if it need not be trained.
+        resources: Resources of a worker.
         grows: Whether to wait for nodes that the cluster adds.
+        trial: The largest number of workers of a trial; 0 if none is to run.
+        stage_1: Workers of stage 1; 0 if it need not be trained.
 
     Raises:
         ConfigError: They do not fit.
@@ -106,8 +109,8 @@ def wait_for_room(resources: "ResourcesConfig", align_workers: int = 0, *, grows
     from ray.autoscaler.sdk import request_resources
 
     needed = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-    workers = max(resources.most_workers, align_workers)
-    key = "align.workers" if workers > resources.most_workers else "resources.workers_per_trial"
+    workers = max(trial, stage_1)
+    key = "align.workers" if workers > trial else "resources.workers_per_trial"
     until_s = time.monotonic() + (resources.wait_for_nodes_s if grows else 0.0)
     asked = False
     bundle = worker_bundle(resources)

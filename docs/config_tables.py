@@ -154,7 +154,7 @@ def _number(value: float) -> str:
 
 
 def _title(model: type[BaseModel], paths: Sequence[str]) -> str:
-    """The title of a config's section: its keys, and the tasks that it is for if it has any."""
+    """The title of a config's section: its keys, and the tasks that it is for, if any."""
     places = ", ".join(f"`{path}`" for path in dict.fromkeys(paths))
     return f"{places}: {tasks}" if (tasks := _tasks(model)) else places
 

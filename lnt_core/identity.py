@@ -61,6 +61,8 @@ def data_sha256(data: DataConfig) -> str:
         hashes["report"] = {task.prefix: stage_sha256(task) for task in data.report}
     if data.scenes is not None and (data.scenes.select, *data.scenes.report) != ("scenes",):
         hashes["tasks"] = [data.scenes.select, *data.scenes.report]
+    if data.scenes is not None and data.scenes.asks:
+        hashes["questions"] = True
     return _sha256(hashes | _opened(data))
 
 
@@ -83,10 +85,8 @@ def _model_identity(config: TrialConfig) -> dict[str, Any]:
 @lru_cache(maxsize=64)
 def stage_sha256(stage: Any) -> str:
     """Hash of the data of one stage; cached, so files must not change while a sweep runs."""
-    if isinstance(stage, ScenesConfig):
-        asks = {"questions": True} if stage.asks else {}
-        drawn = stage.model_dump(mode="json", exclude={"select", "report", "questions"})
-        return _sha256(drawn | asks)
+    if isinstance(stage, ScenesConfig):  # as stage 1 has them: captions alone
+        return _sha256(stage.model_dump(mode="json", exclude={"select", "report", "questions"}))
     if isinstance(stage, FilesConfig):
         content = stage.model_dump(mode="json", exclude={"annotations", "images", "name"})
         here, folder = are_here(stage), image_folder(stage)

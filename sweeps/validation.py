@@ -258,9 +258,16 @@ def _keys_at(loc: tuple[int | str, ...], model: type[BaseModel]) -> set[str]:
         known = [m for m in current if part in m.model_fields]
         if known:
             current = [t for m in known for t in _models_in(m.model_fields[str(part)].annotation)]
-        elif named := [m for m in current if m.__name__ == part]:
+        elif named := [m for m in current if m.__name__ == part or part in _tags(m)]:
             current = named
     return {name for m in current for name in m.model_fields}
+
+
+def _tags(model: type[BaseModel]) -> tuple[Any, ...]:
+    """The names by which a config is told from the others of its union."""
+    known = (model.model_fields.get(name) for name in ("task", "name"))
+    literals = (typing.get_args(field.annotation) for field in known if field is not None)
+    return tuple(text for texts in literals for text in texts if isinstance(text, str))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

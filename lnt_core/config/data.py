@@ -2,11 +2,11 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lnt_core.config.bounds import Seed
 from lnt_core.config.dataset import DatasetConfig
-from lnt_core.config.tasks import TaskField
+from lnt_core.config.tasks import CAPTIONING, TaskField
 from lnt_core.frozen import Frozen
 
 SceneTask = Literal["scenes", "vqav2", "pope", "mme", "exact_match", "loss"]
@@ -32,8 +32,8 @@ class ScenesConfig(Frozen):
     report: tuple[SceneTask, ...] = ()
     """Further tasks that every trial is scored on, on scenes of the validation split."""
     questions: bool | None = None
-    """Whether to train on questions about the scenes besides captions. Default: if `select` or
-    `report` ask any."""
+    """Whether stage 2 trains on questions about the scenes besides captions. Default: if `select`
+    or `report` ask any."""
 
     @property
     def asks(self) -> bool:
@@ -75,6 +75,19 @@ class DataConfig(Frozen):
         if not stages:
             return values  # refused as an unknown key: scenes have nothing to skip
         return {k: v for k, v in values.items() if k != "skip_bad"} | stages
+
+    @field_validator("report", mode="before")
+    @classmethod
+    def _one_split_each(cls, tasks: Any) -> Any:
+        """A captioning task that is reported has one split; only that which chooses has two."""
+        if not isinstance(tasks, list | tuple):
+            return tasks
+        return [
+            {"report_split": None} | task
+            if isinstance(task, dict) and task.get("task") in CAPTIONING
+            else task
+            for task in tasks
+        ]
 
     @model_validator(mode="after")
     def _files_or_scenes(self) -> Self:

@@ -81,6 +81,10 @@ class AskingConfig(TaskConfig):
         return _without_image(prompt, must_ask=True)
 
 
+CAPTIONING = ("flickr30k", "flickr8k", "coco", "scenes")
+"""Names of captioning data sets."""
+
+
 class CaptioningConfig(FilesConfig, TaskConfig):
     """Captions of images, scored by CIDEr x 100."""
 

@@ -75,9 +75,11 @@ def scenes_data(config: ScenesConfig, cache: Path) -> DataConfig:
         folder = cached_folder(
             cache / f"questions-{key}", lambda draft: _write(config, scenes / "images", draft)
         )
-    tune = files | {"annotations": str(folder / "train.json")} if config.asks else files
+    captions = DatasetConfig(**files)
+    asked_too = DatasetConfig(**(files | {"annotations": str(folder / "train.json")}))
     return DataConfig(
-        tune=DatasetConfig(**tune),
+        align=captions if config.asks else None,  # as LLaVA's stage 1, which has no questions
+        tune=asked_too if config.asks else captions,
         select=scene_task(config.select, scenes, folder),
         report=tuple(scene_task(name, scenes, folder) for name in config.report),
     )

@@ -110,6 +110,16 @@ class PreparedTask(ABC):
             digest.update(f"\n{name} ".encode() + hashlib.sha256(path.read_bytes()).digest())
         return digest.hexdigest()
 
+    @property
+    def described(self) -> dict[str, Any]:
+        """What its scores must be named with."""
+        return {
+            "task": self.task.options.task,
+            "questions": len(self.task.questions),
+            "prompt": self.prompt,
+            "sha256": self.sha256,
+        }
+
     @abstractmethod
     def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Evaluated:
         """Run ``model`` on every question and score it.

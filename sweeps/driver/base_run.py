@@ -66,9 +66,9 @@ class BaseRun:
             return
         scores = self._execution.base_scores()
         assert scores is not None
-        objective = metric.objective_in(scores)
-        assert objective is not None
-        self._live_table.base_ended(scores[objective])
+        chosen_by = metric.objective_in(scores)
+        assert chosen_by is not None
+        self._live_table.base_ended(scores[chosen_by])
         log_base(self._execution, self._tracker)
         self._queue.open()
 

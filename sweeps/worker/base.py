@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnt_core.config import TrialConfig
+from lnt_core.files import write_json
 from lnt_core.identity import align_id
 from lnt_core.training.loop import Report, report_nothing
 from sweeps.plan.base import base_config
-from sweeps.storage.execution import BASE, CAPTIONING, Execution
+from sweeps.storage.execution import BASE, CAPTIONING, TASKS, Execution
 from sweeps.storage.stage_1 import stage_1_logged
 from sweeps.worker.context import Context
 from sweeps.worker.following import run_group
@@ -107,6 +108,8 @@ def score_base(
         worker.release_base()
     scores = evaluate(gathering, prepared, out, bf16=bf16)
     if is_first():
+        tasks = (prepared.select, *prepared.report)
+        write_json(out / TASKS, {task.prefix: task.described for task in tasks})
         write_samples(
             prepared.select.items,
             out / SAMPLES,

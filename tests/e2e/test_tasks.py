@@ -42,6 +42,8 @@ def test_the_lowest_loss_wins_and_other_tasks_are_reported(micro_with, micro) ->
     assert best["metric"] == "select/loss on scenes val"
     (parent,) = (run for run in runs if run.data.tags["lnt.kind"] == "sweep")
     assert parent.data.metrics["best/select/loss"] == found[0][1]
+    tasks = {file.path for file in client.list_artifacts(parent.info.run_id, "base")}
+    assert "base/tasks.json" in tasks
     assert {f"base/{task}/{name}" for task, name in REPORTED.items()} <= parent.data.metrics.keys()
     report = sweep.lnt("report", "small", "--format", "md")
     assert all(f"| {name} |" in report for name in ("loss", "VQAv2", "POPE F1", "MME"))

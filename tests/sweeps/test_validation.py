@@ -100,6 +100,19 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
             "'flickr8k'?"
         ],
     ),
+    "a task that is reported with keys of another": (
+        FULL + "data: {tune: {annotations: a, images: b}, "
+        "select: {task: loss, annotations: a, images: b}, "
+        "report: [{task: pope, images: b, split: val}, {task: vqa}]}",
+        [
+            "data.report[0].annotations is missing: it has no default",
+            "data.report[0].split is not a known key; known here: annotations, batch_size, images, "
+            "max_new_tokens, name, prompt, source, task",
+            "data.report[1].task is 'vqa', but must be one of 'flickr30k', 'flickr8k', 'coco', "
+            "'scenes', 'vqav2', 'pope', 'mme', 'exact_match', 'loss', 'custom'; did you mean "
+            "'vqav2'?",
+        ],
+    ),
     "numbers that are far too large": (
         FULL + "seed: 4294967296\nalign: {seed: 4294967296}\n"
         "train: {epochs: 1e308, batch_size: 2000000, max_length: 9999999}\n"

@@ -1,8 +1,11 @@
-"""The splits for choosing and for reporting; columns of tables."""
+"""The splits and tasks for choosing and for reporting; columns of tables."""
+
+import re
 
 import pytest
+from pydantic import ValidationError
 
-from lnt_core.config import CaptioningConfig, ColumnsConfig
+from lnt_core.config import CaptioningConfig, ColumnsConfig, DataConfig, ScenesConfig
 
 FILES = {"task": "flickr30k", "annotations": "a.json", "images": "i"}
 
@@ -29,3 +32,45 @@ def test_all_splits_that_are_read() -> None:
 def test_columns_that_exclude_each_other_are_refused(columns, told) -> None:
     with pytest.raises(ValueError, match=told):
         ColumnsConfig.model_validate(columns)
+
+
+SCORED = {"annotations": "a.json", "images": "i"}
+
+
+@pytest.mark.parametrize(
+    ("report", "told"),
+    [
+        ([{"task": "loss"}, {"task": "loss"}], "several tasks called loss: give each another"),
+        ([{"task": "loss", "name": "train"}], "'train' is what other metrics begin with"),
+        ([{"task": "exact_match", "prompt": "What?"}], "`{question}` is missing"),
+        ([{"task": "exact_match", "prompt": "<image> {question}"}], "leave it out"),
+        ([{"task": "mme", "subtasks": ["count", "count"]}], "each at most once"),
+        ([{"task": "vqav2", "image_name": "{}.jpg", "questions": "q"}], "must contain"),
+        ([{"task": "vqav2", "image_name": "1.jpg", "questions": "q"}], "must contain"),
+    ],
+)
+def test_a_task_that_cannot_be_reported_is_refused(report, told) -> None:
+    tasks = [
+        {k: v for k, v in SCORED.items() if task["task"] != "mme" or k == "images"} | task
+        for task in report
+    ]
+    select = {"task": "flickr30k", **SCORED}
+    with pytest.raises(ValidationError, match=re.escape(told)):
+        DataConfig.model_validate({"tune": SCORED, "select": select, "report": tasks})
+
+
+def test_a_captioning_task_that_is_reported_has_one_split() -> None:
+    coco = {"task": "coco", "split": "val", **SCORED}
+    select = {"task": "flickr30k", **SCORED}
+    data = DataConfig.model_validate({"tune": SCORED, "select": select, "report": [coco]})
+    assert data.report[0].report_split is None
+    assert data.select.report_split == "test"
+
+
+def test_scenes_train_on_questions_if_any_are_asked() -> None:
+    assert not ScenesConfig().asks
+    assert not ScenesConfig(select="loss", report=("scenes",)).asks
+    assert ScenesConfig(report=("pope",)).asks
+    assert not ScenesConfig(select="pope", questions=False).asks
+    with pytest.raises(ValidationError, match="different tasks"):
+        ScenesConfig(select="pope", report=("pope",))

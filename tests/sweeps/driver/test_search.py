@@ -70,3 +70,21 @@ def test_a_point_and_its_trial_are_one_to_one(tmp_path) -> None:
     assert (trial.config.learning_rate, trial.config.train.weight_decay) == (3e-4, 0.1)
     assert trial.values == (("train.weight_decay", 0.1),)
     assert point_of(sweep, trial) == point
+
+
+def test_a_study_of_losses_knows_that_lower_is_better(tmp_path) -> None:
+    sweep = SweepConfig.model_validate(
+        sweep_of(tmp_path).model_dump() | {"data": {"scenes": {"select": "loss"}}}
+    )
+    execution = new_execution(sweep)
+    for rate, result in (
+        (1e-3, Result("finished", 1, {"select/loss": 2.0})),
+        (1e-4, Result("finished", 1, {"select/loss": 3.0})),
+        (1e-2, Result("diverged", 1)),
+    ):
+        trial = trial_at(sweep, {"strategy": 0, "learning_rate": rate})
+        add_trial(execution, trial)
+        execution.write_result(trial.id, result)
+    study = resumed_study(sweep, execution, optuna.storages.InMemoryStorage())
+    ranked = sorted(study.trials, key=lambda t: -t.value)
+    assert [t.params["learning_rate"] for t in ranked] == [1e-3, 1e-4, 1e-2]

@@ -70,3 +70,21 @@ def test_paths_are_relative_to_the_sweep_file(tmp_path) -> None:
     given = load_sweep(str(tmp_path / "s.yaml"))
     assert given.data.tune.annotations == str(tmp_path / "a.json")
     assert given.data.select.annotations == "/abs/b.json"
+
+
+def test_paths_of_reported_tasks_are_relative_too(tmp_path) -> None:
+    (tmp_path / "s.yaml").write_text(
+        "name: s\nmodel: {tiny: true}\nsearch: {strategy: full}\ndata:\n"
+        "  tune: {annotations: a.json, images: i}\n"
+        "  select: {task: vqav2, questions: q.json, annotations: b.json, images: i}\n"
+        "  report: [{task: pope, annotations: pope, images: i}, {task: mme, images: /abs/mme}]\n"
+    )
+    given = load_sweep(str(tmp_path / "s.yaml")).data
+    assert given.select.questions == str(tmp_path / "q.json")
+    assert given.report[0].annotations == str(tmp_path / "pope")
+    assert given.report[1].images == "/abs/mme"
+    content = {"data": {"report": [{"task": "pope", "annotations": "pope", "images": "i"}]}}
+    assert local_paths(content) == [
+        ("data.report[0].annotations", "pope"),
+        ("data.report[0].images", "i"),
+    ]

@@ -1,8 +1,11 @@
 """Which trials the images cannot tell from the winner."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from lnt_core.metrics import OBJECTIVES
 from sweeps.results.captions import Caption
 from sweeps.results.comparison import compare_winners
 from sweeps.results.selection import Sweep
@@ -66,3 +69,21 @@ def test_strategies_are_compared_with_the_best_of_all(compared) -> None:
 
 def test_without_captions_nothing_is_claimed(sweep) -> None:
     assert compare_winners(sweep, lambda _: None) == {}
+
+
+def test_a_lower_loss_leads(sweep) -> None:
+    loss = OBJECTIVES["select/loss"]
+    trials = tuple(replace(one, objective=loss) for one in (BEST, WORSE, EQUAL, BEHIND))
+    lower = replace(sweep, metric="select/loss on x", trials=trials)
+
+    def answers_of(one):
+        known = SCORES.get(one.run_id)
+        return known and {question: Caption("", score) for question, score in known.items()}
+
+    compared = compare_winners(lower, answers_of)
+    assert lower.winners[0].trial.strategy == "layernorm"
+    assert compared["layernorm"].behind_best is None
+    assert compared["full"].behind_best.mean == pytest.approx(
+        np.mean([*SCORES["full-0.0001"].values()]) - np.mean([*SCORES["layernorm-0.001"].values()])
+    )
+    assert compared["full"].behind_best.low > 0

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lnt_core.metrics import OBJECTIVES
 from sweeps.results.pareto import AXES, pareto_front
 from tests.sweeps.results.trials import seeds, trial
 
@@ -53,3 +54,12 @@ def test_what_failed_or_has_no_cost_is_left_out(axis) -> None:
 def test_a_lucky_repeat_is_not_on_it() -> None:
     front = pareto_front(seeds(1e-3, 5.0, 99.0), AXES[0].of)
     assert [one.score for one in front] == [5.0]
+
+
+def test_of_losses_the_lower_are_the_better() -> None:
+    loss = OBJECTIVES["select/loss"]
+    trials = [
+        replace(trial(score=s, trainable=n), objective=loss)
+        for n, s in ((5, 1.0), (1, 2.0), (9, 1.5))
+    ]
+    assert [one.score for one in pareto_front(trials, cost)] == [2.0, 1.0]

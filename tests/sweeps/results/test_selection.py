@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lnt_core.metrics import OBJECTIVES
 from sweeps.config import SweepConfig
 from sweeps.plan.trials import trials
 from sweeps.results.selection import Trial, winners
@@ -98,3 +99,14 @@ def test_the_report_split_does_not_select() -> None:
     scores = {"select/cider": 1.0, "report/cider": 9.0}
     found = Trial.from_result(planned, Result(TrialStatus.FINISHED, 4, scores))
     assert (found.score, found.report_score) == (1.0, 9.0)
+
+
+def test_of_losses_the_lowest_wins_and_its_edge_is_told() -> None:
+    losses = [replace(one, objective=OBJECTIVES["select/loss"]) for one in GRID]
+    rates = {one.learning_rate: one.score for one in GRID}
+    best = min(rates, key=rates.__getitem__)
+    (found,) = winners(losses)
+    assert found.trial.learning_rate == best
+    assert found.at_edge == {min(rates): "lowest", max(rates): "highest"}.get(best, "")
+    repeated = [replace(one, objective=OBJECTIVES["select/loss"]) for one in seeds(1e-3, 2.0, 4.0)]
+    assert winners(repeated)[0].seeds.mean == 3.0

@@ -16,6 +16,7 @@ SHORT = (
     "search.learning_rate=[1.0e-3]",
     "align.max_steps=1",
     "train.max_steps=1",
+    "train.analyse=false",
     "data.select.num_images=2",
     "data.select.max_new_tokens=4",
 )

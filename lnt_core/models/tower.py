@@ -37,10 +37,9 @@ def image_tokens(vision: "PretrainedConfig", image_processor: Any = None) -> int
     Raises:
         ConfigError: The config of the vision tower does not say, or the number would vary.
     """
+    given = None if image_processor is None else _size_given(image_processor)
     try:
-        if image_processor is None:
-            return int(vision.image_size // vision.patch_size) ** 2
-        height, width = _size_given(image_processor)
+        height, width = given or (vision.image_size, vision.image_size)
         return int(height // vision.patch_size) * int(width // vision.patch_size)
     except (AttributeError, TypeError, ZeroDivisionError):
         raise ConfigError(

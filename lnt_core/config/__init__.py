@@ -12,7 +12,14 @@ from lnt_core.config.data import (
     SelectConfig,
 )
 from lnt_core.config.model import Conversation, ModelConfig, ShapesConfig, TinyConfig
-from lnt_core.config.train import AlignConfig, MicroBatchSize, Precision, TrainConfig, TuneConfig
+from lnt_core.config.train import (
+    AlignConfig,
+    MicroBatchSize,
+    Precision,
+    RateRatio,
+    TrainConfig,
+    TuneConfig,
+)
 from lnt_core.config.trial import StartedFrom, TrialConfig
 
 __all__ = [
@@ -28,6 +35,7 @@ __all__ = [
     "MicroBatchSize",
     "ModelConfig",
     "Precision",
+    "RateRatio",
     "ScenesConfig",
     "SelectConfig",
     "ShapesConfig",

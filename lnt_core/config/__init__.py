@@ -23,7 +23,14 @@ from lnt_core.config.tasks import (
     TaskConfig,
     VQAv2Config,
 )
-from lnt_core.config.train import AlignConfig, MicroBatchSize, Precision, TrainConfig, TuneConfig
+from lnt_core.config.train import (
+    AlignConfig,
+    MicroBatchSize,
+    Precision,
+    RateRatio,
+    TrainConfig,
+    TuneConfig,
+)
 from lnt_core.config.trial import StartedFrom, TrialConfig
 
 __all__ = [
@@ -31,23 +38,24 @@ __all__ = [
     "AnyTaskConfig",
     "AskingConfig",
     "CAPTION_PROMPT",
-    "ColumnsConfig",
     "CaptioningConfig",
+    "ColumnsConfig",
     "Conversation",
     "CustomConfig",
     "DataConfig",
     "DatasetConfig",
+    "ExactMatchConfig",
     "FilesConfig",
     "HUB",
-    "ExactMatchConfig",
     "Kind",
     "LossConfig",
-    "MmeConfig",
     "MicroBatchSize",
+    "MmeConfig",
     "ModelConfig",
     "OwnQuestionsConfig",
     "PopeConfig",
     "Precision",
+    "RateRatio",
     "ScenesConfig",
     "ShapesConfig",
     "StartedFrom",

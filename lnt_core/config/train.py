@@ -100,9 +100,26 @@ class TrainConfig(Frozen):
         return self.micro_batch_size
 
 
+MAX_RATIO = 1000
+"""Bound of the ratios of two learning rates, which the paper's grid spans four orders of."""
+
+
+class RateRatio(Frozen):
+    """Rates of parts that most strategies train besides their own, relative to the trial's."""
+
+    connector: float = Field(default=1.0, gt=0, le=MAX_RATIO)
+    """Learning rate of the connector, in learning rates of the trial."""
+    embedding: float = Field(default=1.0, gt=0, le=MAX_RATIO)
+    """That of word embedding and output head, also if they are one tensor."""
+
+
 class TuneConfig(TrainConfig):
     """Training config of stage 2."""
 
+    rate_ratio: RateRatio = RateRatio()
+    """Learning rates of the connector and of the embedding relative to the trial's, as
+    `{connector: 0.1}`. `search.values` varies them by their keys, as `train.rate_ratio.connector`.
+    `train/lr` is the rate of all else that trains."""
     evaluate_at_steps: tuple[Annotated[int, Field(ge=1)], ...] = ()
     """Steps before the last, in ascending order, at which the held-out score is computed as well,
     for early stopping."""

@@ -17,6 +17,7 @@ from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import ConfigError
 from lnt_core.models.checkpoint import conversations_alone, load_checkpoint
 from lnt_core.models.roles import find_roles
+from lnt_core.models.supported import check_supported
 from lnt_core.models.tokens import conversations_of, join
 from lnt_core.models.tower import first_tokens, image_tokens, vision_config
 from lnt_core.models.vlm import VisionLanguageModel
@@ -79,14 +80,17 @@ def build_on_meta(config: ModelConfig) -> "PreTrainedModel":
     It is built from ``config.shapes`` if given, else from the configs of its files.
 
     Raises:
-        ConfigError: transformers cannot build it.
+        ConfigError: transformers cannot build it, or it is a checkpoint that cannot be tuned.
     """
     try:
-        return _built_on_meta(config)
+        model = _built_on_meta(config)
     except Exception as error:  # transformers raises anything for configs that are not consistent
         raise ConfigError(
             f"model: transformers cannot build it: {type(error).__name__}: {error}"
         ) from error
+    if config.checkpoint is not None:
+        check_supported(model)
+    return model
 
 
 def _built_on_meta(config: ModelConfig) -> "PreTrainedModel":

@@ -12,6 +12,7 @@ from lnt_core.data.conversation import Conversations
 from lnt_core.distributed.sharded import make_whole
 from lnt_core.models.processors import load_processor
 from lnt_core.models.roles import find_roles, parameters_of
+from lnt_core.models.supported import check_supported
 from lnt_core.models.tokens import conversations_of, greedy, join, processed_conversations
 from lnt_core.models.tower import first_tokens, image_tokens
 from lnt_core.models.vlm import VisionLanguageModel
@@ -41,8 +42,15 @@ def load_checkpoint(
     Raises:
         ConfigError: The checkpoint's architecture is not supported.
     """
-    from transformers import AutoModelForImageTextToText, LlavaForConditionalGeneration
+    from transformers import (
+        AutoConfig,
+        AutoModelForImageTextToText,
+        LlavaForConditionalGeneration,
+    )
 
+    with torch.device("meta"):  # before weights are read, which can take minutes
+        published = AutoConfig.from_pretrained(checkpoint)
+        check_supported(AutoModelForImageTextToText.from_config(published))
     attention = {"text_config": config.attention} if config.attention else None
     with in_parts():
         model = AutoModelForImageTextToText.from_pretrained(

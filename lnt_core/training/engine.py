@@ -14,7 +14,7 @@ from lnt_core.config import TrainConfig
 from lnt_core.data.conversation import Encoded
 from lnt_core.strategies.base import Strategy
 from lnt_core.training.checkpoints import TrainingState
-from lnt_core.training.optimizer import adamw, set_checkpointing
+from lnt_core.training.optimizer import adamw, rate_groups, set_checkpointing
 
 
 class Engine(ABC):
@@ -44,14 +44,20 @@ class Engine(ABC):
             set_checkpointing(model, on=True)
         self._config = config
         self._parameters = [p for p in model.parameters() if p.requires_grad]
-        optimizer = self.make_optimizer(learning_rate)
+        groups = rate_groups(model, config, learning_rate)
+        optimizer = self.make_optimizer(groups, learning_rate)
         strategy.begin(model, total)
         self.state = TrainingState(model, strategy, optimizer, schedule(optimizer, config, total))
 
-    def make_optimizer(self, learning_rate: float) -> Optimizer:
-        """AdamW over the trainable parameters, with the config's weight decay."""
+    def make_optimizer(self, groups: Any, learning_rate: float) -> Optimizer:
+        """AdamW over the trainable parameters, with the config's weight decay.
+
+        Args:
+            groups: What :func:`rate_groups` gives.
+            learning_rate: Peak learning rate of what has none of its own in ``groups``.
+        """
         on_gpu = self._parameters[0].is_cuda
-        return adamw(self._parameters, self._config, on_gpu=on_gpu, learning_rate=learning_rate)
+        return adamw(groups, self._config, on_gpu=on_gpu, learning_rate=learning_rate)
 
     @property
     @abstractmethod

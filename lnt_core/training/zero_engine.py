@@ -56,13 +56,13 @@ class ZeroEngine(Engine):
         self._micro_done = 0
 
     @override
-    def make_optimizer(self, learning_rate: float) -> Optimizer:
+    def make_optimizer(self, groups: Any, learning_rate: float) -> Optimizer:
         """AdamW; DeepSpeed's version for the CPU if the config offloads the optimizer."""
         assert isinstance(self._config, TuneConfig)
         if not offloads_optimizer(self._config.deepspeed):
-            return super().make_optimizer(learning_rate)
+            return super().make_optimizer(groups, learning_rate)
         made: Optimizer = deepspeed_quietly().ops.adam.DeepSpeedCPUAdam(
-            self._parameters,
+            groups,
             lr=learning_rate,
             weight_decay=self._config.weight_decay,
             adamw_mode=True,

@@ -53,7 +53,11 @@ def tunable_of(params: Mapping[str, str]) -> Tunable:
     for key, value in params.items():
         section, _, name = key.partition(".")
         if name and section in ("strategy", "train"):
-            content[section][name] = load_yaml(value)
+            *parents, last = name.split(".")
+            inner = content[section]
+            for parent in parents:
+                inner = inner.setdefault(parent, {})
+            inner[last] = load_yaml(value)
     return Tunable.model_validate(content)
 
 
@@ -90,7 +94,7 @@ def change_problems(
             f"{key} cannot change with --from-checkpoint: the checkpoint holds tensors made "
             "with the old value"
             for key in changes
-            if key in options
+            if key in options or key == "train.rate_ratio"
         ]
     known = {key: value for key, value in changes.items() if key in allowed}
     try:

@@ -1,8 +1,12 @@
 """Which architectures are refused, and why."""
 
+import functools
+
 import pytest
 
+from lnt_core.config import ModelConfig
 from lnt_core.errors import ConfigError
+from lnt_core.models.build import build_on_meta, load_base
 from lnt_core.models.supported import check_supported
 from tests.vlm_families import FAMILIES, on_meta
 
@@ -36,6 +40,16 @@ def test_what_cannot_be_tuned_is_refused_by_name_and_reason(kind) -> None:
     head = f"model.checkpoint: {type(model).__name__} is not an architecture that lnt can tune: "
     assert str(refusal.value).startswith(head)
     assert why in str(refusal.value)
+
+
+def test_plan_and_trial_refuse_it_before_they_read_weights(tmp_path) -> None:
+    from transformers import AutoConfig
+
+    AutoConfig.for_model("qwen3_5").save_pretrained(tmp_path)  # and no file of weights
+    config = ModelConfig(checkpoint=str(tmp_path))
+    for load in (build_on_meta, functools.partial(load_base, cache=tmp_path)):
+        with pytest.raises(ConfigError, match="is not an architecture that lnt can tune"):
+            load(config)
 
 
 @pytest.mark.parametrize("kind", sorted({family.kind for family in FAMILIES.values()} | {"llava"}))

@@ -47,6 +47,8 @@ was seen for this one, at most 5e-7 for the others."""
 
 OPTIONS = {"adalora": {"init_rank": 11}}
 """An odd rank: ZeRO-3 pads the parts that two workers have of a tensor of 11 numbers."""
+RATIOS = {"attn_mlp": {"connector": 0.1, "embedding": 0.5}}
+"""``rate_ratio``: three groups of parameters, each with its own rate."""
 CLIP = {"adalora": 0.03}
 """``max_grad_norm``; AdaLoRA's norms are from 0.02 to 0.06 here. So its first steps are not clipped
 and the later ones are, which moves the importance that its ranks follow."""
@@ -84,6 +86,7 @@ def plain(launch) -> dict[str, dict]:
 
 def case(name: str, deepspeed=None, *, train=None, **more) -> dict:
     own = {"deepspeed": deepspeed, "max_grad_norm": CLIP.get(name, 1.0)}
+    own["rate_ratio"] = RATIOS.get(name, {})
     options = OPTIONS.get(name, {})
     return {"strategy": name, "options": options, "train": TRAIN | own | (train or {})} | more
 

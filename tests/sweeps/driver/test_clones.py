@@ -48,7 +48,13 @@ def test_what_mlflow_has_of_a_trial_is_enough_to_check_against(original) -> None
 
 
 @pytest.mark.parametrize(
-    "given", [["learning_rate=3e-4"], ["rank=16"], ["train.weight_decay=0.1", "rank=4"]]
+    "given",
+    [
+        ["learning_rate=3e-4"],
+        ["rank=16"],
+        ["train.weight_decay=0.1", "rank=4"],
+        ["train.rate_ratio={connector: 0.1}"],
+    ],
 )
 def test_rates_options_and_training_may_change(original, given) -> None:
     assert problems(original, *given) == []
@@ -70,6 +76,11 @@ def test_every_problem_is_told_at_once(original) -> None:
         (["rank=8"], {}, "nothing is changed: the clone would be the same trial"),
         (["rank=8", "rank=4"], {}, "rank is given twice"),
         (["rank=4"], {"from_checkpoint": True}, "rank cannot change with --from-checkpoint: "),
+        (
+            ["train.rate_ratio={connector: 0.1}"],
+            {"from_checkpoint": True},
+            "train.rate_ratio cannot change with --from-checkpoint: ",
+        ),
         (["train.epochs=3"], {"scheduler": "asha"}, "train.epochs cannot change under search.sch"),
         (["name=full"], {}, "the key is 'name', but must be one of "),
     ],

@@ -8,8 +8,11 @@ import torch
 from torch import nn
 
 from lnt_core.data.conversation import SYSTEM_BLOCK, VICUNA_SYSTEM
+from lnt_core.data.processed import ProcessedConversations
 from lnt_core.data.samples import IMAGE
 from lnt_core.errors import ConfigError
+from lnt_core.files import write_text
+from lnt_core.models.processors import copy_processor
 from lnt_core.models.tokens import greedy
 from lnt_core.models.vlm import VisionLanguageModel
 
@@ -80,7 +83,12 @@ def save_plain(
     plain.config.dtype = torch.float32
     plain.generation_config = _generation(base, max_new_tokens)
     plain.save_pretrained(folder)
-    processor(base).save_pretrained(folder)
+    if not isinstance(base.conversations, ProcessedConversations):
+        processor(base).save_pretrained(folder)
+        return
+    copy_processor(base.processor.tokenizer.name_or_path, folder)
+    if base.conversations.style != "chat_template":
+        write_text(folder / "chat_template.jinja", chat_template(base))
 
 
 def processor(base: VisionLanguageModel) -> Any:

@@ -4,12 +4,18 @@ Processors of models that also take videos want torchvision for these. Images ar
 with PIL, so that a sweep's digits do not depend on whether a node has torchvision.
 """
 
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
+
+_FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
+"""Files that may belong to a processor or tokenizer."""
+_OF_WEIGHTS = ("config.json", "generation_config.json")
 
 
 def load_processor(checkpoint: str, config: "PretrainedConfig") -> Any:
@@ -45,6 +51,24 @@ def load_processor(checkpoint: str, config: "PretrainedConfig") -> Any:
     settings, _ = kind.get_processor_dict(checkpoint)
     own: Any = type(kind.__name__, (_WithoutVideos, kind), {})
     return own.from_args_and_dict([makers[name]() for name in attributes], settings)
+
+
+def copy_processor(checkpoint: str, folder: Path) -> None:
+    """Copy the files of a checkpoint's processor and tokenizer, as they are published.
+
+    Args:
+        checkpoint: Folder, or Hub name in the local cache.
+        folder: Folder to copy to, which has config and weights of its own.
+    """
+    from huggingface_hub import snapshot_download
+
+    source = Path(checkpoint)
+    if not source.is_dir():
+        source = Path(snapshot_download(checkpoint, allow_patterns=_FILES, local_files_only=True))
+    for pattern in _FILES:
+        for file in source.glob(pattern):
+            if file.name not in _OF_WEIGHTS and not file.name.endswith(".index.json"):
+                shutil.copyfile(file, folder / file.name)
 
 
 class _NoVideos:

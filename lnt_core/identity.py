@@ -22,6 +22,8 @@ from lnt_core.evaluation.tasks import annotation_files, make_task
 from lnt_core.paths import is_file
 
 ID_LENGTH = 12
+ALIGN_FORMAT = 2
+"""Incremented when a cached file of stage 1 can no longer be read; it then has another id."""
 
 
 def trial_id(config: TrialConfig) -> str:
@@ -48,6 +50,7 @@ def align_id(config: TrialConfig) -> str:
             "align": config.align.model_dump(mode="json"),
             "data": stage_sha256(stage),
             "frozen_precision": config.train.precision,
+            "format": ALIGN_FORMAT,
         }
         | _opened(config.data)
     )[:ID_LENGTH]

@@ -2,7 +2,7 @@
 
 from lnt_core.errors import ConfigError
 
-FORMAT = 2
+FORMAT = 3
 """Incremented when files of an older version can no longer be read. Written to `execution.json`, to
 the tag `lnt.format` of a sweep's parent run, and to `best.yaml`."""
 

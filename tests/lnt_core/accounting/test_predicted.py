@@ -90,9 +90,9 @@ def test_standing_memory_is_what_a_trials_tensors_hold(name, base) -> None:
         *(value for state in optimizer.state.values() for value in state.values()),
     ]
     resident = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in held}
-    prepared = SimpleNamespace(
-        base=base, samples=[Encoded((5,) * 40, (-100,) * 20 + (5,) * 20, (Path("image.png"),))]
-    )
+    ids = (base.model.config.image_token_id,) * 16 + (5,) * 24
+    samples = [Encoded(ids, (-100,) * 20 + (5,) * 20, (Path("image.png"),))]
+    prepared = SimpleNamespace(base=base, samples=samples)
     steps = TrialSteps(model, strategy, strategy.Config(), prepared, {})
     cost = steps.of(TuneConfig.model_validate(train_config().model_dump()))
     standing = cost.weights_gib + cost.gradients_gib + cost.optimizer_gib

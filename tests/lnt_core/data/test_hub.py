@@ -6,7 +6,8 @@ import json
 import pytest
 from PIL import Image
 
-from lnt_core.config import DatasetConfig
+from lnt_core.config import DataConfig, DatasetConfig, ModelConfig
+from lnt_core.data.check import data_problems
 from lnt_core.data.hub import image_folder
 from lnt_core.data.samples import read_samples
 from lnt_core.errors import DataError
@@ -117,6 +118,26 @@ def test_what_datasets_cannot_read_is_one_message(tmp_path) -> None:
         read(tmp_path / "empty")
     with pytest.raises(DataError, match="`subset` is for a folder or a data set of the Hub, but "):
         read(tmp_path / "rows.parquet", subset="easy")
+
+
+def test_a_folder_of_images_of_the_hub_is_links_to_files_elsewhere(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    cached = tmp_path / "datasets--someone--drawings"
+    snapshot = cached / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    for folder in ("refs", "blobs"):
+        (cached / folder).mkdir()
+    (cached / "refs" / "main").write_text("0123")
+    (cached / "blobs" / "abc").write_bytes(png(0))
+    (snapshot / "a.png").symlink_to("../../blobs/abc")
+    (snapshot / "metadata.jsonl").write_text('{"file_name": "a.png", "text": "A."}\n')
+    name = "hf://datasets/someone/drawings"
+    found = read(name, columns={"image": "image", "answer": "text"}, skip_bad=1)
+    assert [sample.images for sample in found.samples] == [(snapshot / "a.png",)]
+    tune = {"annotations": name, "columns": {"image": "image", "answer": "text"}}
+    data = DataConfig.model_validate({"tune": tune, "select": {"task": "coco", **tune}})
+    problems = data_problems(ModelConfig(tiny=True), data)
+    assert [p for p in problems if p.startswith("data.tune")] == []
 
 
 def test_a_data_set_of_the_hub_is_read_from_the_cache(tmp_path, monkeypatch) -> None:

@@ -44,8 +44,16 @@ class ProcessedConversations(Conversations):
 
     def tokens_of(self, sizes: Sequence[tuple[int, int]]) -> list[int]:
         """The tokens of images of these heights and widths, each shown alone."""
+        if not hasattr(self.processor, "_get_num_multimodal_tokens"):  # SmolVLM's
+            of_size = {size: self._tokens_of_blank(*size) for size in dict.fromkeys(sizes)}
+            return [of_size[size] for size in sizes]
         counted = self.processor._get_num_multimodal_tokens(image_sizes=list(sizes))
         return [int(count) for count in counted["num_image_tokens"]]
+
+    def _tokens_of_blank(self, height: int, width: int) -> int:
+        """Tokens of a blank image, and of what the processor puts around and between its tiles."""
+        blank = Image.new("RGB", (width, height))
+        return len(self._processed(self.image_token, [blank])["input_ids"][0])
 
     def _tokenize(self, segments: list[Segment], images: Sequence[Path | Image.Image]) -> Encoded:
         pieces = segments

@@ -153,11 +153,11 @@ def test_captioning_halves_its_batch(bench, memory, row) -> None:
     strategy = get_strategy("connector")
     model, task = tuned_copy(prepared.base, strategy, strategy.Config()).eval(), prepared.select
     count = NUM_CAPTIONS
-    items = [task.items[i % len(task.items)] for i in range(count)]
+    asked = [i % len(task.items) for i in range(count)]
 
     def captions(size: int) -> list[str]:
         task.batch_size = size
-        return task._captions(model, prepared.store, items, bf16=False)
+        return task._answers(model, prepared.store, asked, bf16=False)
 
     captions(count)
     small, undisturbed = memory.peak_of(lambda: captions(count // 2))

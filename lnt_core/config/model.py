@@ -53,7 +53,7 @@ class ShapesConfig(Frozen):
         for key, value in shape.items():
             if isinstance(value, dict):
                 cls._buildable(value)
-            limit = MAX_LAYERS if "layers" in key else MAX_SIZE
+            limit = MAX_LAYERS if "layers" in str(key) else MAX_SIZE
             if isinstance(value, int | float) and not -limit <= value <= limit:
                 raise ValueError(f"`{key}` is {value:g}, but must be at most {limit:,}")
         return shape

@@ -14,6 +14,7 @@ from lnt_core.models.build import build_on_meta, load_base, load_conversations, 
 from lnt_core.models.plain import save_plain
 from sweeps.config import SweepConfig
 from sweeps.plan.checks import check_sweep
+from tests.images import features
 from tests.towers import NAFLEX, TOWERS, save_tower
 
 TURNS = (("<image>\nWhat is there?", "A large red circle."),)
@@ -67,11 +68,13 @@ def test_an_image_has_as_many_tokens_as_its_tower_gives(composed) -> None:
 def test_logits_are_those_of_a_plain_script(composed, tmp_path) -> None:
     tower, *_, base = composed
     paths = photographs(tmp_path)
-    ids = torch.tensor([base.conversations.encode(Sample(path, TURNS)).input_ids for path in paths])
-    features = base.image_features(paths)
-    assert features.shape == (2, tower.num_patches, 32)
+    ids = torch.tensor(
+        [base.conversations.encode(Sample((path,), TURNS)).input_ids for path in paths]
+    )
+    seen = features(base, paths)
+    assert seen.shape == (2, tower.num_patches, 32)
     with torch.no_grad():
-        ours = base.trial_copy()(input_ids=ids, pixel_values=features).logits
+        ours = base.trial_copy()(input_ids=ids, pixel_values=seen).logits
     theirs = torch.cat([plain_logits(composed, path, ids[[i]]) for i, path in enumerate(paths)])
     assert torch.allclose(ours, theirs, atol=1e-5)
 
@@ -93,11 +96,11 @@ def test_merged_it_is_a_plain_llava(composed, tmp_path) -> None:
     inputs = AutoProcessor.from_pretrained(folder)(
         images=Image.open(path), text=prompt, return_tensors="pt"
     )
-    ids = torch.tensor([base.conversations.encode_prompt("What is there?")])
+    ids = torch.tensor([base.conversations.encode_prompt("What is there?", [path]).input_ids])
     assert inputs["input_ids"].tolist() == ids.tolist()
     with torch.no_grad():
         theirs = plain(**inputs).logits
-        ours = base.trial_copy()(input_ids=ids, pixel_values=base.image_features([path])).logits
+        ours = base.trial_copy()(input_ids=ids, pixel_values=features(base, [path])).logits
     assert torch.allclose(theirs[..., : ours.shape[-1]], ours, atol=1e-5)
 
 

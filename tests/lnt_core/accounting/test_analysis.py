@@ -15,16 +15,16 @@ from lnt_core.strategies import STRATEGIES, get_strategy
 from tests.parts import model_config, save_parts, text_config
 
 
-def measured(base, model, prompt, images, *, bf16: bool) -> tuple[float, int]:
+def measured(base, model, prompts, images, *, bf16: bool) -> tuple[float, int]:
     """GiB that the analysis adds to the weights, and its FLOPs."""
     store = FeatureStore(base, max_bytes=2**20)
-    store.get(images)  # the tower is no part of it
+    store.get([(image,) for image in images])  # the tower is no part of it
     ledger = Ledger()
     for tensor in (*model.parameters(), *model.buffers(), *base.model.parameters()):
         ledger.add(tensor)
     before = ledger.live_bytes
     with ledger:
-        layer_similarity(model, base.roles, prompt, images, store, bf16=bf16)
+        layer_similarity(model, base.roles, prompts, images, store, bf16=bf16)
     return (ledger.peak_bytes - before) / GIB, ledger.flops
 
 
@@ -45,17 +45,17 @@ def deep(tmp_path_factory):
 def test_it_holds_and_computes_what_was_predicted(name, bf16, deep, scenes) -> None:
     strategy = get_strategy(name)
     model = strategy.apply(deep.trial_copy(), deep.roles, strategy.Config())
-    prompt = deep.conversations.encode_prompt("What is there?")
-    images = list(dict.fromkeys(s.image for s in load_samples(scenes.tune, seed=0)))[:BATCH]
+    images = list(dict.fromkeys(s.images[0] for s in load_samples(scenes.tune, seed=0)))[:BATCH]
+    prompts = [deep.conversations.encode_prompt("What is there?", [image]) for image in images]
     shape = StepShape(
         batch=len(images),
-        tokens=len(prompt),
+        tokens=len(prompts[0].input_ids),
         image_tokens=16,
         feature_channels=32,
         answer_tokens=0,
     )
     found = predict_analysis(model, deep.roles, shape, bf16=bf16, on_gpu=False)
-    gib, flops = measured(deep, model, prompt, images, bf16=bf16)
+    gib, flops = measured(deep, model, prompts, images, bf16=bf16)
     assert found.gib == pytest.approx(gib, rel=0.05)
     assert found.flops == pytest.approx(flops, rel=0.05)
 

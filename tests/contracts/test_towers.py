@@ -52,7 +52,8 @@ def plain_logits(composed, path, ids):
     language = AutoModelForCausalLM.from_pretrained(config.language_model).eval()
     images = ids == base.model.config.image_token_id
     embedded = language.get_input_embeddings()(ids.masked_fill(images, 0))
-    embedded[images] = base.connector(states[0, tower.num_first :])
+    connector = base.model.get_submodule(*base.roles.connector)
+    embedded[images] = connector(states[0, tower.num_first :])
     return language(inputs_embeds=embedded).logits
 
 

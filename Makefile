@@ -6,6 +6,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # DeepSpeed's operators take minutes to compile, and each environment compiles its own: in torch's
 # folder for all of them, two environments would replace each other's again and again.
 export TORCH_EXTENSIONS_DIR = $(CURDIR)/.venv/torch_extensions
+# Two versions of ninja, the machine's and this environment's, would do the same to each other.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: sweep real test test-quick test-tiers check docs bench bench-gpu gpu clean
 

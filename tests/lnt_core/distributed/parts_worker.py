@@ -1,8 +1,8 @@
-"""One of several workers that load a base in parts, under torchrun.
+"""One of several workers that load bases in parts, under torchrun.
 
-Takes configs of models as JSON, the precision, ``zero3`` or ``whole``, and a file for what was
-seen of the last model: the growth of each worker's own memory, and the answer to one input. The
-models before it have libraries loaded and buffers made, which would be counted otherwise.
+Takes ``zero3`` or ``whole``, pairs of a model's config and a precision as JSON, and a file for what
+was seen of each: the growth of each worker's own memory, and the answer to one input. The first
+model has libraries loaded and buffers made, which would be counted otherwise.
 """
 
 import gc
@@ -43,28 +43,17 @@ def own_bytes() -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
 
 
-def main() -> None:
-    torch.set_num_threads(1)
-    transformers.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    *configs, precision, how, seen = sys.argv[1:]
-    deepspeed = None if how == "whole" else how
-    if deepspeed:
-        join("cpu")
-    for config in configs:
-        torch.manual_seed(0)
-        gc.collect()
-        watch = PeakOfOwnMemory()
-        watch.start()
-        base = load_base(
-            ModelConfig.model_validate_json(config),
-            cache=Path(seen).parent,
-            precision=precision,
-            deepspeed=deepspeed,
-        )
-        growth = watch.growth_bytes()
+def load(config: dict, precision: str, deepspeed: str | None, cache: Path) -> dict:
+    """Load a base and ask it; what was seen."""
+    torch.manual_seed(0)
+    gc.collect()
+    watch = PeakOfOwnMemory()
+    watch.start()
+    base = load_base(
+        ModelConfig.model_validate(config), cache=cache, precision=precision, deepspeed=deepspeed
+    )
     told = {
-        "growth": gather(growth),
+        "growth": gather(watch.growth_bytes()),
         "in_parts": sorted(n for n, p in base.model.named_parameters() if in_parts(p)),
         "dtypes": sorted({str(t.dtype) for t in (*base.model.parameters(), *base.model.buffers())}),
     }
@@ -77,7 +66,18 @@ def main() -> None:
         pixels = torch.linspace(-1, 1, shape[1] * shape[2]).reshape(shape)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         logits = model(input_ids=ids, pixel_values=pixels.to(dtype)).logits
-    told["logits"] = logits.float()[0, -1].tolist()
+    return told | {"logits": logits.float()[0, -1].tolist()}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    transformers.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    how, asked, seen = sys.argv[1:]
+    deepspeed = None if how == "whole" else how
+    if deepspeed:
+        join("cpu")
+    told = [load(*case, deepspeed, Path(seen).parent) for case in json.loads(asked)]
     if is_first():
         Path(seen).write_text(json.dumps(told))
     leave()

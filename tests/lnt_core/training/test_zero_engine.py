@@ -22,7 +22,8 @@ from lnt_core.training.zero_engine import slice_of
 from tests.lnt_core.launch import torchrun
 from tests.parts import model_config
 
-STEPS = 12
+STEPS = 20
+"""At 12, AdaLoRA's ranks hide a forgotten factor of clipping, and a state lost in a stop."""
 TRAIN = {
     "max_steps": STEPS,
     "batch_size": 4,
@@ -132,8 +133,8 @@ def test_adaloras_ranks_fall_within_these_steps_some_of_them_clipped(plain) -> N
     seen = plain["adalora"]
     layers = len(seen["ranks"][-1])
     kept = [None if ranks is None else sum(map(sum, ranks.values())) for ranks in seen["ranks"]]
-    assert kept[0] is None
-    assert strategy.init_rank * layers > kept[1] > kept[4] > kept[-1]
+    assert kept[:2] == [None, None]
+    assert strategy.init_rank * layers > kept[2] > kept[5] > kept[-1]
     assert kept[-1] == strategy.target_rank * layers
     assert min(seen["norms"]) < CLIP["adalora"] < max(seen["norms"])
 

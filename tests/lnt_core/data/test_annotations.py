@@ -11,9 +11,9 @@ from PIL import Image
 
 from lnt_core.config import DataConfig, DatasetConfig, ModelConfig
 from lnt_core.data.annotations import annotations_sha256
-from lnt_core.data.check import data_problems
 from lnt_core.data.samples import read_samples
 from lnt_core.errors import DataError
+from lnt_core.evaluation.check import data_problems
 from tests.formats import messages
 
 WORDS = (None, True, 7, 0.5, "", "a.png", "lost.png", "<image>", "A <image>.", "\0", "x://y")

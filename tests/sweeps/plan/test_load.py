@@ -35,11 +35,9 @@ def test_a_file_may_extend_a_preset(tmp_path) -> None:
 def test_an_unknown_preset_names_the_nearest() -> None:
     with pytest.raises(ConfigError) as refused:
         load_sweep("dmo")
-    assert str(refused.value) == (
-        "SWEEP is 'dmo', but must be one of 'a file', 'demo', 'demo-all', 'paper-13b', "
-        "'paper-13b-llama2', 'paper-13b-llama2-chat', 'paper-7b', 'paper-7b-llama2', "
-        "'paper-7b-llama2-chat'; did you mean 'demo'?"
-    )
+    told = str(refused.value)
+    assert told.startswith("SWEEP is 'dmo', but must be one of 'a file', 'demo', 'demo-all', ")
+    assert told.endswith("'qwen2.5-vl-3b', 'smolvlm2-2.2b'; did you mean 'demo'?")
 
 
 def test_one_value_can_be_set_from_the_command_line() -> None:

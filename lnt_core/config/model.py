@@ -47,6 +47,16 @@ class ShapesConfig(Frozen):
     align: LengthsConfig | None = None
     """The same of the align data. Default: as the tune data."""
 
+    @model_validator(mode="after")
+    def _room_for_text(self) -> Self:
+        image = self.image_tokens or 0
+        if image >= min(self.longest_sample, self.tokens_per_sample):
+            raise ValueError(
+                f"`tokens_per_sample` and `longest_sample` must be more than the {image} tokens of "
+                "an image, which they include"
+            )
+        return self
+
     @field_validator("language", "vision", "checkpoint")
     @classmethod
     def _buildable(cls, shape: dict[str, Any]) -> dict[str, Any]:

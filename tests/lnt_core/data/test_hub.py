@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from lnt_core.config import DataConfig, DatasetConfig, ModelConfig
-from lnt_core.data.check import data_problems
 from lnt_core.data.hub import image_folder
 from lnt_core.data.samples import read_samples
 from lnt_core.errors import DataError
+from lnt_core.evaluation.check import data_problems
 from tests.formats import messages
 
 

@@ -25,6 +25,8 @@ class Finder(importlib.abc.MetaPathFinder):
 def fail(similarity):
     real = similarity.Outputs.keep
     def keep(self, index, output):
+        if type(output).__name__ == "FakeTensor":  # it is only predicted
+            return real(self, index, output)
         file = os.environ["ANALYSES"]
         open(file, "a").close()
         number = os.path.getsize(file)

@@ -84,9 +84,8 @@ class Answering(PreparedTask):
     @property
     @override
     def longest(self) -> tuple[int, int]:
-        return max(
-            len(prompt.input_ids) for prompt in self._prompts
-        ), self._task.options.max_new_tokens
+        tokens = max(len(prompt.input_ids) for prompt in self._prompts)
+        return tokens, self._task.options.max_new_tokens
 
     @override
     def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Evaluated:

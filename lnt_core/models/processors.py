@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _FILES = ["*.json", "*.jinja", "*.txt", "*.model"]
 """Files that may belong to a processor or tokenizer."""
-_OF_WEIGHTS = ("config.json", "generation_config.json")
+_OF_WEIGHTS = ("config.json", "generation_config.json", "adapter_config.json")
 
 
 def load_processor(checkpoint: str, config: "PretrainedConfig") -> Any:

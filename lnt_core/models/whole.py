@@ -66,10 +66,9 @@ class WholeModel(VisionLanguageModel):
 
 
 def connector_modules(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:
-    """The modules of a connector, those of a list one by one; raw parameters have no inputs."""
+    """The modules of a connector, each of which is called; raw parameters have no inputs."""
     parts = dict(model.named_modules())
-    found = [parts[name] for name in names if name in parts]
-    return [m for part in found for m in (part if isinstance(part, nn.ModuleList) else [part])]
+    return [parts[name] for name in names if name in parts]
 
 
 def _inner(model: "PreTrainedModel") -> Any:

@@ -30,8 +30,12 @@ pytestmark = pytest.mark.heavy
 
 TIMES = int(os.environ.get("LNT_FUZZ", "1"))
 SEED = int(os.environ.get("LNT_FUZZ_SEED", "0"))
-MAX_S = 30.0
-"""CPU seconds; no file takes longer, accepted or refused, however busy the machine is."""
+MAX_S = 20.0
+"""CPU seconds; no file takes longer, accepted or refused. Beside other work the longest plan, of a
+good file with many variants, takes 10."""
+MAX_PICTURE_S = 30.0
+"""The same of a picture: a WebP of 206 bytes says that it is 8,388,617 x 9 pixels, and takes 9 on a
+quiet machine."""
 
 
 def snapshot(folder: Path) -> set[tuple[str, int, int]]:
@@ -218,7 +222,7 @@ def test_an_image_is_opened_as_rgb_or_refused(folder, rng) -> None:
                 (folder / "image").write_bytes(content)
                 with contextlib.suppress(DataError):
                     check_header(folder / "image")
-        assert time.process_time() - started < MAX_S
+        assert time.process_time() - started < MAX_PICTURE_S
     assert snapshot(folder / "work") == before
     assert opened >= 500 * TIMES
 

@@ -6,23 +6,14 @@ import pytest
 
 from lnt_core.analysis.trial_analysis import CUT_SHORT
 from tests.e2e.conftest import ONE_BY_ONE
+from tests.patched import sitecustomize
 
 pytestmark = pytest.mark.fault
 
 FAIL = """
-import importlib.abc, importlib.util, os, signal, sys
+import os, signal
 
-class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != "lnt_core.analysis.similarity":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        run = spec.loader.exec_module
-        spec.loader.exec_module = lambda module: (run(module), fail(module))
-        return spec
-
-def fail(similarity):
+def patch(similarity):
     real = similarity.Outputs.keep
     def keep(self, index, output):
         if type(output).__name__ == "FakeTensor":  # it is only predicted
@@ -38,8 +29,6 @@ def fail(similarity):
             self._num_blocks *= 10**12  # more memory than any host has
         real(self, index, output)
     similarity.Outputs.keep = keep
-
-sys.meta_path.insert(0, Finder())
 """
 """Of the base no memory is left for the analysis, the first trial's process dies in it, the next
 has no memory, and the other two are analysed."""
@@ -48,7 +37,8 @@ NO_MEMORY = "its layers were not analysed: out of memory (`train.analyse: false`
 
 def test_analyses_that_fail_cost_no_trial(undisturbed, micro_with, tmp_path) -> None:
     sweep = micro_with(**ONE_BY_ONE)
-    (tmp_path / "sitecustomize.py").write_text(FAIL)
+    patched = sitecustomize("lnt_core.analysis.similarity", FAIL)
+    (tmp_path / "sitecustomize.py").write_text(patched)
     sweep.environment["PYTHONPATH"] = str(tmp_path)
     sweep.environment["ANALYSES"] = str(tmp_path / "analyses")
     printed = " ".join(sweep.lnt("run", "sweep.yaml").split())

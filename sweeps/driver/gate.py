@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweeps.driver.nodes import ask_node
+from sweeps.driver.ray_start import beside_driver
 from sweeps.nodes.facts import Asked
 from sweeps.nodes.judge import Node, problems
 from sweeps.nodes.needs import Needs
@@ -76,8 +77,8 @@ def start_gate(
         seen: A file in the storage, which every node must see.
     """
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    actor = ray.remote(Gate).options(num_cpus=0, max_concurrency=AT_ONCE, scheduling_strategy=here)
+    actor = ray.remote(Gate).options(
+        num_cpus=0, max_concurrency=AT_ONCE, scheduling_strategy=beside_driver()
+    )
     return actor.remote(replace(asked, marker=str(seen)), needs, resources, nodes)

@@ -15,6 +15,8 @@ from sweeps.plan.labels import counted
 from sweeps.worker.placement import num_workers_that_fit, worker_bundle
 
 if TYPE_CHECKING:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
     from sweeps.resources import ResourcesConfig
 
 
@@ -29,7 +31,7 @@ def start_ray(address: str | None) -> None:
         address: Address of a running cluster; None starts Ray on this machine.
 
     Raises:
-        ConfigError: There is no cluster at the address.
+        ConfigError: There is no cluster at the address, or Ray does not start on this machine.
         AccessError: The cluster requires a token, or rejects the given one.
     """
     import logging
@@ -54,15 +56,32 @@ def start_ray(address: str | None) -> None:
             )
     except ray.exceptions.AuthenticationError:
         raise _no_access(address) from None
-    except ConnectionError as error:  # also raised if the token is rejected
-        if has_port:
+    except Exception as error:  # Ray's are of many classes, bare ones among them
+        if address is None:
+            raise ConfigError(
+                f"Ray does not start on this machine: {_first_line(error)}. A busy machine may be "
+                "too slow for it: try again. What it logged is in /tmp/ray/session_latest/logs"
+            ) from error
+        if not isinstance(error, ConnectionError):
+            raise
+        if has_port:  # the token is rejected
             raise _no_access(address) from None
-        raise ConfigError(
-            f"no Ray cluster answers at {address}: {str(error).splitlines()[0][:200]}"
-        ) from None
+        raise ConfigError(f"no Ray cluster answers at {address}: {_first_line(error)}") from None
     # Failed snapshots of Ray Tune need no message: they are never restored.
     logging.getLogger("ray.tune.execution.experiment_state").setLevel(logging.CRITICAL)
     patch_tune()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+
+
+def beside_driver() -> "NodeAffinitySchedulingStrategy":
+    """Places an actor on the driver's node: no other node that is lost takes it along."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def _bound_cores() -> int | None:

@@ -17,8 +17,9 @@ from tests.servers import HANG_S, USER, MlflowServer
 
 NUM_TRIALS, NUM_STEPS = 4, 200
 TRAIN = STAGE | {"max_steps": NUM_STEPS, "checkpoint_every_steps": 10}
-CHANGES = {"train": TRAIN, "resources": {"wait_for_nodes_s": 60}}
-"""Of the micro model's sweep, so that a moment to kill something lasts."""
+CHANGES = {"train": TRAIN, "resources": {"wait_for_nodes_s": 60}, "budget": {"trials": 100}}
+"""Of the micro model's sweep, so that a moment to kill something lasts; and a budget, which must
+outlive every node but the driver's."""
 
 
 class SubmittedSweep:

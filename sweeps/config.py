@@ -3,7 +3,16 @@
 import warnings
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from lnt_core.config import AlignConfig, DataConfig, ModelConfig, ScenesConfig, TuneConfig
 from lnt_core.config.bounds import Seed
@@ -188,6 +197,10 @@ class TrackingConfig(Frozen):
         return uri
 
 
+AS_THE_SWEEP = ("seed", "precision", "deterministic")
+"""Keys of `align` that follow the sweep where they are not given."""
+
+
 class SweepAlignConfig(AlignConfig):
     """Training config of stage 1: the connector alone, before any strategy.
 
@@ -207,6 +220,12 @@ class SweepAlignConfig(AlignConfig):
                 "others would have no sample"
             )
         return self
+
+    @model_serializer(mode="wrap")
+    def _given(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without a default that is not the value: read again, it would pass for a given one."""
+        given = self.model_fields_set
+        return {k: v for k, v in dump(self).items() if k in given or k not in AS_THE_SWEEP}
 
 
 class SweepConfig(Frozen):
@@ -310,11 +329,7 @@ class SweepConfig(Frozen):
         if self.align is None and self.model.checkpoint is not None:
             return None
         given = self.align.model_dump(exclude={"workers"}, exclude_unset=True) if self.align else {}
-        same: dict[str, Any] = {
-            "seed": self.seed,
-            "precision": self.train.precision,
-            "deterministic": self.train.deterministic,
-        }
+        same = {"seed": self.seed} | self.train.model_dump(include={*AS_THE_SWEEP})
         return AlignConfig.model_validate(same | given)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sweeps.cli.main import main
-from sweeps.config import PAPER_RATES
+from sweeps.config import PAPER_RATES, SweepConfig
 from sweeps.passwords import PLACES
 from sweeps.plan.load import load_sweep
 
@@ -67,3 +67,16 @@ def test_trials_on_gpus_compute_in_bf16_unless_told_otherwise() -> None:
     assert load_sweep("demo", on_gpu).train.precision == "bf16"
     assert load_sweep("demo", (*on_gpu, "train.precision=fp32")).train.precision == "fp32"
     assert load_sweep("paper-7b", ()).train.precision == "tf32"
+
+
+def test_a_written_sweep_file_is_the_same_sweep_when_read_again() -> None:
+    """What stage 1 takes from the sweep is not written as if it had been given."""
+    search = {"strategy": ["layernorm"], "learning_rate": [1e-3]}
+    given = {"name": "a", "seed": 3, "model": {"tiny": {}}, "search": search}
+    given |= {"train": {"precision": "bf16"}, "align": {"max_steps": 2}}
+    sweep = SweepConfig.model_validate(given)
+    again = SweepConfig.model_validate(sweep.model_dump(mode="json"))
+    assert again.trial_align == sweep.trial_align
+    assert (again.trial_align.seed, again.trial_align.precision) == (3, "bf16")
+    own = SweepConfig.model_validate(given | {"align": {"max_steps": 2, "seed": 0}})
+    assert SweepConfig.model_validate(own.model_dump(mode="json")).trial_align.seed == 0

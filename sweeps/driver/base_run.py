@@ -7,6 +7,7 @@ from lnt_core.errors import LntError
 from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.stages_1 import Stages1
+from sweeps.results import tags as tag
 from sweeps.results.read import BASE_PREFIX
 from sweeps.storage.execution import BASE, Execution, TrialStatus
 from sweeps.tracking.tracker import Tracker
@@ -67,8 +68,8 @@ class BaseRun:
         scores = self._execution.base_scores()
         assert scores is not None
         chosen_by = metric.objective_in(scores)
-        assert chosen_by is not None
-        self._live_table.base_ended(scores[chosen_by])
+        score = None if chosen_by is None else scores[chosen_by]
+        self._live_table.base_ended(score, self._execution.base_note())
         log_base(self._execution, self._tracker)
         self._queue.open()
 
@@ -97,5 +98,7 @@ def log_base(execution: Execution, tracker: Tracker) -> None:
     if scores is None:
         return
     tracker.parent_metrics({BASE_PREFIX + name: value for name, value in scores.items()})
+    if note := execution.base_note():
+        tracker.parent_tags({tag.BASE_NOTE: note})
     for path in sorted((execution.path / BASE).iterdir()):
         tracker.parent_artifact(path, folder=BASE)

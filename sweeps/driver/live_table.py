@@ -111,11 +111,12 @@ class LiveTable:
         """Remove a stage 1 that has ended."""
         self._rows.pop(name, None)
 
-    def base_ended(self, score: float) -> None:
-        """Print what the untuned base scored."""
+    def base_ended(self, score: float | None, note: str = "") -> None:
+        """Print what the untuned base scored, and why it lacks scores if it does."""
         self._rows.pop(BASE_ID, None)
-        shown = f"{self._objective.label} {self._objective.shown(score)}"
-        self._console.print(f"Untuned base: {shown}", highlight=False)
+        shown = "" if score is None else f"{self._objective.label} {self._objective.shown(score)}"
+        told = "; ".join(filter(None, (shown, note)))
+        self._console.print(f"Untuned base: {told}", highlight=False, markup=False, soft_wrap=True)
 
     def started(self, trial_id: str, name: str) -> None:
         """Show a trial that starts or resumes."""

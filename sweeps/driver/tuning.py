@@ -61,6 +61,9 @@ def tune_trials(
     for name in [name for name, result in done.items() if result.status == TrialStatus.FAILED]:
         execution.forget_result(name)  # run again, from its checkpoint
         del done[name]
+    if execution.base_note():  # scored again, too
+        execution.forget_base()
+        tracker.parent_tags({tag.BASE_NOTE: ""})
     num_trials = _num_trials(sweep, trials)
     weights = WinnerWeights(execution, num_best=NUM_REPEATED if num_seeds > 1 else 1)
     stages_1 = Stages1(context, tracker, tags)

@@ -172,11 +172,20 @@ class Execution:
         path = self.path / BASE_SCORES
         return read_json(path)["scores"] if path.exists() else None
 
-    def write_base(self, scores: dict[str, float]) -> None:
+    def base_note(self) -> str:
+        """Why the untuned base lacks scores; empty if it does not, or has yet to be scored."""
+        path = self.path / BASE_SCORES
+        return str(read_json(path).get("note", "")) if path.exists() else ""
+
+    def write_base(self, scores: dict[str, float], note: str = "") -> None:
         """Write the metrics of the untuned base, with checksums of what is in its folder."""
         folder = self.path / BASE
         files = checksums(folder, (path for path in folder.iterdir() if path.is_file()))
-        write_json(self.path / BASE_SCORES, {"scores": scores, "files": files})
+        write_json(self.path / BASE_SCORES, {"scores": scores, "note": note, "files": files})
+
+    def forget_base(self) -> None:
+        """Delete the metrics of the untuned base, so that it is scored again."""
+        (self.path / BASE_SCORES).unlink(missing_ok=True)
 
     @property
     def is_tracked(self) -> bool:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lnt_core.config import TrialConfig
 from lnt_core.files import write_json
@@ -48,14 +48,14 @@ def run_base(context: Context, *, report: Report, prepared: Callable[[], None]) 
         task = GroupTask(config, context.cache, out, resources, where, gate=context.gate)
         group = WorkerGroup(_score, task, num_workers)
         run_group(group, {})
-        scores = group.outcome()
+        scored = group.outcome()
         prepared()
     else:
         worker = worker_for(resources, context.cache)
         _prepare(config, worker, context, report)
         prepared()
-        scores = score_base(config, worker, out, memory_gib=memory_share_gib(resources))
-    context.execution.write_base(scores)
+        scored = score_base(config, worker, out, memory_gib=memory_share_gib(resources))
+    context.execution.write_base(**scored)
 
 
 def _prepare(config: TrialConfig, worker: "Worker", context: Context, report: Report) -> None:
@@ -70,7 +70,7 @@ def _prepare(config: TrialConfig, worker: "Worker", context: Context, report: Re
         worker.prepare(config, report=logged)
 
 
-def _score(task: GroupTask) -> dict[str, float]:
+def _score(task: GroupTask) -> dict[str, Any]:
     """Score the base in one worker of a group."""
     worker = own_worker(task.resources, task.cache)
     align_first(task.config, worker, task.cache, Execution(task.noted), report_nothing)
@@ -80,16 +80,20 @@ def _score(task: GroupTask) -> dict[str, float]:
 
 def score_base(
     config: TrialConfig, worker: "Worker", out: Path, *, memory_gib: float | None
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Scores of the base that a worker holds; if the base is sharded, every worker must call this.
 
-    Writes captions, samples and the analysis to ``out``.
+    Writes captions, samples and the analysis to ``out``. A task that fails has no scores: it may do
+    better with tuned answers, and so the sweep goes on.
 
     Args:
         config: That of a trial without its strategy.
         worker: Holds the base.
         out: Folder of what is written, in that of the execution.
         memory_gib: Memory that this process may use in all; None: what is free.
+
+    Returns:
+        ``scores``, and why there are not more of them in ``note``: what `write_base` takes.
     """
     from lnt_core.accounting.gathering import Gathering
     from lnt_core.analysis.trial_analysis import try_to_analyse
@@ -106,7 +110,8 @@ def score_base(
     able_to_run(model, config.train.deepspeed)
     if is_sharded(model):
         worker.release_base()
-    scores = evaluate(gathering, prepared, out, bf16=bf16)
+    failed: list[str] = []
+    scores = evaluate(gathering, prepared, out, bf16=bf16, excused=failed)
     if is_first():
         tasks = (prepared.select, *prepared.report)
         write_json(out / TASKS, {task.prefix: task.described for task in tasks})
@@ -116,9 +121,9 @@ def score_base(
             seed=config.seed,
             exif_orientation=config.data.exif_orientation,
         )
-    if not config.train.analyse:
-        return scores
-    found, note = try_to_analyse(model, prepared, out, bf16=bf16)
-    if note:
-        logger.warning("the untuned base: %s", note)
-    return scores | found
+    if config.train.analyse:
+        found, note = try_to_analyse(model, prepared, out, bf16=bf16)
+        if note:
+            logger.warning("the untuned base: %s", note)
+        scores |= found
+    return {"scores": scores, "note": "; ".join(failed)}

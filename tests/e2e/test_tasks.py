@@ -11,11 +11,13 @@ SHORT = {"max_steps": 12, **STAGE}
 REPORTED = {"vqav2": "vqa_accuracy", "pope": "f1", "mme": "mme", "exact_match": "exact_match"}
 SCORER = '''
 def score(questions, answers, references):
-    """Lower is better; a trial whose answers are not those of the base is none of it."""
+    """Lower is better. It raises for the base, and is NaN for a trial that answers otherwise."""
     assert all(references) and len(questions) == len(answers)
-    if BASE.exists() and BASE.read_text() != repr(answers):
+    if not BASE.exists():
+        BASE.write_text(repr(answers))
+        raise ValueError("not for the base")
+    if BASE.read_text() != repr(answers):
         return [float("nan")] * len(answers)
-    BASE.write_text(repr(answers))
     return [len(answer) for answer in answers]
 '''
 
@@ -49,7 +51,9 @@ def test_the_lowest_loss_wins_and_other_tasks_are_reported(micro_with, micro) ->
     assert all(f"| {name} |" in report for name in ("loss", "VQAv2", "POPE F1", "MME"))
 
 
-def test_a_scorer_that_fails_costs_its_trials_alone(micro_with, tmp_path) -> None:
+def test_a_scorer_that_fails_costs_the_base_its_score_and_trials_themselves(
+    micro_with, tmp_path
+) -> None:
     (tmp_path / "a_scorer_of_this_test.py").write_text(
         f"from pathlib import Path\nBASE = Path({str(tmp_path / 'base')!r})\n{SCORER}"
     )
@@ -67,10 +71,17 @@ def test_a_scorer_that_fails_costs_its_trials_alone(micro_with, tmp_path) -> Non
     rates = {"strategy": ["layernorm"], "learning_rate": [1e-2, 1e-9]}
     sweep = micro_with(data={"tune": tune, "select": own}, search=rates, train=SHORT)
     sweep.environment["PYTHONPATH"] = f"{tmp_path}:{sweep.environment.get('PYTHONPATH', '')}"
-    sweep.lnt("run", "sweep.yaml", expect=1)
+    told = sweep.lnt("run", "sweep.yaml", expect=1)
+    raised = "the scorer a_scorer_of_this_test:score raised ValueError: not for the base"
+    assert f"Untuned base: select cannot be scored: {raised}" in told
+    _, runs = sweep.runs()
+    notes = [run.data.tags.get("lnt.base_note", "") for run in runs]
+    assert sum(raised in note for note in notes) == 1
     results = [json.loads(path.read_text()) for path in sweep.files("result.json")]
     failed = [result["error"] for result in results if result["status"] == "failed"]
     assert len(failed) == 1
     assert "the scorer a_scorer_of_this_test:score returned nan for question 0" in failed[0]
-    (winner,) = sweep.best()["winners"]
+    best = sweep.best()
+    (winner,) = best["winners"]
     assert winner["learning_rate"] == 1e-9
+    assert best["base_score"] is None

@@ -1,5 +1,6 @@
 """The base class of tasks: questions, and how their answers are scored. And the tasks' registry."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from lnt_core.config import AskingConfig, CaptioningConfig, DataConfig, TaskConfig
 from lnt_core.data.questions import Question
+from lnt_core.errors import TrialError
 from lnt_core.metrics import OBJECTIVES, Objective, selecting
 
 Options = TypeVar("Options", bound=TaskConfig)
@@ -16,7 +18,11 @@ AskingOptions = TypeVar("AskingOptions", bound=AskingConfig | CaptioningConfig)
 
 @dataclass(frozen=True)
 class Scored:
-    """The scores of a task's answers."""
+    """The scores of a task's answers.
+
+    Raises:
+        TrialError: A score is no finite number.
+    """
 
     summary: dict[str, float]
     """The named scores of the whole task, its main metric among them."""
@@ -27,6 +33,11 @@ class Scored:
     rounding. For a metric that is no mean (F1, a ratio) it is the metric plus the question's
     influence on it, so that resampling these numbers gives the metric's sampling error to first
     order (the infinitesimal jackknife)."""
+
+    def __post_init__(self) -> None:
+        if bad := {name: value for name, value in self.summary.items() if not math.isfinite(value)}:
+            told = ", ".join(f"{name} is {value}" for name, value in bad.items())
+            raise TrialError(f"{told}, which is no score")
 
 
 class Task(ABC, Generic[Options]):

@@ -229,9 +229,20 @@ class TestBase:
         base_first.execution.write_base({"select/cider": 3.5})
         base_first.callback.on_trial_complete(0, [], self.of(base_first, status="finished"))
         assert base_first.tracker.told == [("parent_metrics", {"base/select/cider": 3.5})]
-        assert base_first.table.told[-1] == ("base_ended", 3.5)
+        assert base_first.table.told[-1] == ("base_ended", 3.5, "")
         assert not base_first.callback.stopper.stop_all()
         base_first.callback.base.check()
+
+    def test_without_a_score_it_says_why_and_the_sweep_goes_on(self, base_first) -> None:
+        (base_first.execution.path / "base").mkdir()
+        base_first.execution.write_base({"pope/f1": 50.0}, "select cannot be scored: no")
+        base_first.callback.on_trial_complete(0, [], self.of(base_first, status="finished"))
+        assert base_first.tracker.told == [
+            ("parent_metrics", {"base/pope/f1": 50.0}),
+            ("parent_tags", {"lnt.base_note": "select cannot be scored: no"}),
+        ]
+        assert base_first.table.told[-1] == ("base_ended", None, "select cannot be scored: no")
+        assert not base_first.callback.stopper.stop_all()
 
     def test_what_it_fails_with_ends_the_sweep(self, base_first) -> None:
         failed = self.of(base_first, status="failed", error="stage 1 diverged")

@@ -77,3 +77,9 @@ def test_that_of_a_group_and_of_a_trial_has_its_own_name() -> None:
         ["lora", "lr=1e-4", "1", "-", "-", "running"]
     ]
     assert not any("bf16" in line for line in shown)
+
+
+def test_a_base_without_a_score_says_why() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    LiveTable(console, num_trials=2).base_ended(None, "select cannot be scored: [no] reason")
+    assert console.file.getvalue() == "Untuned base: select cannot be scored: [no] reason\n"

@@ -7,7 +7,15 @@ import pytest
 from lnt_core.config import AnyTaskConfig, CaptioningConfig, DataConfig, ScenesConfig
 from lnt_core.config.tasks import RESERVED
 from lnt_core.data.scene_questions import scenes_data
-from lnt_core.evaluation.tasks import TASKS, AskingTask, annotation_files, make_task, objective_of
+from lnt_core.errors import TrialError
+from lnt_core.evaluation.tasks import (
+    TASKS,
+    AskingTask,
+    Scored,
+    annotation_files,
+    make_task,
+    objective_of,
+)
 from lnt_core.identity import data_sha256, stage_sha256
 from lnt_core.metrics import METRICS, OBJECTIVES, selecting
 
@@ -98,3 +106,9 @@ def test_a_report_split_is_captionings_alone(options) -> None:
     with_split = [o.task for o in options.values() if getattr(o, "report_split", None)]
     assert with_split == ["scenes"]
     assert isinstance(options["scenes"], CaptioningConfig)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_is_no_score(value) -> None:
+    with pytest.raises(TrialError, match=f"loss is {value}, which is no score"):
+        Scored({"loss": value}, (), ())

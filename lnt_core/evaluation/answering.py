@@ -1,7 +1,6 @@
 """Tasks in which a model answers questions by greedy decoding, captioning among them."""
 
 import itertools
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,21 +13,16 @@ from lnt_core.config import CaptioningConfig
 from lnt_core.data.captioned import load_captioned
 from lnt_core.data.conversation import Conversations, Encoded
 from lnt_core.data.questions import Question
-from lnt_core.devices.faults import is_out_of_memory
-from lnt_core.devices.memory import empty
-from lnt_core.distributed.ranks import gather
 from lnt_core.distributed.sharded import runs_in_step
 from lnt_core.errors import DataError
-from lnt_core.evaluation.batch_size import lower_to, told
 from lnt_core.evaluation.prepared import Evaluated, PreparedTask, in_batches, shared_results
+from lnt_core.evaluation.record import Record
 from lnt_core.evaluation.tasks import AskingTask, Captioning, Scored
 from lnt_core.models.features import FeatureStore
 from lnt_core.seeding import generator
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-logger = logging.getLogger(__name__)
 
 
 class Answering(PreparedTask):
@@ -88,7 +82,14 @@ class Answering(PreparedTask):
         return tokens, self._task.options.max_new_tokens
 
     @override
-    def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Evaluated:
+    def evaluate(
+        self,
+        model: nn.Module,
+        store: FeatureStore,
+        *,
+        bf16: bool = False,
+        record: Record | None = None,
+    ) -> Evaluated:
         model.eval()
         self._be_told(in_step=runs_in_step(model))
         length = [len(prompt.input_ids) for prompt in self._prompts]
@@ -97,53 +98,23 @@ class Answering(PreparedTask):
         grouped = itertools.groupby(order, key=lambda i: 0 if self._padded else length[i])
         batches = [batch for _, group in grouped for batch in in_batches(list(group), size)]
 
-        def run(batch: Sequence[int]) -> list[str]:
-            return self._answers(model, store, batch, bf16=bf16)
+        def run(part: Sequence[int]) -> list[str]:
+            return greedy_answers(
+                model,
+                [self._prompts[i] for i in part],
+                store.get([(_image(self._task.questions[i]),) for i in part]),
+                self._tokenizer,
+                max_new_tokens=self._task.options.max_new_tokens,
+                bf16=bf16,
+            )
 
-        given = dict(zip(order, shared_results(model, batches, run), strict=True))
+        def run_all(batch: Sequence[int]) -> list[str]:
+            return self._in_memory(model, store.device, batch, run)
+
+        given = dict(zip(order, shared_results(model, batches, run_all, record), strict=True))
         answers = [given[index] for index in range(len(order))]
         scored = self._task.score(answers)
         return Evaluated(self._task.metric, scored.summary, self._rows(answers, scored))
-
-    def _be_told(self, *, in_step: bool) -> None:
-        """Lower the batch size to what other processes have told."""
-        if self.told_in is not None:
-            self.batch_size = min(self.batch_size, told(self.told_in) or self.batch_size)
-        if in_step:  # else one worker might run more batches than another
-            self.batch_size = min(gather(self.batch_size))
-
-    def _answers(
-        self, model: nn.Module, store: FeatureStore, batch: Sequence[int], *, bf16: bool
-    ) -> list[str]:
-        """Answers of one batch, in as many parts as memory requires."""
-        questions = self._task.questions
-        texts: list[str] = []
-        while part := batch[len(texts) : len(texts) + self.batch_size]:
-            images = store.get([(_image(questions[i]),) for i in part])
-            try:
-                texts += greedy_answers(
-                    model,
-                    [self._prompts[i] for i in part],
-                    images,
-                    self._tokenizer,
-                    max_new_tokens=self._task.options.max_new_tokens,
-                    bf16=bf16,
-                )
-                continue
-            except Exception as error:
-                # workers that run in step must generate the same number of times
-                if len(part) == 1 or runs_in_step(model) or not is_out_of_memory(error):
-                    raise
-            empty(store.device)  # not before the error is gone, which holds the tensors
-            self.batch_size = len(part) // 2
-            logger.warning(
-                "generation ran out of memory with %d images at once; going on with %d",
-                len(part),
-                self.batch_size,
-            )
-            if self.told_in is not None:
-                lower_to(self.told_in, self.batch_size)
-        return texts
 
     def _rows(self, answers: Sequence[str], scored: Scored) -> tuple[dict[str, Any], ...]:
         found = zip(self._task.questions, answers, scored.scores, scored.contributions, strict=True)

@@ -8,8 +8,10 @@ from typing_extensions import override
 from lnt_core.config import CAPTION_PROMPT
 from lnt_core.data.conversation import IGNORE, Conversations, Encoded
 from lnt_core.data.encoding import has_answer
+from lnt_core.distributed.sharded import runs_in_step
 from lnt_core.errors import DataError
 from lnt_core.evaluation.prepared import Evaluated, PreparedTask, in_batches, shared_results
+from lnt_core.evaluation.record import Record
 from lnt_core.evaluation.tasks.loss import HeldOutLoss, answer_nats
 from lnt_core.models.features import FeatureStore
 from lnt_core.training.batches import collate
@@ -60,16 +62,28 @@ class HeldOut(PreparedTask):
         return max(len(encoded.input_ids) for encoded in self._encoded), 0
 
     @override
-    def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Evaluated:
+    def evaluate(
+        self,
+        model: nn.Module,
+        store: FeatureStore,
+        *,
+        bf16: bool = False,
+        record: Record | None = None,
+    ) -> Evaluated:
         model.eval()
+        self._be_told(in_step=runs_in_step(model))
 
-        def run(batch: Sequence[int]) -> list[float]:
-            samples = [self._encoded[i] for i in batch]
+        def run(part: Sequence[int]) -> list[float]:
+            samples = [self._encoded[i] for i in part]
             return answer_nats(model, collate(samples, pad_id=self._pad_id, store=store), bf16=bf16)
+
+        def run_all(batch: Sequence[int]) -> list[float]:
+            return self._in_memory(model, store.device, batch, run)
 
         length = [len(encoded.input_ids) for encoded in self._encoded]
         order = sorted(range(len(length)), key=length.__getitem__)
-        found = shared_results(model, in_batches(order, self.batch_size), run)
+        batches = in_batches(order, self._task.options.batch_size)
+        found = shared_results(model, batches, run_all, record)
         of = dict(zip(order, found, strict=True))
         nats = [of[index] for index in range(len(order))]
         tokens = [sum(label != IGNORE for label in e.labels[1:]) for e in self._encoded]

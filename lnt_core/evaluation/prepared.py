@@ -2,24 +2,31 @@
 
 import hashlib
 import json
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
 from lnt_core.config import FilesConfig
 from lnt_core.data.annotations import annotations_sha256
 from lnt_core.data.captioned import CaptionedImage
 from lnt_core.data.conversation import Encoded
+from lnt_core.devices.faults import is_out_of_memory
+from lnt_core.devices.memory import empty
 from lnt_core.distributed.ranks import gather, num_workers, rank
 from lnt_core.distributed.sharded import runs_in_step
 from lnt_core.errors import DataError
+from lnt_core.evaluation.batch_size import lower_to, told
+from lnt_core.evaluation.record import Record
 from lnt_core.evaluation.tasks import Task, annotation_files
 from lnt_core.models.features import FeatureStore
 
+logger = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -100,7 +107,7 @@ class PreparedTask(ABC):
     def sha256(self) -> str:
         """Hash of prompt, options and annotation files: scores of another hash do not compare."""
         options = self.task.options
-        hidden = {*options.files, *options.folders, "batch_size", "name"}
+        hidden = {*options.files, *options.folders, "batch_size", "name", "when"}
         stated = [self.prompt, options.model_dump(mode="json", exclude=hidden)]
         digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode())
         if isinstance(options, FilesConfig):
@@ -121,20 +128,78 @@ class PreparedTask(ABC):
         }
 
     @abstractmethod
-    def evaluate(self, model: nn.Module, store: FeatureStore, *, bf16: bool = False) -> Evaluated:
+    def evaluate(
+        self,
+        model: nn.Module,
+        store: FeatureStore,
+        *,
+        bf16: bool = False,
+        record: Record | None = None,
+    ) -> Evaluated:
         """Run ``model`` on every question and score it.
 
         Several workers share the batches; each of them returns the complete result.
 
+        Args:
+            model: The model; is put into evaluation mode.
+            store: Features of the images.
+            bf16: Run under bfloat16 autocast.
+            record: Keeps the results of batches, and has those of an earlier call; for one process.
+
         Raises:
-            TrialError: A user's scorer failed.
+            TrialError: The task cannot be scored.
         """
+
+    def _be_told(self, *, in_step: bool) -> None:
+        """Lower the batch size to what other processes have told."""
+        if self.told_in is not None:
+            known = told(self.told_in, self.prefix)
+            self.batch_size = min(self.batch_size, known or self.batch_size)
+        if in_step:  # else one worker might run more batches than another
+            self.batch_size = min(gather(self.batch_size))
+
+    def _in_memory(
+        self,
+        model: nn.Module,
+        device: torch.device,
+        batch: Sequence[Item],
+        run: Callable[[Sequence[Item]], Sequence[Result]],
+    ) -> list[Result]:
+        """Results of one batch, in as many parts as memory requires.
+
+        Args:
+            model: The one that ``run`` calls.
+            device: The model's.
+            batch: The items.
+            run: Called with a part; returns a result for each of its items.
+        """
+        results: list[Result] = []
+        while part := batch[len(results) : len(results) + self.batch_size]:
+            try:
+                results += run(part)
+                continue
+            except Exception as error:
+                # workers that run in step must run the model the same number of times
+                if len(part) == 1 or runs_in_step(model) or not is_out_of_memory(error):
+                    raise
+            empty(device)  # not before the error is gone, which holds the tensors
+            self.batch_size = len(part) // 2
+            logger.warning(
+                "%s ran out of memory with %d questions at once; going on with %d",
+                self.prefix,
+                len(part),
+                self.batch_size,
+            )
+            if self.told_in is not None:
+                lower_to(self.told_in, self.prefix, self.batch_size)
+        return results
 
 
 def shared_results(
     model: nn.Module,
     batches: Sequence[Sequence[Item]],
     run: Callable[[Sequence[Item]], Sequence[Result]],
+    record: Record | None = None,
 ) -> list[Result]:
     """The results of all batches in their order; workers share them.
 
@@ -142,7 +207,11 @@ def shared_results(
         model: The one that ``run`` calls.
         batches: The same on every worker.
         run: Called with a batch; returns a result for each of its items.
+        record: Keeps them, for one process.
     """
+    if record is not None:
+        assert num_workers() == 1
+        return record.results(batches, run)
     own = {i: run(batches[i]) for i in range(rank(), len(batches), num_workers())}
     remainder = len(batches) % num_workers()
     if runs_in_step(model) and remainder and rank() >= remainder:

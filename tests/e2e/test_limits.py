@@ -109,7 +109,7 @@ def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
         ballast.unlink()
         had_ended = set(disk.glob(f"{TRIALS}/*/result.json"))
         (execution,) = disk.glob(TRIALS.removesuffix("/trials"))
-        lower_to(execution / CAPTIONING, 3)  # as a trial does whose memory ran out
+        lower_to(execution / CAPTIONING, "select", 3)  # as a trial does whose memory ran out
         sweep.lnt("run", "sweep.yaml", "--resume")
         sweep.assert_tracked_once(num_trials=4, num_steps=NUM_STEPS)
         outcome_on_disk = outcome([p.parent for p in disk.glob(f"{TRIALS}/*/result.json")])

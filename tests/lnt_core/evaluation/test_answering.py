@@ -44,7 +44,7 @@ def test_out_of_memory_the_batch_is_halved_and_stays_so_for_the_next_trial(
     with caplog.at_level(logging.WARNING):
         assert task.evaluate(model, store) == undisturbed
     assert sizes[:3] == [4, 2, 2]
-    assert "ran out of memory with 4 images at once; going on with 2" in caplog.text
+    assert "select ran out of memory with 4 questions at once; going on with 2" in caplog.text
     tried = len(sizes)
     task.evaluate(model, store)
     assert set(sizes[tried:]) == {2}
@@ -84,7 +84,7 @@ def test_other_processes_begin_with_the_batch_that_fits(
     assert evaluated() == [2, 2]
     (tmp_path / "captioning.json").write_text("{")
     assert evaluated() == [4, 2, 2]
-    assert "captioning begins with data.select.batch_size again" in caplog.text
+    assert "tasks begin with their batch_size again" in caplog.text
     assert evaluated() == [2, 2]
 
 

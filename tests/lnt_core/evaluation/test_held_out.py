@@ -7,7 +7,8 @@ import torch
 
 from lnt_core.config import LossConfig
 from lnt_core.data.conversation import IGNORE
-from lnt_core.errors import DataError
+from lnt_core.errors import DataError, TrialError
+from lnt_core.evaluation import held_out as held_out_module
 from lnt_core.evaluation.held_out import HeldOut
 from lnt_core.evaluation.tasks import HeldOutLoss
 from lnt_core.models.features import FeatureStore
@@ -63,3 +64,30 @@ def _rows(base, scenes, length: int):
 def test_a_conversation_without_an_answer_is_refused(base, scenes) -> None:
     with pytest.raises(DataError, match="have no answer in their first 5 tokens"):
         held_out(base, scenes, max_length=5)
+
+
+def test_out_of_memory_the_batch_is_halved_and_the_loss_is_the_same(
+    base, scenes, monkeypatch, caplog
+) -> None:
+    store, model = FeatureStore(base, max_bytes=2**20), base.trial_copy()
+    task = held_out(base, scenes, batch_size=8)
+    undisturbed = task.evaluate(model, store).score
+    real, sizes = held_out_module.answer_nats, []
+
+    def hungry(model, batch, **options):
+        sizes.append(len(batch.labels))
+        if len(batch.labels) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(model, batch, **options)
+
+    monkeypatch.setattr(held_out_module, "answer_nats", hungry)
+    assert task.evaluate(model, store).score == pytest.approx(undisturbed, rel=1e-6)
+    assert sizes[:4] == [8, 4, 2, 2]
+    assert task.batch_size == 2
+    assert "select ran out of memory with 8 questions at once; going on with 4" in caplog.text
+
+
+def test_a_loss_that_is_no_number_is_an_error(base, scenes) -> None:
+    task = held_out(base, scenes)
+    with pytest.raises(TrialError, match="loss is nan, which is no score"):
+        task.task.score_nats([math.nan], [1])

@@ -3,6 +3,7 @@
 import pytest
 
 from lnt_core.evaluation.cider import CiderScorer, tokenize
+from tests.lnt_core.evaluation.cider_formula import IMAGES, cider_d
 
 REFERENCES = [["a red dog runs on grass"], ["two blue birds sit in trees"]]
 
@@ -66,3 +67,15 @@ def test_every_reference_counts_and_scores_come_in_the_order_of_the_captions() -
         dict(enumerate(references)), {i: [caption] for i, caption in enumerate(captions)}
     )
     assert CiderScorer(references).scores(captions) == pytest.approx([100 * s for s in each])
+
+
+@pytest.mark.golden
+def test_real_captions_score_what_the_published_formula_gives() -> None:
+    references = [list(image[1:]) for image in IMAGES]
+    captions = [image[0] for image in IMAGES]
+    captions[3] = "Someone with a purple parachute has jumped off a cliff ."
+    expected = [
+        cider_d(caption, own, references) for caption, own in zip(captions, references, strict=True)
+    ]
+    assert CiderScorer(references).scores(captions) == pytest.approx(expected, rel=0, abs=1e-9)
+    assert expected[3] < min(expected[:3] + expected[4:])

@@ -89,14 +89,18 @@ def _model_identity(config: TrialConfig) -> dict[str, Any]:
 def stage_sha256(stage: Any) -> str:
     """Hash of the data of one stage; cached, so files must not change while a sweep runs."""
     if isinstance(stage, ScenesConfig):  # as stage 1 has them: captions alone
-        return _sha256(stage.model_dump(mode="json", exclude={"select", "report", "questions"}))
+        return _sha256(
+            stage.model_dump(mode="json", exclude={"select", "report", "report_when", "questions"})
+        )
     if isinstance(stage, FilesConfig):
-        content = stage.model_dump(mode="json", exclude={"annotations", "images", "name"})
+        content = stage.model_dump(mode="json", exclude={"annotations", "images", "name", "when"})
         here, folder = are_here(stage), image_folder(stage)
         content["annotations"] = annotations_sha256(stage) if here else stage.annotations
         paths = _images(stage) if here else []
     else:
-        content = stage.model_dump(mode="json", exclude={*stage.files, *stage.folders, "name"})
+        content = stage.model_dump(
+            mode="json", exclude={*stage.files, *stage.folders, "name", "when"}
+        )
         files, folder = annotation_files(stage), stage.images
         content["files"] = {name: _text_sha256(str(path)) for name, path in files.items()}
         here = all(is_file(path) for path in files.values())

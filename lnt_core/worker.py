@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lnt_core.config import CaptioningConfig, DataConfig, FilesConfig, TrialConfig
+from lnt_core.config import DataConfig, FilesConfig, TrialConfig
 from lnt_core.data.conversation import Encoded
 from lnt_core.data.encoding import encode_samples
 from lnt_core.data.samples import load_samples
@@ -15,10 +15,9 @@ from lnt_core.devices.memory import empty
 from lnt_core.devices.numerics import settle_numerics
 from lnt_core.distributed.sharded import is_sharded
 from lnt_core.distributed.zero_config import stage_of
-from lnt_core.evaluation.answering import Answering
-from lnt_core.evaluation.held_out import HeldOut
 from lnt_core.evaluation.prepared import PreparedTask
-from lnt_core.evaluation.tasks import AskingTask, Captioning, HeldOutLoss, Task, make_task
+from lnt_core.evaluation.ready import make_ready, report_split, tasks_named
+from lnt_core.evaluation.tasks import Task, make_task
 from lnt_core.identity import align_id
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
@@ -38,7 +37,8 @@ class Prepared:
     store: FeatureStore
     select: PreparedTask
     report: tuple[PreparedTask, ...]
-    """Tasks that never choose: the report split of captioning, and `data.report`."""
+    """Tasks that never choose and that every trial is scored on: the report split of captioning,
+    and those of `data.report` with `when: trials`."""
     pad_id: int
 
     def share_captioning(self, path: Path | None) -> None:
@@ -63,6 +63,7 @@ class Worker:
         self._max_bytes = int(feature_cache_gib * 2**30)
         self._key = ""
         self._prepared: Prepared | None = None
+        self._for_winners: tuple[PreparedTask, ...] | None = None
         self.predictions: dict[str, Any] = {}
         """Predicted step costs for what is prepared, by strategy and training config."""
 
@@ -83,12 +84,28 @@ class Worker:
             key += f" {train.deepspeed}"  # determines how the base is sharded
         if self._prepared is None or key != self._key:
             self.predictions.clear()
-            self._prepared = None  # free the old base before the new one is built
+            self._prepared = self._for_winners = None  # free the old base before there is a new one
             empty(self.device)
             self._prepared = self._prepare(config, report)
             self._key = key
         self._prepared.base.take_back()
         return self._prepared
+
+    def tasks_for_winners(self, config: TrialConfig) -> tuple[PreparedTask, ...]:
+        """The tasks that only winners and the untuned base are scored on.
+
+        Args:
+            config: The one that :meth:`prepare` was called with last.
+        """
+        assert self._prepared is not None
+        if self._for_winners is None:
+            data = located(config.data, self._cache)
+            tasks = tasks_named(task for task in data.report if task.for_winners)
+            self._for_winners = tuple(
+                _prepared(task, prefix, self._prepared.base, config)
+                for prefix, task in tasks.items()
+            )
+        return self._for_winners
 
     def align(self, config: TrialConfig, *, report: Report = report_nothing) -> Path:
         """Train stage 1 alone, unless the cache has it.
@@ -190,29 +207,23 @@ def located(data: DataConfig, cache: Path) -> DataConfig:
     if data.scenes is not None:
         return scenes_data(data.scenes, cache)
     stages = {"align": data.align, "tune": data.tune, "select": data.select}
-    report = tuple(_with_images(task, cache) for task in data.report)
-    here = {name: _with_images(stage, cache) for name, stage in stages.items()}
+    report = tuple(with_images(task, cache) for task in data.report)
+    here = {name: with_images(stage, cache) for name, stage in stages.items()}
     return data.model_copy(update=here | {"report": report})
 
 
-def _with_images(stage: Any, cache: Path) -> Any:
+def with_images(stage: Any, cache: Path) -> Any:
+    """The config of a stage or task whose images are files: those within a table are written."""
     return with_image_files(stage, cache) if isinstance(stage, FilesConfig) else stage
 
 
 def _reported(data: DataConfig) -> dict[str, Task[Any]]:
-    """The tasks that never choose, by what the names of their metrics begin with."""
-    select = data.select
-    found: dict[str, Task[Any]] = {}
-    if isinstance(select, CaptioningConfig) and select.report_split:
-        found["report"] = Captioning(select, select.report_split)
-    return found | {options.prefix: make_task(options) for options in data.report}
+    """What trials are scored on besides, by what the names of the metrics begin with."""
+    return report_split(data) | tasks_named(task for task in data.report if not task.for_winners)
 
 
 def _prepared(
     task: Task[Any], prefix: str, base: VisionLanguageModel, config: TrialConfig
 ) -> PreparedTask:
-    if isinstance(task, HeldOutLoss):
-        length = config.train.max_length
-        return HeldOut(task, prefix, base.conversations, max_length=length)
-    assert isinstance(task, AskingTask)
-    return Answering(task, prefix, base.conversations, seed=config.seed)
+    length = config.train.max_length
+    return make_ready(task, prefix, base.conversations, seed=config.seed, max_length=length)

@@ -40,6 +40,15 @@ def scored(data: DataConfig) -> AnyTaskConfig:
     return scene_task(data.scenes.select, Path(), Path())
 
 
+def tokens_of_prompt(select: AnyTaskConfig, *, image_tokens: int) -> int:
+    """Tokens of a task's prompt, estimated, with one image in it."""
+    prompt = CAPTION_PROMPT if isinstance(select, LossConfig) else select.prompt
+    examples = select.text_examples if isinstance(select, CaptioningConfig) else 0
+    asked = WORDS_OF_QUESTION if isinstance(select, AskingConfig) else 0
+    words = asked + len(prompt.split()) * (1 + examples)
+    return image_tokens + round(TOKENS_PER_WORD * (words + WORDS_OF_EXAMPLE * examples))
+
+
 @dataclass(frozen=True)
 class MetaTrial:
     """A model on the meta device with a strategy applied, and the costs predicted from it."""
@@ -105,14 +114,9 @@ class MetaTrial:
         )
 
     def _prompts(self, select: AnyTaskConfig, number: int) -> StepShape:
-        prompt = CAPTION_PROMPT if isinstance(select, LossConfig) else select.prompt
-        examples = select.text_examples if isinstance(select, CaptioningConfig) else 0
-        asked = WORDS_OF_QUESTION if isinstance(select, AskingConfig) else 0
-        words = asked + len(prompt.split()) * (1 + examples)
-        answers = WORDS_OF_EXAMPLE * examples
         return StepShape(
             batch=number,
-            tokens=self.image_tokens + round(TOKENS_PER_WORD * (words + answers)),
+            tokens=tokens_of_prompt(select, image_tokens=self.image_tokens),
             image_tokens=self.image_tokens,
             feature_channels=feature_channels(base_of(self.model), self.roles),
             answer_tokens=0,

@@ -21,6 +21,7 @@ from lnt_core.config.tasks import (
     OwnQuestionsConfig,
     PopeConfig,
     TaskConfig,
+    TasksConfig,
     VQAv2Config,
 )
 from lnt_core.config.train import (
@@ -60,6 +61,7 @@ __all__ = [
     "ShapesConfig",
     "StartedFrom",
     "TaskConfig",
+    "TasksConfig",
     "TinyConfig",
     "TrainConfig",
     "TrialConfig",

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lnt_core.config.bounds import Seed
 from lnt_core.config.dataset import DatasetConfig
-from lnt_core.config.tasks import CAPTIONING, TaskField
+from lnt_core.config.tasks import TaskField, When, check_prefixes, with_one_split
 from lnt_core.frozen import Frozen
 
 SceneTask = Literal["scenes", "vqav2", "pope", "mme", "exact_match", "loss"]
@@ -30,7 +30,10 @@ class ScenesConfig(Frozen):
     """The task by which learning rates are chosen, on scenes of the validation split: captions
     (`scenes`), questions about the scenes, or the loss of their captions (`loss`)."""
     report: tuple[SceneTask, ...] = ()
-    """Further tasks that every trial is scored on, on scenes of the validation split."""
+    """Further tasks, on scenes of the validation split, that never choose."""
+    report_when: When = "winners"
+    """Who is scored on them: each strategy's winner and the untuned base, once all trials have
+    ended, or with `trials` the base and every trial."""
     questions: bool | None = None
     """Whether stage 2 trains on questions about the scenes besides captions. Default: if `select`
     or `report` ask any."""
@@ -59,7 +62,8 @@ class DataConfig(Frozen):
     select: TaskField | None = None
     """The task that chooses the learning rates."""
     report: tuple[TaskField, ...] = ()
-    """Further tasks that every trial and the untuned base are scored on. They never choose."""
+    """Further tasks, which never choose: each strategy's winner and the untuned base are scored on
+    them, or with `when: trials` every trial, too."""
     scenes: ScenesConfig | None = None
     exif_orientation: bool = True
     """Turn images upright as their EXIF data say, as transformers' `load_image` does. With `false`
@@ -79,15 +83,7 @@ class DataConfig(Frozen):
     @field_validator("report", mode="before")
     @classmethod
     def _one_split_each(cls, tasks: Any) -> Any:
-        """A captioning task that is reported has one split; only that which chooses has two."""
-        if not isinstance(tasks, list | tuple):
-            return tasks
-        return [
-            {"report_split": None} | task
-            if isinstance(task, dict) and task.get("task") in CAPTIONING
-            else task
-            for task in tasks
-        ]
+        return with_one_split(tasks)
 
     @model_validator(mode="after")
     def _files_or_scenes(self) -> Self:
@@ -100,9 +96,17 @@ class DataConfig(Frozen):
         elif self.tune is None or self.select is None:
             missing = [name for name in ("tune", "select") if getattr(self, name) is None]
             raise ValueError(f"missing {' and '.join(f'`{name}`' for name in missing)}")
-        prefixes = [task.prefix for task in self.report]
-        if twice := sorted({name for name in prefixes if prefixes.count(name) > 1}):
+        if self.select is not None and self.select.when is not None:
             raise ValueError(
-                f"`report` has several tasks called {', '.join(twice)}: give each another `name`"
+                f"`select.when` is {self.select.when!r}, but only tasks in `report` have it: every "
+                "trial is scored on what chooses; leave it out"
             )
+        check_prefixes("report", self.report)
         return self
+
+    @property
+    def names_for_winners(self) -> tuple[str, ...]:
+        """The tasks that only winners and the untuned base are scored on, by their prefixes."""
+        if self.scenes is not None:
+            return self.scenes.report if self.scenes.report_when == "winners" else ()
+        return tuple(task.prefix for task in self.report if task.for_winners)

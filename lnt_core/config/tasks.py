@@ -1,7 +1,7 @@
 """Configs of the tasks that a trial is scored on: files as published, prompt, batch size."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -37,6 +37,9 @@ BatchSize = Annotated[int, Field(ge=1, le=65_536)]
 NewTokens = Annotated[int, Field(ge=1, le=4096)]
 
 
+When = Literal["winners", "trials"]
+
+
 class TaskConfig(Frozen):
     """What all tasks have in common."""
 
@@ -50,11 +53,19 @@ class TaskConfig(Frozen):
     name: str | None = Field(default=None, pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")
     """Prefix of the metrics of a task in `data.report`: `NAME/accuracy`. Default: the task's name.
     The metrics of `data.select` begin with `select/`."""
+    when: When | None = None
+    """Of a task in `data.report`: `winners` scores each strategy's winner and the untuned base on
+    it, once all trials have ended; `trials` scores the base and every trial. Default: `winners`."""
 
     @property
     def prefix(self) -> str:
         """What the metrics of the task begin with in `data.report`."""
         return self.name or self.task
+
+    @property
+    def for_winners(self) -> bool:
+        """Whether only winners and the untuned base are scored on it, in `data.report`."""
+        return self.when != "trials"
 
     @field_validator("name")
     @classmethod
@@ -247,6 +258,48 @@ AnyTaskConfig = (
     | CustomConfig
 )
 TaskField = Annotated[AnyTaskConfig, Field(discriminator="task")]
+
+
+class TasksConfig(Frozen):
+    """The file of `lnt eval`: tasks as in `data.report`; `when` means nothing there."""
+
+    tasks: tuple[TaskField, ...] = Field(min_length=1)
+    """What the model is scored on."""
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _one_split_each(cls, tasks: Any) -> Any:
+        return with_one_split(tasks)
+
+    @model_validator(mode="after")
+    def _named_apart(self) -> Self:
+        check_prefixes("tasks", self.tasks)
+        return self
+
+
+def with_one_split(tasks: Any) -> Any:
+    """Tasks as given, captioning with one split: only that which chooses in a sweep has two."""
+    if not isinstance(tasks, list | tuple):
+        return tasks
+    return [
+        {"report_split": None} | task
+        if isinstance(task, dict) and task.get("task") in CAPTIONING
+        else task
+        for task in tasks
+    ]
+
+
+def check_prefixes(key: str, tasks: Sequence[TaskConfig]) -> None:
+    """Check that no two tasks would have metrics of the same names.
+
+    Raises:
+        ValueError: Some would.
+    """
+    prefixes = [task.prefix for task in tasks]
+    if twice := sorted({name for name in prefixes if prefixes.count(name) > 1}):
+        raise ValueError(
+            f"`{key}` has several tasks called {', '.join(twice)}: give each another `name`"
+        )
 
 
 def _without_image(prompt: str, *, must_ask: bool) -> str:

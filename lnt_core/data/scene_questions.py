@@ -70,7 +70,7 @@ def scenes_data(config: ScenesConfig, cache: Path) -> DataConfig:
     if not config.asks and asked <= {"scenes", "loss"}:
         folder = scenes
     else:
-        drawn = config.model_dump_json(exclude={"select", "report", "questions"})
+        drawn = config.model_dump_json(exclude={"select", "report", "report_when", "questions"})
         key = hashlib.sha256(f"{VERSION} {QUESTIONS_VERSION} {drawn}".encode()).hexdigest()[:12]
         folder = cached_folder(
             cache / f"questions-{key}", lambda draft: _write(config, scenes / "images", draft)
@@ -81,7 +81,10 @@ def scenes_data(config: ScenesConfig, cache: Path) -> DataConfig:
         align=captions if config.asks else None,  # as LLaVA's stage 1, which has no questions
         tune=asked_too if config.asks else captions,
         select=scene_task(config.select, scenes, folder),
-        report=tuple(scene_task(name, scenes, folder) for name in config.report),
+        report=tuple(
+            scene_task(name, scenes, folder).model_copy(update={"when": config.report_when})
+            for name in config.report
+        ),
     )
 
 

@@ -1,5 +1,7 @@
 """Checks, before anything starts, that the files of all tasks exist and can be scored."""
 
+from collections.abc import Mapping
+
 from lnt_core.config import (
     AskingConfig,
     CaptioningConfig,
@@ -29,6 +31,11 @@ def task_problems(data: DataConfig) -> list[str]:
     """All problems with the tasks of a trial; empty if there are none."""
     tasks = {"data.select": data.select} if data.select is not None else {}
     tasks |= {f"data.report[{number}]": task for number, task in enumerate(data.report)}
+    return problems_of(tasks)
+
+
+def problems_of(tasks: Mapping[str, TaskConfig]) -> list[str]:
+    """All problems with the files of tasks, given by the fields they are named in."""
     return [problem for field, task in tasks.items() for problem in _problems(field, task)]
 
 

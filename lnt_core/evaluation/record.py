@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lnt_core.files import content_crc32
+
 Item = TypeVar("Item")
 
 
@@ -42,7 +44,7 @@ class Record:
         with self._path.open("a", encoding="utf-8") as file:
             for batch in batches[len(found) :]:
                 fresh = list(run(batch))
-                file.write(json.dumps(fresh) + "\n")
+                file.write(_line(fresh))
                 file.flush()
                 results += fresh
                 self._told(len(results))
@@ -63,13 +65,19 @@ class Record:
         with self._path.open("ab") as file:
             file.truncate(whole)
             if not whole:
-                file.write((json.dumps(self._key) + "\n").encode())
+                file.write(_line(self._key).encode())
         return found
 
 
+def _line(content: Any) -> str:
+    return f"{content_crc32(content)} {json.dumps(content)}\n"
+
+
 def _content(line: bytes) -> Any:
-    """What a line says; None if it is incomplete."""
+    """What a line says; None if it is incomplete or damaged."""
+    checksum, _, text = line.partition(b" ")
     try:
-        return json.loads(line) if line.endswith(b"\n") else None
+        content = json.loads(text) if line.endswith(b"\n") else None
     except ValueError:
         return None
+    return content if content_crc32(content) == checksum.decode("ascii", "replace") else None

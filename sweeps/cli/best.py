@@ -12,7 +12,13 @@ from rich.table import Table
 
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE
-from sweeps.plan.labels import counted, short_rate, short_share
+from sweeps.plan.labels import (
+    benchmark_name,
+    benchmark_score,
+    counted,
+    short_rate,
+    short_share,
+)
 from sweeps.results.captions import captions_in_store
 from sweeps.results.comparison import Comparison, compare_winners
 from sweeps.results.pareto import AXES, pareto_front
@@ -62,6 +68,8 @@ def print_winners(
     table.add_column("strategy", overflow="fold")  # a clone's text is long; numbers do not wrap
     further = ["mean ± sd (n)"] if sweep.repeated else []
     further += ["held out"] if reported else []
+    tasks = sweep.tasks_reported
+    further += [benchmark_name(name) for name in tasks]
     for column in ("best lr", sweep.objective.label, *further, "trainable", "share"):
         table.add_column(column, justify="right", no_wrap=True)
     for winner in found:
@@ -76,11 +84,15 @@ def print_winners(
             sweep.objective.shown(trial.score or 0.0),
             *seeds,
             *held_out,
+            *(benchmark_score(name, trial.reported) for name in tasks),
             f"{trial.trainable_parameters:,}",
             short_share(trial.trainable_share),
         )
-    if sweep.base_score is not None:
-        table.add_row("untuned base", "", sweep.objective.shown(sweep.base_score), style="dim")
+    if sweep.base_score is not None or sweep.base_reported:
+        score = "-" if sweep.base_score is None else sweep.objective.shown(sweep.base_score)
+        between = [""] * (len(further) - len(tasks))
+        scores = (benchmark_score(name, sweep.base_reported) for name in tasks)
+        table.add_row("untuned base", "", score, *between, *scores, style="dim")
     console.print(table)
     for line in ties(sweep, compared or {}):
         console.print(line, highlight=False, soft_wrap=True)
@@ -105,6 +117,7 @@ def as_json(sweep: Sweep, compared: Mapping[str, Comparison] | None = None) -> d
         "sweep": sweep.name,
         "metric": sweep.metric,
         "base_score": sweep.base_score,
+        "base_reported": dict(sweep.base_reported),
         "winners": [
             {
                 "strategy": winner.trial.strategy,
@@ -115,6 +128,7 @@ def as_json(sweep: Sweep, compared: Mapping[str, Comparison] | None = None) -> d
                 "at_edge": bool(winner.at_edge),
                 "seeds": asdict(winner.seeds) if winner.seeds else None,
                 "report_score": winner.trial.report_score,
+                "reported": dict(winner.trial.reported),
                 "trainable_parameters": winner.trial.trainable_parameters,
                 "trainable_share": winner.trial.trainable_share,
                 **_compared(compared.get(winner.trial.strategy)),

@@ -58,6 +58,7 @@ def print_plan(sweep: SweepConfig, planned: Plan, notes: list[str]) -> None:
     console.print(_strategies(planned))
     for line in [
         _total(sweep, planned),
+        *((planned.reports.line(),) if planned.reports else ()),
         *_may_grow(sweep),
         *_assumed(sweep),
         *_found_on_the_device(planned.trials),
@@ -215,6 +216,7 @@ def plan_json(sweep: SweepConfig, planned: Plan) -> dict[str, Any]:
             }
             for stage in planned.stages_1
         ],
+        "reports": None if planned.reports is None else asdict(planned.reports),
         "trials": [
             {
                 "id": trial.id,

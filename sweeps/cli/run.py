@@ -70,7 +70,10 @@ def _run(args: argparse.Namespace) -> int:
             f"{counted(len(outcome.errors), 'trial')} failed; first error: {outcome.errors[0]}\n"
             f"The full error is error.txt in the trial's MLflow run. Retry with: {resume}",
         )
-    return EXIT_FAILED if outcome.errors or outcome.not_logged else EXIT_DONE
+    for reason in outcome.unreported:
+        _say(console, f"Not scored on data.report: {reason}. Retry with: {resume}")
+    failed = outcome.errors or outcome.not_logged or outcome.unreported
+    return EXIT_FAILED if failed else EXIT_DONE
 
 
 def _say(console: Console, line: str) -> None:

@@ -11,6 +11,7 @@ from sweeps.driver.base_run import BaseRun
 from sweeps.driver.live_table import LiveTable
 from sweeps.driver.queue import TrialQueue
 from sweeps.driver.ray_patches import is_killed_for_memory
+from sweeps.driver.report_runs import ReportRuns
 from sweeps.driver.stages_1 import Stages1
 from sweeps.driver.steps import total_steps
 from sweeps.driver.weights import WinnerWeights
@@ -22,7 +23,7 @@ from sweeps.storage.trials import read_trial
 from sweeps.tracking.dashboard import NOTE, trial_note
 from sweeps.tracking.runs import TrialRun
 from sweeps.tracking.tracker import Tracker
-from sweeps.worker.context import BASE_ID, STAGE_1, TRIAL_KEY, Context
+from sweeps.worker.context import BASE_ID, REPORT, STAGE_1, TRIAL_KEY, Context
 from sweeps.worker.out_of_memory import TOO_LITTLE_MEMORY, count_kill
 
 
@@ -63,6 +64,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self._trials: dict[str, TrialRun] = {}
         self.stages_1 = stages_1
         self.base = BaseRun(context.execution, tracker, live_table, queue, stages_1)
+        self.reports = ReportRuns(context, tracker, live_table)
         self.stopper = SweepStopper()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -74,6 +76,9 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         self._queue.started(trial.trial_id)
         if _is_preparation(trial):
             self.base.started(trial.config[TRIAL_KEY])
+            return
+        if _is_report(trial):
+            self.reports.started(trial.config[TRIAL_KEY])
             return
         run = self._run(trial)
         self.stages_1.follow(run.config)
@@ -87,6 +92,9 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         """Show the progress that a trial reported."""
         if _is_preparation(trial):
             self.base.reported(trial.config[TRIAL_KEY], result)
+            return
+        if _is_report(trial):
+            self.reports.progressed(trial.config[TRIAL_KEY], result)
             return
         self._live_table.progress(self._run(trial).trial_id, result)
 
@@ -102,6 +110,9 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         if _is_preparation(trial):
             self.base.ended(trial.config[TRIAL_KEY], trial.last_result)
             self.stopper.base_failed = bool(self.base.error)
+            return
+        if _is_report(trial):
+            self.reports.ended(trial.config[TRIAL_KEY])
             return
         run = self._run(trial)
         if trial.last_result.get("status") == TrialStatus.LEFT_OUT:
@@ -122,7 +133,7 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """Handle a trial whose process died and that is restarted."""
-        if _is_preparation(trial):
+        if _is_preparation(trial) or _is_report(trial):
             return
         if is_killed_for_memory(last_error(trial)):
             count_kill(self._context.execution.trial(self._run(trial).trial_id))
@@ -132,6 +143,9 @@ class DriverCallback(tune.Callback):  # type: ignore[misc]  # Ray is not typed
         if _is_preparation(trial):
             self.base.died(trial.config[TRIAL_KEY], _known_error(trial))
             self.stopper.base_failed = True
+            return
+        if _is_report(trial):
+            self.reports.died(trial.config[TRIAL_KEY], _known_error(trial))
             return
         run = self._run(trial)
         cause = _known_error(trial)
@@ -185,6 +199,11 @@ def _is_preparation(trial: Any) -> bool:
     """Whether this is not a trial of the sweep, but the untuned base or a stage 1."""
     name = str(trial.config[TRIAL_KEY])
     return name == BASE_ID or name.startswith(STAGE_1)
+
+
+def _is_report(trial: Any) -> bool:
+    """Whether this is not a trial of the sweep, but scores a winner or the untuned base."""
+    return str(trial.config[TRIAL_KEY]).startswith(REPORT)
 
 
 def _known_error(trial: Any) -> str:

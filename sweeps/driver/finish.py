@@ -11,6 +11,7 @@ from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.errors import LntError
 from lnt_core.files import read_json
 from lnt_core.trial import WEIGHTS
+from sweeps.driver.report_runs import unreported
 from sweeps.export.best import BEST, best_config, config_that_ran, write_best
 from sweeps.export.mlflow_model import make_model
 from sweeps.passwords import redacted
@@ -45,6 +46,8 @@ class Outcome:
     """Why the budget did not allow a trial to start, by the name of the trial."""
     not_logged: tuple[str, ...]
     """Why something is missing in MLflow although the server answered; each reason once."""
+    unreported: tuple[str, ...]
+    """Why winners or the base lack scores on the tasks that only they are scored on."""
     compared: dict[str, Comparison]
     """By strategy: the winner compared with other trials, image by image."""
 
@@ -65,8 +68,9 @@ def finish(
     execution = context.execution
     failed = [r for r in execution.results().values() if r.status == TrialStatus.FAILED]
     errors = tuple(in_a_line(result.error) for result in failed)
-    status = "FAILED" if errors else "FINISHED"
     sweep = _read(context, tracker)
+    not_scored = tuple(unreported(context, sweep.trials))
+    status = "FAILED" if errors or not_scored else "FINISHED"
     _draw(sweep, execution, tracker)
     if sweep.winners:
         _log_best(sweep, context, tracker, console)
@@ -84,6 +88,7 @@ def finish(
         notes,
         left_out,
         tuple(tracker.refused),
+        not_scored,
         compare_winners(sweep, captions_on_disk(execution)),
     )
 

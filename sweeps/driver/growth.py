@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from lnt_core.config.bounds import MAX_SEED
 from lnt_core.outcome import has_weights
 from sweeps.config import MAX_EXTENSIONS
+from sweeps.driver.report_runs import to_report
 from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, repeated_points, winners
 from sweeps.storage.execution import Result, TrialStatus
@@ -34,7 +35,7 @@ class Growth:
         self._again: set[str] = set()
 
     def __call__(self) -> list[str]:
-        """The ids of the trials to run next; empty when the sweep is complete."""
+        """The ids of the trials to run next, or of winners to score; empty when all is done."""
         execution = self._context.execution
         known, results = all_trials(execution), execution.results()
         ended = [Trial.from_result(t, results.get(name)) for name, t in known.items()]
@@ -48,7 +49,7 @@ class Growth:
         again = self._lost(ended, results)
         if again:
             self._announce(len(again), again=True)
-        return again
+        return again or to_report(self._context, ended)
 
     def _beyond_edges(
         self, ended: list[Trial], known: Mapping[str, SweepTrial]

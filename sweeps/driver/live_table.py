@@ -111,6 +111,15 @@ class LiveTable:
         """Remove a stage 1 that has ended."""
         self._rows.pop(name, None)
 
+    def report_started(self, run: str, shown: str) -> None:
+        """Show a winner, or the base, that is scored at the end; its step is a question."""
+        self._rows[run] = Row(shown, time.monotonic())
+
+    def report_ended(self, run: str, told: str) -> None:
+        """Print what it scored, or why it has no scores."""
+        self._rows.pop(run, None)
+        self._console.print(f"Reported, {told}", highlight=False, markup=False, soft_wrap=True)
+
     def base_ended(self, score: float | None, note: str = "") -> None:
         """Print what the untuned base scored, and why it lacks scores if it does."""
         self._rows.pop(BASE_ID, None)

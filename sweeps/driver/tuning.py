@@ -24,6 +24,7 @@ from sweeps.plan.trials import SweepTrial
 from sweeps.results import tags as tag
 from sweeps.storage.execution import BASE_SCORES, Result, TrialStatus
 from sweeps.storage.full_disk import disk_full
+from sweeps.storage.reported import forget_errors
 from sweeps.storage.trials import all_trials
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.tracker import Tracker
@@ -83,6 +84,8 @@ def tune_trials(
         log_base(execution, tracker)
         for name, result in done.items():
             tracker.ended(trial_run(context, trials[name], tags), result)
+        forget_errors(execution)
+        callback.reports.log_known()
         weights.take_in((trials[name], result) for name, result in done.items())
         if queue.anything():
             with signals.held():  # at a signal, `fit` returns once the trials have saved

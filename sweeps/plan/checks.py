@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lnt_core.config import DataConfig, ModelConfig, TrialConfig
+from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError, all_problems, bad_field
 from lnt_core.evaluation.check import data_problems
 from lnt_core.paths import is_model_here, shown, why_not_writable
@@ -228,6 +229,16 @@ def trial_problems(sweep: SweepConfig) -> list[str]:
             problems.append(
                 f"resources.workers_per_trial: {name} would have {workers} workers, but its "
                 "train.deepspeed is null"
+            )
+        if stage_of(config.train.deepspeed) == 3 and sweep.trial_data.names_for_winners:
+            key = "data.scenes.report_when" if sweep.trial_data.scenes else "data.report[].when"
+            problems.append(
+                bad_field(
+                    key,
+                    "winners",
+                    allowed=f"'trials': ZeRO-3 shards the weights of {strategy.name}, which are "
+                    "whole only in its trial",
+                )
             )
     return list(dict.fromkeys(problems))
 

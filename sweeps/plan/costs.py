@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.lengths import Lengths, estimated_lengths
-from lnt_core.accounting.meta_trial import MetaTrial, scored
+from lnt_core.accounting.meta_trial import MetaTrial, scored, tokens_of_prompt
 from lnt_core.accounting.micro_batch import MicroBatch, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
-from lnt_core.config import AlignConfig, TrainConfig
+from lnt_core.config import AlignConfig, AnyTaskConfig, LossConfig, TrainConfig
 from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import held_by
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError, bad_field
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.residual import keep_in_bf16
-from lnt_core.models.roles import find_roles
+from lnt_core.models.roles import find_roles, parameters_of
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from sweeps.config import SweepConfig
@@ -230,6 +230,26 @@ class Costs:
             or _analysis_too_big(sweep, analysis_gib)
             or ("" if found is None or found.fits else f"micro_batch_size {found}"),
         )
+
+    def answering_flops(self, sweep: SweepConfig, options: AnyTaskConfig, number: int) -> float:
+        """Operations of answering a task's questions, if every answer has its full length.
+
+        Twice the weights that a token passes, those of the vision tower left out.
+
+        Args:
+            sweep: The sweep.
+            options: The task's.
+            number: How many questions it has.
+        """
+        tower = parameters_of(self._skeleton, self._roles.require("vision")).values()
+        weights = sum(p.numel() for p in self._skeleton.parameters())
+        weights -= sum(p.numel() for p in tower)
+        if isinstance(options, LossConfig):
+            tokens = self.lengths(sweep).mean
+        else:
+            prompt = tokens_of_prompt(options, image_tokens=self._image_tokens)
+            tokens = prompt + options.max_new_tokens
+        return float(2 * weights * tokens * number)
 
     def tuned(
         self, sweep: SweepConfig, strategy: StrategyConfig, *, lends: bool = True

@@ -1,7 +1,9 @@
-"""Text for users: names of trials, learning rates, shares and counts."""
+"""Text for users: names of trials and benchmarks, learning rates, shares and counts."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from lnt_core.metrics import OBJECTIVES, selecting
 from lnt_core.strategies import StrategyConfig
 from sweeps.plan.space import NONE, Values
 
@@ -62,3 +64,30 @@ def counted(number: int, noun: str, plural: str = "") -> str:
         ('1 trial', '2 trials', '0 processes')
     """
     return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def benchmark_name(name: str) -> str:
+    """The column of a task in `data.report`: its metric if people know it by that, else its name.
+
+    Example:
+        >>> benchmark_name("pope/f1"), benchmark_name("mme/mme"), benchmark_name("own/exact_match")
+        ('POPE F1', 'MME', 'own exact match')
+    """
+    task, _, score = name.partition("/")
+    label = OBJECTIVES[selecting(score)].label
+    known = {"vqav2": "VQAv2", "pope": "POPE", "mme": "MME"}.get(task, task.replace("_", " "))
+    if known == "VQAv2" or label == known:
+        return known
+    return f"{known} {label}"
+
+
+def benchmark_score(name: str, scores: Mapping[str, float]) -> str:
+    """The score on a task in `data.report`, or a dash if there is none.
+
+    Example:
+        >>> benchmark_score("pope/f1", {"pope/f1": 66.666}), benchmark_score("pope/f1", {})
+        ('66.67', '-')
+    """
+    if name not in scores:
+        return "-"
+    return OBJECTIVES[selecting(name.partition("/")[2])].shown(scores[name])

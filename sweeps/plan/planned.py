@@ -19,6 +19,7 @@ from sweeps.plan.space import (
 
 if TYPE_CHECKING:
     from sweeps.plan.costs import Cost, Costs
+    from sweeps.plan.reports import PlannedReports
     from sweeps.plan.stage_1 import PlannedStage1
 
 
@@ -43,6 +44,8 @@ class Plan:
     """Every stage 1; none if the sweep has none."""
     trials: list[PlannedTrial]
     """Every trial; for `tpe`, one entry per strategy and combination of values."""
+    reports: "PlannedReports | None" = None
+    """What winners and the untuned base are scored on at the end; None if on nothing."""
 
     def too_big(self) -> list[str]:
         """A line for each stage 1 and strategy that does not fit the given GPU memory.
@@ -68,12 +71,17 @@ def plan(sweep: SweepConfig, *, files: bool = True) -> Plan:
             go with other values.
     """
     from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
+    from sweeps.plan.reports import planned_reports
     from sweeps.plan.stage_1 import planned_stages_1
 
     predictor = Costs(sweep, files=files)
     if problems := predictor.value_problems():
         raise all_problems(sweep.name, problems)
-    return Plan(planned_stages_1(sweep, predictor), _trials(sweep, predictor))
+    return Plan(
+        planned_stages_1(sweep, predictor),
+        _trials(sweep, predictor),
+        planned_reports(sweep, predictor, files=files),
+    )
 
 
 def _trials(sweep: SweepConfig, predictor: "Costs") -> list[PlannedTrial]:

@@ -152,6 +152,12 @@ class Sweep:
         return objective_named(self.metric)
 
     @property
+    def tasks_reported(self) -> list[str]:
+        """The main metrics of the tasks in `data.report` that a winner or the base has."""
+        found = {name for winner in self.winners for name in winner.trial.reported}
+        return sorted(found | set(self.base_reported))
+
+    @property
     def repeated(self) -> list[Repeated]:
         """The points that were run with several seeds, best first."""
         return [point for point in repeated_points(self.trials) if point.seeds]

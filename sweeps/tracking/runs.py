@@ -17,7 +17,8 @@ from lnt_core.analysis.figures import draw_layers
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
 from lnt_core.errors import DamagedError
-from lnt_core.files import read_json, set_aside, write_json
+from lnt_core.evaluation.scoring import SUMMARY
+from lnt_core.files import content_crc32, read_json, set_aside, write_json
 from sweeps.results import tags as tag
 from sweeps.storage.events import EVENTS, Event
 from sweeps.storage.execution import TRACKED, Execution, Result, TrialStatus
@@ -60,6 +61,8 @@ class Tracked:
     run_id: str
     closed: bool = False
     """Whether MLflow has all of the trial."""
+    reported: str = ""
+    """Checksum of the scores that were added after its end; empty if there are none."""
 
 
 class TrialRuns:
@@ -154,6 +157,30 @@ class TrialRuns:
         self.set_tags(state.run_id, {key: value for key, value in tags.items() if value})
         self._client.set_terminated(state.run_id, RUN_STATUS.get(result.status, "FAILED"))
         self._closed(trial.trial_id)
+
+    def add_reported(self, trial_id: str, scores: dict[str, float], folder: Path) -> None:
+        """Add scores that came after the trial's end to its run, which stays closed.
+
+        Args:
+            trial_id: An ended trial.
+            scores: By their metrics.
+            folder: Holds the answers and ``summary.json``, which are logged as artifacts.
+        """
+        known, checksum = self.tracked(trial_id), content_crc32(scores)
+        if known is None:
+            run_id = self._find(trial_id)
+            assert run_id is not None, f"the trial {trial_id} has ended without a run"
+            known = Tracked(run_id, closed=True)
+        if known.reported == checksum:
+            return
+        result = self._execution.result(trial_id)
+        time_ms = (folder / SUMMARY).stat().st_mtime_ns // 10**6  # the same if it is sent again
+        step = 0 if result is None else result.steps
+        self.log_metrics(known.run_id, [Event(step, time_ms, scores)])
+        for path in sorted((*folder.glob("*_*.jsonl"), folder / SUMMARY)):
+            self._client.log_artifact(known.run_id, str(path))
+        known.reported = checksum
+        self._save(trial_id, known)
 
     def leave_out(self, trial: TrialRun, reason: str) -> None:
         """Record that the budget did not allow the trial to start; a resume may open its run."""

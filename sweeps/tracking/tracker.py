@@ -101,6 +101,10 @@ class Tracker:
         """End the run of a trial, after its remaining events."""
         self._outbox.put(lambda: self._runs.close(trial, result))
 
+    def reported(self, trial_id: str, scores: dict[str, float], folder: Path) -> None:
+        """Add scores to the run of an ended trial, and the files of the folder they are from."""
+        self._outbox.put(lambda: self._runs.add_reported(trial_id, scores, folder))
+
     def left_out(self, trial: TrialRun, reason: str) -> None:
         """Record that the budget did not allow a trial to start; a resume may open its run."""
         self._outbox.put(lambda: self._runs.leave_out(trial, reason))

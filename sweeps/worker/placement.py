@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sweeps.config import SweepConfig
 from sweeps.plan.base import base_config
 from sweeps.resources import ResourcesConfig
-from sweeps.worker.context import BASE_ID, STAGE_1, TRIAL_KEY, Context
+from sweeps.worker.context import BASE_ID, REPORT, STAGE_1, TRIAL_KEY, Context
 from sweeps.worker.gate import allowed_nodes
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def placement_of(context: Context, tune_config: dict[str, Any]) -> "tune.Placeme
     name = tune_config[TRIAL_KEY]
     if name == BASE_ID:
         is_group = base_config(context.sweep)[1] > 0
-    elif name.startswith(STAGE_1):
-        is_group = True
+    elif name.startswith((STAGE_1, REPORT)):
+        is_group = name.startswith(STAGE_1)
     else:
         is_group = context.trial(tune_config).config.train.deepspeed is not None
     if is_group:

@@ -26,25 +26,33 @@ from sweeps.storage.execution import CAPTIONING, RAN, Result, TrialStatus
 from sweeps.storage.full_disk import is_disk_full
 from sweeps.storage.mending import left_by_itself
 from sweeps.storage.notices import noted
+from sweeps.storage.reported import forget_reported
 from sweeps.storage.trials import write_config
 from sweeps.worker.base import run_base
-from sweeps.worker.context import BASE_ID, OBJECTIVE, SCORE, STAGE_1, TRIAL_KEY, Context
+from sweeps.worker.context import (
+    BASE_ID,
+    OBJECTIVE,
+    REPORT,
+    SCORE,
+    STAGE_1,
+    TRIAL_KEY,
+    Context,
+)
 from sweeps.worker.distributed import run_distributed
 from sweeps.worker.gate import NodeRefusedError, pass_gate
 from sweeps.worker.group import WorkerDiedError
 from sweeps.worker.out_of_memory import num_kills, run_in_memory
 from sweeps.worker.process import memory_share_gib, worker_for
+from sweeps.worker.reporting import LOST_DEVICE, run_report
 from sweeps.worker.stage_1 import align_first, run_stage_1
 from sweeps.worker.system_metrics import SystemMetrics
 
-LOST_DEVICE = 70
-"""Exit code of a process that can no longer use its GPU; Ray Tune starts another in its place."""
 REPORT_EVERY_S = 1.0
 """Seconds between progress reports to Ray Tune; the events have every step."""
 
 
 def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
-    """Run the trial that Ray Tune's config names, or score the base; report its end to Ray Tune."""
+    """Run what Ray Tune's config names, a trial or another run; report its end to Ray Tune."""
     from ray import tune
 
     name = tune_config[TRIAL_KEY]
@@ -53,6 +61,9 @@ def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
         with noted(context.execution.path):
             if name == BASE_ID or name.startswith(STAGE_1):
                 final = _preparation(name, context)
+            elif name.startswith(REPORT):
+                run_report(context, name.removeprefix(REPORT), report=_RayReports(name))
+                final = {"step": 0, TRIAL_KEY: name, "status": TrialStatus.FINISHED}
             else:
                 final = _outcome(context.trial(tune_config), context)
     except NodeRefusedError as error:
@@ -111,6 +122,7 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
                 "reason": refusal,
             }
         began_s = time.monotonic()
+        forget_reported(context.execution, trial.id)
         left = None if rerun else left_by_itself(context.execution, trial.id)
         result, lost_device = (left, False) if left else _run(trial.config, trial.id, context)
         took_s = left.took_s if left else time.monotonic() - began_s

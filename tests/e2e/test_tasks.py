@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.e2e.conftest import kill
 from tests.micro import STAGE
 
 pytestmark = pytest.mark.sweep
@@ -22,22 +23,37 @@ def score(questions, answers, references):
 '''
 
 
-def test_the_lowest_loss_wins_and_other_tasks_are_reported(micro_with, micro) -> None:
+def test_the_lowest_loss_wins_and_winners_are_scored_on_other_tasks(micro_with, micro) -> None:
+    """The sweep is killed while winners are being scored, and resumed."""
     scenes = micro["data"]["scenes"] | {"select": "loss", "report": [*REPORTED]}
     sweep = micro_with(data={"scenes": scenes}, train=SHORT)
-    told = sweep.lnt("run", "sweep.yaml")
-    assert "Untuned base: loss" in told
+    driver = sweep.start("run", "sweep.yaml")
+    partial = "lnt_runs/small/*/reported/*/answers_*.jsonl"
+    sweep.wait_until(lambda: bool(list(sweep.folder.glob(partial))))
+    kill(driver)
+    assert "Untuned base: loss" in (sweep.folder / "driver.log").read_text()
+    trained = [path.stat().st_mtime_ns for path in sweep.files("result.json")]
+    told = sweep.lnt("run", "sweep.yaml", "--resume")
+    assert [path.stat().st_mtime_ns for path in sweep.files("result.json")] == trained
+    assert "Reported, untuned base: " in told
     client, runs = sweep.runs()
     trials = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
     lowest = {}
     for run in trials:
-        metrics = run.data.metrics
-        key = run.data.tags["lnt.strategy"]
-        lowest[key] = min(lowest.get(key, float("inf")), metrics["select/loss"])
-        assert {f"{task}/{name}" for task, name in REPORTED.items()} <= metrics.keys()
+        key, loss = run.data.tags["lnt.strategy"], run.data.metrics["select/loss"]
+        lowest[key] = min(lowest.get(key, float("inf")), loss)
+    mains = {f"{task}/{name}" for task, name in REPORTED.items()}
+    for run in trials:
+        won = run.data.metrics["select/loss"] in lowest.values()
+        assert (mains & run.data.metrics.keys()) == (mains if won else set())
         artifacts = {file.path for file in client.list_artifacts(run.info.run_id)}
-        assert {f"answers_{task}.jsonl" for task in (*REPORTED, "select")} <= artifacts
+        answers = {f"answers_{task}.jsonl" for task in REPORTED}
+        assert artifacts & answers == (answers if won else set())
+        points = [client.get_metric_history(run.info.run_id, name) for name in mains if won]
+        assert all(len(of_task) == 1 for of_task in points)
     best = sweep.best()
+    assert all(winner["reported"].keys() == mains for winner in best["winners"])
+    assert best["base_reported"].keys() == mains
     found = [(w["strategy"], w["score"]) for w in best["winners"]]
     assert found == sorted(lowest.items(), key=lambda item: item[1])
     assert best["base_score"] > found[0][1]
@@ -45,7 +61,7 @@ def test_the_lowest_loss_wins_and_other_tasks_are_reported(micro_with, micro) ->
     (parent,) = (run for run in runs if run.data.tags["lnt.kind"] == "sweep")
     assert parent.data.metrics["best/select/loss"] == found[0][1]
     tasks = {file.path for file in client.list_artifacts(parent.info.run_id, "base")}
-    assert "base/tasks.json" in tasks
+    assert {"base/tasks.json", "base/reported"} <= tasks
     assert {f"base/{task}/{name}" for task, name in REPORTED.items()} <= parent.data.metrics.keys()
     report = sweep.lnt("report", "small", "--format", "md")
     assert all(f"| {name} |" in report for name in ("loss", "VQAv2", "POPE F1", "MME"))

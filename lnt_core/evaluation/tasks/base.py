@@ -2,6 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +67,10 @@ class Task(ABC, Generic[Options]):
         """The metric that chooses, a key of ``Scored.summary``."""
         return self.metric_of(self.options)
 
+    def limit(self, number: int) -> None:
+        """Keep the first questions alone: of each of its parts, if it is scored part by part."""
+        self.questions = self.questions[:number]
+
     @classmethod
     def annotation_files(cls, options: Options) -> dict[str, Path]:
         """The files of questions and answers, by names that do not depend on where they are."""
@@ -107,6 +112,17 @@ class AskingTask(Task[AskingOptions]):
         if len(answers) != len(self.questions):
             raise ValueError(f"got {len(answers)} answers to {len(self.questions)} questions")
         return answers
+
+
+def first_of_each(questions: Sequence[Question], number: int) -> tuple[Question, ...]:
+    """The first so many questions of each group."""
+    seen: Counter[str] = Counter()
+    kept = []
+    for question in questions:
+        seen[question.group] += 1
+        if seen[question.group] <= number:
+            kept.append(question)
+    return tuple(kept)
 
 
 TASKS: dict[str, type[Task]] = {}  # type: ignore[type-arg]

@@ -1,6 +1,7 @@
 """Captioning: CIDEr of captions of a split in Karpathy's layout."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from statistics import fmean
 from typing import ClassVar
 
@@ -30,7 +31,10 @@ class Captioning(AskingTask[CaptioningConfig]):
     def __init__(self, options: CaptioningConfig, split: str | None = None) -> None:
         self._split = split or options.split
         super().__init__(options)
-        self._scorer = CiderScorer([question.references for question in self.questions])
+
+    @cached_property
+    def _scorer(self) -> CiderScorer:
+        return CiderScorer([question.references for question in self.questions])
 
     @override
     def read(self) -> tuple[Question, ...]:

@@ -47,6 +47,11 @@ class HeldOutLoss(Task[LossConfig]):
             for number, s in enumerate(self.samples)
         )
 
+    @override
+    def limit(self, number: int) -> None:
+        super().limit(number)
+        self.samples = self.samples[:number]
+
     def score_nats(self, nats: Sequence[float], tokens: Sequence[int]) -> Scored:
         """The loss of all answers together: the sum of nats over the sum of tokens.
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from lnt_core.config import MmeConfig, TaskConfig
 from lnt_core.config.tasks import MME_COGNITION, MME_PERCEPTION
 from lnt_core.data.questions import MME_TAIL, Question, mme_files, read_mme
-from lnt_core.evaluation.tasks.base import AskingTask, Scored, register
+from lnt_core.evaluation.tasks.base import AskingTask, Scored, first_of_each, register
 
 DECISIVE = 4
 """Characters at the start of an answer in which "yes" or "no" is looked for."""
@@ -45,6 +45,11 @@ class Mme(AskingTask[MmeConfig]):
     def ask(self, question: Question) -> str:
         text = question.text.removesuffix(MME_TAIL)
         return self.options.prompt.replace("{question}", text)
+
+    @override
+    def limit(self, number: int) -> None:
+        """Keep the first questions of each subtask, and both about an image."""
+        self.questions = first_of_each(self.questions, number + number % 2)
 
     @override
     def score(self, answers: Sequence[str]) -> Scored:

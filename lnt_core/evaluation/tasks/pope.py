@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from lnt_core.config import PopeConfig, TaskConfig
 from lnt_core.data.questions import POPE_CATEGORIES, Question, pope_file, read_pope
-from lnt_core.evaluation.tasks.base import AskingTask, Scored, register
+from lnt_core.evaluation.tasks.base import AskingTask, Scored, first_of_each, register
 
 NO = {"No", "no", "not"}
 
@@ -34,6 +34,11 @@ class Pope(AskingTask[PopeConfig]):
     @override
     def read(self) -> tuple[Question, ...]:
         return tuple(read_pope(self.options))
+
+    @override
+    def limit(self, number: int) -> None:
+        """Keep the first questions of each file."""
+        self.questions = first_of_each(self.questions, number)
 
     @override
     def score(self, answers: Sequence[str]) -> Scored:

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from lnt_core.metrics import OBJECTIVES, selecting
 from lnt_core.strategies import STRATEGIES
-from sweeps.plan.labels import short_rate, short_share
+from sweeps.plan.labels import benchmark_name, benchmark_score, short_rate, short_share
 from sweeps.results.comparison import Comparison
 from sweeps.results.report.content import Content
 from sweeps.results.selection import Trial
@@ -23,7 +22,7 @@ def results_table(content: Content) -> Table:
     sweep, objective = content.sweep, content.sweep.objective
     trials = [winner.trial for winner in sweep.winners]
     edges = {winner.trial.run_id: winner.at_edge for winner in sweep.winners}
-    benchmarks = sorted({name for trial in trials for name in trial.reported})
+    benchmarks = sweep.tasks_reported
     unit, per_hour = _time_unit(trials, content.gpus_per_trial)
     columns = {
         "strategy": [_name(trial) for trial in trials],
@@ -39,7 +38,7 @@ def results_table(content: Content) -> Table:
         ],
         "held out": [_or_dash(t.report_score, ".2f") for t in trials],
         **{
-            _benchmark(name): [_or_dash(t.reported.get(name), _digits(name)) for t in trials]
+            benchmark_name(name): [benchmark_score(name, t.reported) for t in trials]
             for name in benchmarks
         },
         "trainable": [f"{trial.trainable_parameters:,}" for trial in trials],
@@ -51,8 +50,8 @@ def results_table(content: Content) -> Table:
     rows = list(zip(*columns.values(), strict=True))
     if sweep.base_score is not None:
         base = {"strategy": "untuned base", objective.label: objective.shown(sweep.base_score)}
-        for name, score in sweep.base_reported.items():
-            base[_benchmark(name)] = format(score, _digits(name))
+        for name in sweep.base_reported:
+            base[benchmark_name(name)] = benchmark_score(name, sweep.base_reported)
         rows.append(tuple(base.get(name, "") for name in columns))
     return Table(tuple(columns), tuple(rows))
 
@@ -101,25 +100,6 @@ def _row(cells: tuple[str, ...], *, bold: bool = False) -> str:
 def _name(trial: Trial) -> str:
     method = STRATEGIES.get(trial.strategy)
     return trial.variant if method is None else f"{method.label} ({trial.variant})"
-
-
-def _benchmark(name: str) -> str:
-    """The column of a task in `data.report`: its metric if people know it by that, else its name.
-
-    Example:
-        >>> _benchmark("pope/f1"), _benchmark("mme/mme"), _benchmark("own/exact_match")
-        ('POPE F1', 'MME', 'own exact match')
-    """
-    task, _, score = name.partition("/")
-    label = OBJECTIVES[selecting(score)].label
-    known = {"vqav2": "VQAv2", "pope": "POPE", "mme": "MME"}.get(task, task.replace("_", " "))
-    if known == "VQAv2" or label == known:
-        return known
-    return f"{known} {label}"
-
-
-def _digits(name: str) -> str:
-    return f".{OBJECTIVES[selecting(name.partition('/')[2])].decimals}f"
 
 
 def _behind(compared: Comparison | None, places: int) -> str:

@@ -74,3 +74,25 @@ def test_scenes_train_on_questions_if_any_are_asked() -> None:
     assert not ScenesConfig(select="pope", questions=False).asks
     with pytest.raises(ValidationError, match="different tasks"):
         ScenesConfig(select="pope", report=("pope",))
+
+
+def test_what_chooses_is_asked_of_every_trial() -> None:
+    select = FILES | {"when": "winners"}
+    with pytest.raises(ValidationError, match="only tasks in `report` have it"):
+        DataConfig.model_validate({"tune": SCORED, "select": select})
+
+
+def test_winners_alone_are_scored_on_what_is_reported_unless_trials_are() -> None:
+    pope = {"task": "pope", "annotations": "p", "images": "i"}
+    report = [
+        pope,
+        pope | {"name": "own", "when": "trials"},
+        pope | {"name": "b", "when": "winners"},
+    ]
+    data = DataConfig.model_validate({"tune": SCORED, "select": FILES, "report": report})
+    assert data.names_for_winners == ("pope", "b")
+    assert DataConfig.model_validate(data.model_dump(mode="json")) == data
+    scenes = {"report": ["pope", "mme"]}
+    assert DataConfig.model_validate({"scenes": scenes}).names_for_winners == ("pope", "mme")
+    every = scenes | {"report_when": "trials"}
+    assert DataConfig.model_validate({"scenes": every}).names_for_winners == ()

@@ -56,7 +56,7 @@ def test_a_line_that_is_not_whole_is_cut_off(end, killed) -> None:
 def test_what_follows_a_damaged_line_is_run_again(tmp_path) -> None:
     record_in(tmp_path)
     text = (tmp_path / "r").read_bytes()
-    (tmp_path / "r").write_bytes(text.replace(b'"a1"', b'"a1'))
+    (tmp_path / "r").write_bytes(text.replace(b'"a1"', b'"b1"'))
     assert record_in(tmp_path) == (DONE, BATCHES)
 
 

@@ -123,6 +123,7 @@ def test_the_store_is_taken_from_the_environment_too(uri, capsys, monkeypatch) -
         "sweep": "demo",
         "metric": "select/cider",
         "base_score": None,
+        "base_reported": {},
         "winners": [],
         "repeated": [],
         "pareto_run_ids": {"trainable_parameters": [], "peak_memory_gib": [], "trial_h": []},

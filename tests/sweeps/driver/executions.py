@@ -9,13 +9,20 @@ from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import Context
 
 
-def context_of(folder: Path, *, seed: int = 0, train: dict | None = None, **search) -> Context:
+def context_of(
+    folder: Path,
+    *,
+    seed: int = 0,
+    train: dict | None = None,
+    scenes: dict | None = None,
+    **search,
+) -> Context:
     """A new execution of a grid, its trials written to disk."""
     sweep = SweepConfig.model_validate(
         {
             "name": "s",
             "model": {"tiny": True},
-            "data": {"scenes": {"num_train": 40, "num_val": 2, "num_test": 2}},
+            "data": {"scenes": {"num_train": 40, "num_val": 2, "num_test": 2} | (scenes or {})},
             "search": {"strategy": ["layernorm"], "learning_rate": [1e-3, 1e-4]} | search,
             "train": {"max_steps": 10, "batch_size": 8, "micro_batch_size": 8} | (train or {}),
             "tracking": {"storage": str(folder / "runs")},

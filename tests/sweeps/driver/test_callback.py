@@ -23,7 +23,7 @@ class Recorder:
         self.told: list[tuple] = []
 
     def __getattr__(self, name):
-        return lambda *args: self.told.append((name, *args))
+        return lambda *args, **options: self.told.append((name, *args, *options.values()))
 
     def names(self) -> list[str]:
         return [name for name, *_ in self.told]
@@ -32,8 +32,8 @@ class Recorder:
 class Driver:
     """A callback whose execution, queue and weights are real."""
 
-    def __init__(self, folder) -> None:
-        self.context = context_of(folder)
+    def __init__(self, folder, **changes) -> None:
+        self.context = context_of(folder, **changes)
         self.execution = self.context.execution
         self.tracker, self.table = Recorder(), Recorder()
         self.stages_1 = Stages1(self.context, self.tracker, {})

@@ -70,6 +70,17 @@ CASES: dict[str, tuple[dict, list[str]]] = {
             "GPU: set it to 1, and give the number of workers as `resources.workers_per_trial`"
         ],
     ),
+    "winners whose weights are sharded": (
+        {
+            "train": {"deepspeed": "zero3"},
+            "resources": {"workers_per_trial": 1},
+            "data.report": [{"task": "loss", "annotations": "good.json", "images": "images"}],
+        },
+        [
+            "data.report[].when is 'winners', but must be 'trials': ZeRO-3 shards the weights of "
+            "layernorm, which are whole only in its trial",
+        ],
+    ),
     "asha over trials of several workers": (
         {"train": {"deepspeed": "zero2"}, "search.scheduler": "asha"},
         [

@@ -179,3 +179,30 @@ def test_only_options_of_the_own_strategy_are_tracked(tmp_path) -> None:
     full, lora = (flat(t.config.model_dump(mode="json", exclude_none=True)) for t in given)
     assert [key for key in full if key.startswith("strategy.")] == ["strategy.name"]
     assert lora["strategy.rank"] == "8"
+
+
+def test_scores_after_the_end_are_added_to_the_run_once_and_it_stays_closed(
+    client, sweep, execution, trial
+) -> None:
+    sent = track(client, sweep, execution)
+    sent.started(trial)
+    log_losses(execution, trial, {3: 1.0})
+    execution.write_result(trial.trial_id, DONE)
+    sent.ended(trial, DONE)
+    folder = execution.path / "reported"
+    folder.mkdir()
+    (folder / "summary.json").write_text("{}")
+    (folder / "answers_pope.jsonl").write_text("{}")
+    for _ in range(2):
+        sent.reported(trial.trial_id, {"pope/f1": 50.0}, folder)
+    sent.flush()
+    (execution.trial(trial.trial_id) / TRACKED).unlink()  # a resumed driver finds it by its tags
+    sent.reported(trial.trial_id, {"pope/f1": 50.0}, folder)
+    sent.close("FINISHED")
+    (run,) = runs_of(client, sweep, "trial")
+    assert run.info.status == "FINISHED"
+    (point,) = client.get_metric_history(run.info.run_id, "pope/f1")
+    assert (point.step, point.value) == (3, 50.0)
+    artifacts = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"summary.json", "answers_pope.jsonl"} <= artifacts
+    assert not sent.refused

@@ -3,22 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from PIL import Image
 from torch import nn
 
-from lnt_core.config import CAPTION_PROMPT, CaptioningConfig, ModelConfig, TrialConfig
+from lnt_core.config import CAPTION_PROMPT, CaptioningConfig, TrialConfig
 from lnt_core.data.images import open_rgb
-from lnt_core.devices.chosen import is_gpu
-from lnt_core.devices.numerics import settle_numerics
 from lnt_core.errors import DataError, all_problems
 from lnt_core.evaluation.answering import greedy_answers
+from lnt_core.evaluation.loaded import load_export
 from lnt_core.models.build import load_base
-from lnt_core.models.plain import MERGED, save_plain
+from lnt_core.models.plain import save_plain
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.strategies.merge import check_mergeable, merge
-from lnt_core.strategies.weights import load_connector, load_weights
+from lnt_core.strategies.weights import load_connector
 
 BATCH_SIZE = 16
 MAX_NEW_TOKENS = CaptioningConfig.model_fields["max_new_tokens"].default
@@ -50,30 +49,13 @@ class Captioner:
         Raises:
             LntError: The base or the weights cannot be loaded.
         """
-        merged, precision = folder / MERGED, config.train.precision
-        if precision == "tf32" and not is_gpu(device):
-            precision = "fp32"  # the same weights, and the only format that a CPU has for them
-        settle_numerics(device, precision, deterministic=config.train.deterministic)
-        loaded: dict[str, Any] = {
-            "cache": cache,
-            "device": device,
-            "precision": precision,
-            "exif_orientation": config.data.exif_orientation,
-        }
-        if merged.is_dir():
-            whole = ModelConfig(checkpoint=str(merged), conversation=config.model.conversation)
-            base = load_base(whole, **loaded)
-            model: nn.Module = base.trial_copy()
-        else:
-            base = load_base(config.model, **loaded)
-            load_connector(base, folder)
-            model = load_weights(base.trial_copy(), folder).to(device)
+        loaded = load_export(config, folder, cache=cache, device=device)
         return cls(
-            base,
-            model.eval(),
+            loaded.base,
+            loaded.model,
             *asked(config),
-            bf16=precision == "bf16",
-            exif_orientation=config.data.exif_orientation,
+            bf16=loaded.bf16,
+            exif_orientation=loaded.exif_orientation,
         )
 
     def open(self, source: Path | bytes) -> Image.Image:

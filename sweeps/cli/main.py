@@ -30,6 +30,7 @@ COMMANDS = {
     ),
     "train": ("sweeps.cli.export", "train again from an exported best.yaml"),
     "caption": ("sweeps.cli.export", "caption images with exported weights"),
+    "eval": ("sweeps.cli.eval", "score an export or a whole checkpoint on any tasks"),
     "submit": ("sweeps.cli.jobs", "run a sweep as a job on a Ray cluster"),
     "jobs": ("sweeps.cli.jobs", "list the jobs of a Ray cluster"),
     "status": ("sweeps.cli.jobs", "show the status of a job"),

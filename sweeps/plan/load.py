@@ -135,6 +135,13 @@ def local_paths(content: Any) -> list[tuple[str, str]]:
     ]
 
 
+def anchored_tasks(content: Any, base: Path) -> Any:
+    """The content of a file of tasks, with paths relative to ``base`` made absolute."""
+    if not isinstance(content, dict) or not isinstance(content.get("tasks"), list):
+        return content
+    return {**content, "tasks": [_anchor(task, PATHS, base) for task in content["tasks"]]}
+
+
 def _anchor_values(key: Any, values: Any, base: Path) -> Any:
     name = str(key).rpartition(".")[2]
     if not isinstance(values, list):

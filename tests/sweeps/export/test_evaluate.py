@@ -1,7 +1,11 @@
 """What `lnt eval` is asked for, and what it leaves."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,16 @@ import yaml
 from lnt_core.config import ScenesConfig
 from lnt_core.data.scene_questions import scenes_data
 from lnt_core.errors import ConfigError
+from lnt_core.evaluation.caption import write_merged
+from lnt_core.models.plain import MERGED
+from lnt_core.reporting import score_weights
+from lnt_core.trial import run_trial
+from lnt_core.worker import Worker
+from sweeps.export.best import BEST, write_best
 from sweeps.export.evaluate import asked, score
+from sweeps.tracking.store import connect, experiment_id
+from tests.servers import HANG_S
+from tests.sweeps.cli.test_export import best_of
 
 OPTIONS = {"tasks": None, "with_sweeps": False, "precision": None, "limit": None}
 
@@ -126,3 +139,84 @@ def test_other_weights_of_the_same_name_are_not_mixed(checkpoint, tasks, tmp_pat
     weights.write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(ConfigError, match="differs in files"):
         evaluated(str(copied), tasks, tmp_path / "out", limit=2)
+
+
+@pytest.mark.heavy
+def test_killed_in_the_middle_it_goes_on_to_the_summary_of_an_undisturbed_one(
+    checkpoint, tasks, tmp_path
+) -> None:
+    content = yaml.safe_load(tasks.read_text())
+    for task in content["tasks"]:
+        task["batch_size"] = 1  # many batches, so that there is a middle
+    slow = tasks.with_name("one_by_one.yaml")
+    slow.write_text(yaml.safe_dump(content))
+    lnt = str(Path(sys.executable).parent / "lnt")
+    environment = {**os.environ, "LNT_CACHE": str(tmp_path / "cache")}
+    environment.pop("MLFLOW_TRACKING_URI", None)
+
+    def command(out: Path) -> list[str]:
+        return [lnt, "eval", checkpoint, "--tasks", str(slow), "-o", str(out)]
+
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    with (tmp_path / "log").open("w") as log:
+        process = subprocess.Popen(command(killed), env=environment, stdout=log, stderr=log)
+        until = time.monotonic() + HANG_S
+        while len(_lines(killed)) < 4:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.002)
+        process.kill()
+        process.wait()
+    assert not (killed / "answers_vqav2.jsonl").exists()  # the last of the tasks
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    done = subprocess.run(
+        [*command(killed), "--tracking-uri", uri, "--json"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = evaluated(checkpoint, slow, whole)
+    assert json.loads(done.stdout)["scores"] == found.scores
+    for path in whole.iterdir():
+        assert path.read_bytes() == (killed / path.name).read_bytes()
+    client = connect(uri)
+    (run,) = client.search_runs([experiment_id(client, "eval")])
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics == pytest.approx(found.scores)
+    artifacts = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"summary.json", "answers_pope.jsonl", "answers_loss.jsonl"} <= artifacts
+
+
+def _lines(folder: Path) -> list[str]:
+    """What is recorded of the first task; it is renamed to nothing once that is done."""
+    try:
+        return (folder / "answers_pope.jsonl.part").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("merged", [False, True])
+def test_an_export_scores_on_the_tasks_of_its_sweep_what_its_trial_did(
+    merged, trial_config, scenes, tmp_path
+) -> None:
+    files = scenes.select.model_dump(include={"annotations", "images"})
+    held_out = {"task": "loss", **files}
+    captions = {"task": "scenes", "max_new_tokens": 4, "report_split": None, **files}
+    data = {"tune": scenes.tune, "select": captions, "report": [held_out]}
+    config = trial_config(strategy={"name": "lora"}, learning_rate=1e-2, data=data)
+    worker, silent = Worker(tmp_path / "cache"), lambda step, metrics: None
+    trial = run_trial(config, out=tmp_path / "trial", report=silent, worker=worker)
+    won = score_weights(config, tmp_path / "trial" / "weights", tmp_path / "won", worker=worker)
+    folder = tmp_path / "export"
+    shutil.copytree(tmp_path / "trial" / "weights", folder)
+    write_best(best_of(config), folder / BEST)
+    if merged:
+        write_merged(config, folder, folder / MERGED, cache=tmp_path / "cache")
+    given = asked(str(folder), **OPTIONS)
+    assert (given.name, given.sweep) == ("lora of s", "s")
+    found = score(given, tmp_path / "out", cache=tmp_path, device="cpu", told=lambda *_: None)
+    expected = {"select/cider": trial.metrics["select/cider"], "loss/loss": won["loss/loss"]}
+    assert found.scores == (pytest.approx(expected, rel=1e-5) if merged else expected)

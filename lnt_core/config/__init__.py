@@ -10,6 +10,7 @@ from lnt_core.config.dataset import (
     Kind,
 )
 from lnt_core.config.model import Conversation, ModelConfig, ShapesConfig, TinyConfig
+from lnt_core.config.task_list import TasksConfig
 from lnt_core.config.tasks import (
     AnyTaskConfig,
     AskingConfig,
@@ -21,7 +22,6 @@ from lnt_core.config.tasks import (
     OwnQuestionsConfig,
     PopeConfig,
     TaskConfig,
-    TasksConfig,
     VQAv2Config,
 )
 from lnt_core.config.train import (

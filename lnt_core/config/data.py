@@ -6,7 +6,8 @@ from pydantic import Field, field_validator, model_validator
 
 from lnt_core.config.bounds import Seed
 from lnt_core.config.dataset import DatasetConfig
-from lnt_core.config.tasks import TaskField, When, check_prefixes, with_one_split
+from lnt_core.config.task_list import check_prefixes, with_one_split
+from lnt_core.config.tasks import TaskField, When
 from lnt_core.frozen import Frozen
 
 SceneTask = Literal["scenes", "vqav2", "pope", "mme", "exact_match", "loss"]

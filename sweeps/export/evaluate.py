@@ -141,10 +141,13 @@ def score(given: Asked, out: Path, *, cache: Path, device: str, told: Any) -> Sc
     Raises:
         LntError: The model cannot be loaded or scored, or ``out`` has the scores of another.
     """
+    from lnt_core.devices.chosen import is_gpu
     from lnt_core.evaluation.loaded import load_export, load_whole
     from lnt_core.evaluation.ready import make_ready
     from lnt_core.evaluation.scoring import score_tasks
 
+    if given.export is None and given.precision == "tf32" and not is_gpu(device):
+        raise ConfigError(bad_field("--precision", "tf32", allowed="'fp32' or 'bf16' on a CPU"))
     _claim(out, given)
     tasks = _tasks(given, cache)
     if given.export is not None:

@@ -6,6 +6,7 @@
     trials/<trial id>/                trial.yaml, origin.json: written when the trial is planned
                                       events.jsonl, checkpoint.pt, result.json, ...: when it runs
         tracked.json                  the trial's MLflow run
+    reported/<trial id, or base>/     what only winners and the base are scored on
     curve.png, best.yaml              written when the sweep has ended
 
 What happens to each file when it is damaged: docs/damaged-files.md.

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from lnt_core.worker import Worker
 
 
+LOST_DEVICE = 70
+"""Exit code of a process that can no longer use its GPU; Ray Tune starts another in its place."""
 _workers: dict[tuple[str, str, float], "Worker"] = {}
 
 

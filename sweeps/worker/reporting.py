@@ -12,10 +12,7 @@ from sweeps.storage.execution import CAPTIONING
 from sweeps.storage.full_disk import is_disk_full
 from sweeps.storage.reported import Reported, reported, reported_folder, write_reported
 from sweeps.worker.context import BASE_ID, TRIAL_KEY, Context
-from sweeps.worker.process import worker_for
-
-LOST_DEVICE = 70
-"""Exit code of a process that can no longer use its GPU; Ray Tune starts another in its place."""
+from sweeps.worker.process import LOST_DEVICE, worker_for
 
 
 def run_report(context: Context, name: str, *, report: Report) -> None:

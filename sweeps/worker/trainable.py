@@ -7,7 +7,6 @@ Unless the sweep is distributed, Ray Tune runs further trials in the same proces
 import os
 import time
 import traceback
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,26 +28,16 @@ from sweeps.storage.notices import noted
 from sweeps.storage.reported import forget_reported
 from sweeps.storage.trials import write_config
 from sweeps.worker.base import run_base
-from sweeps.worker.context import (
-    BASE_ID,
-    OBJECTIVE,
-    REPORT,
-    SCORE,
-    STAGE_1,
-    TRIAL_KEY,
-    Context,
-)
+from sweeps.worker.context import BASE_ID, OBJECTIVE, REPORT, STAGE_1, TRIAL_KEY, Context
 from sweeps.worker.distributed import run_distributed
 from sweeps.worker.gate import NodeRefusedError, pass_gate
 from sweeps.worker.group import WorkerDiedError
 from sweeps.worker.out_of_memory import num_kills, run_in_memory
-from sweeps.worker.process import memory_share_gib, worker_for
-from sweeps.worker.reporting import LOST_DEVICE, run_report
+from sweeps.worker.process import LOST_DEVICE, memory_share_gib, worker_for
+from sweeps.worker.ray_reports import RayReports, scored
+from sweeps.worker.reporting import run_report
 from sweeps.worker.stage_1 import align_first, run_stage_1
 from sweeps.worker.system_metrics import SystemMetrics
-
-REPORT_EVERY_S = 1.0
-"""Seconds between progress reports to Ray Tune; the events have every step."""
 
 
 def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
@@ -62,7 +51,7 @@ def run_sweep_trial(tune_config: dict[str, Any], context: Context) -> None:
             if name == BASE_ID or name.startswith(STAGE_1):
                 final = _preparation(name, context)
             elif name.startswith(REPORT):
-                run_report(context, name.removeprefix(REPORT), report=_RayReports(name))
+                run_report(context, name.removeprefix(REPORT), report=RayReports(name))
                 final = {"step": 0, TRIAL_KEY: name, "status": TrialStatus.FINISHED}
             else:
                 final = _outcome(context.trial(tune_config), context)
@@ -84,7 +73,7 @@ def _preparation(name: str, context: Context) -> dict[str, float | str]:
     from ray import tune
 
     last: dict[str, float | str] = {"step": 0, TRIAL_KEY: name}
-    report = _RayReports(name, TrialStatus.STARTING)
+    report = RayReports(name, TrialStatus.STARTING)
     try:
         if name == BASE_ID:
             running = last | {"status": TrialStatus.RUNNING}
@@ -139,7 +128,7 @@ def _outcome(trial: SweepTrial, context: Context) -> dict[str, float | str]:
         "status": result.status,
     }
     if result.score is not None:
-        final |= _scored(result.metrics)
+        final |= scored(result.metrics)
     elif result.status == TrialStatus.DIVERGED:
         final[OBJECTIVE] = objective_of(trial.config.data).worst_merit
     return final
@@ -173,7 +162,7 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
 
     out = context.execution.trial(name)
     events = EventLog(out / EVENTS)
-    to_ray, stage_1_to_ray = _RayReports(name), _RayReports(name, TrialStatus.STARTING)
+    to_ray, stage_1_to_ray = RayReports(name), RayReports(name, TrialStatus.STARTING)
     resources = context.sweep.resources
     num_workers = resources.workers_of(config.strategy.name)
     every_s = context.sweep.tracking.system_metrics_every_s
@@ -269,40 +258,3 @@ def utilisation(
     mfu = metrics[metric.TFLOPS_PER_S] / (resources.gpu_peak_tflops * num_workers)
     predicted_s = metrics[metric.TRAIN_S] * mfu / resources.mfu
     return {metric.MFU: mfu, metric.PREDICTED_TRAIN_S: predicted_s}
-
-
-def _scored(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The score among a trial's metrics, as it is, and as Ray Tune maximizes it."""
-    name = metric.objective_in(metrics)
-    assert name is not None
-    return {SCORE: metrics[name], OBJECTIVE: metric.OBJECTIVES[name].merit(metrics[name])}
-
-
-class _RayReports:
-    """Reports progress to Ray Tune: at a rung, and otherwise no more often than it needs.
-
-    Args:
-        name: The trial's id, or that of the base.
-        status: In every report.
-    """
-
-    def __init__(self, name: str, status: TrialStatus = TrialStatus.RUNNING) -> None:
-        self._name = name
-        self._status = status
-        self._reported_s = 0.0
-        self.step = 0
-        """Of the last call."""
-
-    def __call__(self, step: int, metrics: dict[str, float]) -> None:
-        from ray import tune
-
-        self.step = step
-        at_rung = metric.objective_in(metrics) and metric.TRAIN_S not in metrics
-        if at_rung or time.monotonic() - self._reported_s >= REPORT_EVERY_S:
-            self._reported_s = time.monotonic()
-            report: dict[str, Any] = {"step": step, TRIAL_KEY: self._name, "status": self._status}
-            if metric.LOSS in metrics:
-                report["loss"] = metrics[metric.LOSS]
-            if at_rung:
-                report |= _scored(metrics)
-            tune.report(report)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lnt_core.errors import DamagedError
+from lnt_core.errors import DamagedError, TrialError
 from lnt_core.evaluation.prepared import PreparedTask
 from lnt_core.evaluation.record import Record
 from lnt_core.files import file_crc32, read_json, set_aside, write_json, write_text
@@ -50,18 +50,21 @@ def score_tasks(
         Every score, as ``PREFIX/NAME``.
 
     Raises:
-        TrialError: A task cannot be scored; those before it are kept.
+        TrialError: A task cannot be scored; the others are, and their scores are kept.
     """
     out.mkdir(parents=True, exist_ok=True)
-    done = summary_in(out)
-    scores: dict[str, float] = {}
+    done, failed = summary_in(out), list[str]()
     for task in tasks:
         prefix, total = task.prefix, len(task.task.questions)
         if not _is_done(task, done, out):
             recorded = out / f"{task.file}.part"
             key = f"{task.sha256} in batches of {task.task.options.batch_size}"
             record = Record(recorded, key, told=lambda n, p=prefix, t=total: told(p, n, t))  # type: ignore[misc]
-            evaluated = task.evaluate(model, store, bf16=bf16, record=record)
+            try:
+                evaluated = task.evaluate(model, store, bf16=bf16, record=record)
+            except TrialError as error:
+                failed.append(f"{prefix} cannot be scored: {error}")
+                continue
             lines = [json.dumps(row, ensure_ascii=False) for row in evaluated.rows]
             write_text(out / task.file, "\n".join(lines) + "\n")
             checksum = file_crc32(out / task.file)
@@ -69,8 +72,9 @@ def score_tasks(
             write_json(out / SUMMARY, done)
             recorded.unlink()
         told(prefix, total, total)
-        scores |= {f"{prefix}/{name}": value for name, value in done[prefix]["scores"].items()}
-    return scores
+    if failed:
+        raise TrialError("; ".join(failed))
+    return _scores(done, [task.prefix for task in tasks])
 
 
 def summary_in(out: Path) -> dict[str, Any]:
@@ -82,6 +86,20 @@ def summary_in(out: Path) -> dict[str, Any]:
     except DamagedError as error:
         set_aside(error.path, error.why, "the tasks in it are scored again")
         return {}
+
+
+def scores_in(out: Path) -> dict[str, float]:
+    """Every score that is kept in a folder, as ``PREFIX/NAME``."""
+    done = summary_in(out)
+    return _scores(done, list(done))
+
+
+def _scores(done: dict[str, Any], prefixes: Sequence[str]) -> dict[str, float]:
+    return {
+        f"{prefix}/{name}": value
+        for prefix in prefixes
+        for name, value in done[prefix]["scores"].items()
+    }
 
 
 def _is_done(task: PreparedTask, done: dict[str, Any], out: Path) -> bool:

@@ -32,7 +32,7 @@ class ReportRuns:
         self._context = context
         self._tracker = tracker
         self._live_table = live_table
-        self._tasks = ", ".join(task for task in context.sweep.trial_data.names_for_winners)
+        self._tasks = ", ".join(context.sweep.trial_data.names_for_winners)
 
     def log_known(self) -> None:
         """Log what an earlier driver may have left unsent."""
@@ -55,8 +55,9 @@ class ReportRuns:
             ended = Reported(error="its process was stopped")
             write_reported(self._context.execution, name, ended)
         mains = metric.reported(ended.scores)
-        told = ", ".join(f"{key} {value:.4g}" for key, value in mains.items())
-        self._live_table.report_ended(run, f"{self._shown(run)}: {told or _unscored(ended.error)}")
+        told = [f"{key} {value:.4g}" for key, value in mains.items()]
+        told += [_last_line(ended.error)] if ended.error else []
+        self._live_table.report_ended(run, f"{self._shown(run)}: {', '.join(told)}")
         self._log(name, ended)
 
     def died(self, run: str, error: str) -> None:
@@ -70,7 +71,7 @@ class ReportRuns:
         return BASE_NAME if name == BASE_ID else read_trial(self._context.execution, name).name
 
     def _log(self, name: str, ended: Reported) -> None:
-        if ended.error:
+        if not ended.scores:
             return
         folder = reported_folder(self._context.execution, name)
         if name != BASE_ID:
@@ -82,9 +83,9 @@ class ReportRuns:
         self._tracker.parent_artifact(folder / "summary.json", folder=f"{BASE_ID}/reported")
 
 
-def _unscored(error: str) -> str:
-    lines = error.strip().splitlines() or ["no scores"]
-    return lines[-1]
+def _last_line(error: str) -> str:
+    """An error in a line: that of a traceback is its last."""
+    return error.strip().splitlines()[-1]
 
 
 def to_report(context: Context, ended: Sequence[Trial]) -> list[str]:
@@ -100,7 +101,7 @@ def unreported(context: Context, trials: Sequence[Trial]) -> list[str]:
     """Why winners among these trials, or the base, lack scores."""
     names = {BASE_ID: BASE_NAME} | {w.trial.trial_id: w.trial.variant for w in winners(trials)}
     return [
-        f"{names[name]}: {_unscored(ended.error)}"
+        f"{names[name]}: {_last_line(ended.error)}"
         for name, ended in all_reported(context.execution).items()
         if ended.error and name in names
     ]

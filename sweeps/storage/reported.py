@@ -2,7 +2,7 @@
 
 <execution>/reported/<trial id, or base>/
     answers_*.jsonl, summary.json     as `lnt_core.evaluation.scoring` writes them
-    ended.json                        all scores, or why there are none
+    ended.json                        all scores, and why some are missing
 """
 
 import shutil
@@ -24,7 +24,7 @@ class Reported:
     scores: dict[str, float] = field(default_factory=dict)
     """Every score by its metric."""
     error: str = ""
-    """Why there are none; `--resume` tries again."""
+    """Why there are not all of them; `--resume` tries again."""
 
 
 def reported_folder(execution: Execution, name: str) -> Path:

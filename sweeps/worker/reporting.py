@@ -5,6 +5,7 @@ import traceback
 
 from lnt_core.devices.faults import has_lost_device
 from lnt_core.errors import LntError
+from lnt_core.evaluation.scoring import scores_in
 from lnt_core.outcome import WEIGHTS
 from lnt_core.training.loop import Report
 from sweeps.plan.base import base_config
@@ -32,7 +33,8 @@ def run_report(context: Context, name: str, *, report: Report) -> None:
         if is_disk_full(error):
             raise
         told = str(error) if isinstance(error, LntError) else traceback.format_exc()
-        ended, lost_device = Reported(error=told), has_lost_device(error)
+        kept = scores_in(reported_folder(context.execution, name))  # of the tasks that do not fail
+        ended, lost_device = Reported(kept, told), has_lost_device(error)
     write_reported(context.execution, name, ended)
     if lost_device:
         os._exit(LOST_DEVICE)

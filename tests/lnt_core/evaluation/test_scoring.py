@@ -6,10 +6,11 @@ import pytest
 
 from lnt_core.config import LossConfig, ScenesConfig
 from lnt_core.data.scene_questions import scenes_data
+from lnt_core.errors import TrialError
 from lnt_core.evaluation import answering
 from lnt_core.evaluation.answering import Answering
 from lnt_core.evaluation.held_out import HeldOut
-from lnt_core.evaluation.scoring import score_tasks
+from lnt_core.evaluation.scoring import score_tasks, scores_in
 from lnt_core.evaluation.tasks import make_task
 from lnt_core.models.features import FeatureStore
 
@@ -87,3 +88,20 @@ def test_a_damaged_file_is_made_again(base, drawn, tmp_path, caplog) -> None:
     (tmp_path / "summary.json").write_text("{")
     assert score_tasks(model, store, tasks(base, drawn), tmp_path) == scores
     assert "the tasks in it are scored again" in caplog.text
+
+
+def test_a_task_that_fails_costs_no_other_its_scores_and_is_not_asked_again(
+    base, drawn, tmp_path, monkeypatch
+) -> None:
+    store, model = FeatureStore(base, max_bytes=2**20), base.trial_copy()
+    given = tasks(base, drawn)
+
+    def broken(answers):
+        raise TrialError("no")
+
+    monkeypatch.setattr(given[0].task, "score", broken)
+    with pytest.raises(TrialError, match="pope cannot be scored: no"):
+        score_tasks(model, store, given, tmp_path)
+    assert scores_in(tmp_path).keys() == {"exact_match/exact_match", "loss/loss"}
+    monkeypatch.setattr(answering, "greedy_answers", None)  # the answers are there
+    assert "pope/f1" in score_tasks(model, store, tasks(base, drawn), tmp_path)

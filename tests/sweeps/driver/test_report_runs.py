@@ -127,6 +127,16 @@ class TestCallback:
         folder = reported_folder(driver.execution, name)
         assert driver.tracker.told == [("reported", name, SCORES, folder)]
 
+    def test_what_is_scored_is_logged_though_a_task_failed(self, driver) -> None:
+        name = driver.trial.id
+        kept = Reported({"pope/f1": 50.0}, "mme cannot be scored: no")
+        write_reported(driver.execution, name, kept)
+        driver.callback.on_trial_complete(0, [], self.run(driver, name, status="finished"))
+        shown = "layernorm lr=1e-3: pope/f1 50, mme cannot be scored: no"
+        assert driver.table.told[-1] == ("report_ended", f"report-{name}", shown)
+        folder = reported_folder(driver.execution, name)
+        assert driver.tracker.told == [("reported", name, kept.scores, folder)]
+
     def test_the_bases_go_to_the_parent_run(self, driver) -> None:
         self.ended(driver, "base")
         found = {f"base/{name}": value for name, value in SCORES.items()}

@@ -68,8 +68,6 @@ def print_winners(
     table.add_column("strategy", overflow="fold")  # a clone's text is long; numbers do not wrap
     further = ["mean ± sd (n)"] if sweep.repeated else []
     further += ["held out"] if reported else []
-    tasks = sweep.tasks_reported
-    further += [benchmark_name(name) for name in tasks]
     for column in ("best lr", sweep.objective.label, *further, "trainable", "share"):
         table.add_column(column, justify="right", no_wrap=True)
     for winner in found:
@@ -84,16 +82,14 @@ def print_winners(
             sweep.objective.shown(trial.score or 0.0),
             *seeds,
             *held_out,
-            *(benchmark_score(name, trial.reported) for name in tasks),
             f"{trial.trainable_parameters:,}",
             short_share(trial.trainable_share),
         )
-    if sweep.base_score is not None or sweep.base_reported:
-        score = "-" if sweep.base_score is None else sweep.objective.shown(sweep.base_score)
-        between = [""] * (len(further) - len(tasks))
-        scores = (benchmark_score(name, sweep.base_reported) for name in tasks)
-        table.add_row("untuned base", "", score, *between, *scores, style="dim")
+    if sweep.base_score is not None:
+        table.add_row("untuned base", "", sweep.objective.shown(sweep.base_score), style="dim")
     console.print(table)
+    if sweep.tasks_reported:
+        console.print(_benchmarks(sweep))
     for line in ties(sweep, compared or {}):
         console.print(line, highlight=False, soft_wrap=True)
     for line in repeats(sweep):
@@ -104,6 +100,20 @@ def print_winners(
         console.print(f"Of {counted(len(sweep.trials), 'trial')}: {counts}.", highlight=False)
     for advice in edge_advice(found):
         console.print(advice, highlight=False, soft_wrap=True)
+
+
+def _benchmarks(sweep: Sweep) -> Table:
+    """The winners and the untuned base by the tasks of `data.report`."""
+    table = Table(title="data.report, which never chooses", title_justify="left")
+    table.add_column("strategy", overflow="fold")
+    for name in sweep.tasks_reported:
+        table.add_column(benchmark_name(name), justify="right", no_wrap=True)
+    rows = [(winner.trial.variant, winner.trial.reported) for winner in sweep.winners]
+    for strategy, scores in rows:
+        table.add_row(strategy, *(benchmark_score(name, scores) for name in sweep.tasks_reported))
+    base = (benchmark_score(name, sweep.base_reported) for name in sweep.tasks_reported)
+    table.add_row("untuned base", *base, style="dim")
+    return table
 
 
 def _held_out(trial: Trial) -> str:

@@ -26,7 +26,8 @@ def score(questions, answers, references):
 def test_the_lowest_loss_wins_and_winners_are_scored_on_other_tasks(micro_with, micro) -> None:
     """The sweep is killed while winners are being scored, and resumed."""
     scenes = micro["data"]["scenes"] | {"select": "loss", "report": [*REPORTED]}
-    sweep = micro_with(data={"scenes": scenes}, train=SHORT)
+    rates = {"strategy": ["layernorm"], "learning_rate": [2e-3, 1e-4]}
+    sweep = micro_with(data={"scenes": scenes}, search=rates, train=SHORT)
     driver = sweep.start("run", "sweep.yaml")
     partial = "lnt_runs/small/*/reported/*/answers_*.jsonl"
     sweep.wait_until(lambda: bool(list(sweep.folder.glob(partial))))

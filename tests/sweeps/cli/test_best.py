@@ -128,3 +128,19 @@ def test_the_store_is_taken_from_the_environment_too(uri, capsys, monkeypatch) -
         "repeated": [],
         "pareto_run_ids": {"trainable_parameters": [], "peak_memory_gib": [], "trial_h": []},
     }
+
+
+def test_benchmarks_have_a_table_that_fits_a_narrow_terminal() -> None:
+    names = ["vqav2/vqa_accuracy", "pope/f1", "mme/mme", "exact_match/exact_match", "loss/loss"]
+    scores = {name: 12.5 + number for number, name in enumerate(names)}
+    winner = replace(GRID[0], score=99.0, reported=scores)
+    sweep = replace(sweep_of(winner, *GRID[1:]), base_reported={"pope/f1": 50.0})
+    text = io.StringIO()
+    print_winners(Console(file=text, width=80), sweep)
+    lines = text.getvalue().splitlines()
+    rows = [[cell.strip() for cell in line.split("\u2502")[1:-1]] for line in lines]
+    assert ["full", "15.50", "16.5000", "14.50", "13.50", "12.50"] in rows
+    assert ["untuned base", "-", "-", "-", "50.00", "-"] in rows
+    assert told(sweep)["winners"][0]["reported"] == scores
+    assert told(sweep)["base_reported"] == {"pope/f1": 50.0}
+    assert "data.report" not in printed(sweep_of(*GRID))

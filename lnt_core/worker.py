@@ -51,9 +51,10 @@ class Worker:
     """Prepares trials, and keeps what the next trial can reuse.
 
     Args:
-        cache: Folder kept between runs and shared by workers: tiny models, scenes, stage 1.
+        cache: Folder kept between runs and shared by workers: tiny models, scenes, stage 1,
+            features of images.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
-        feature_cache_gib: Memory limit of cached image features; what does not fit is recomputed.
+        feature_cache_gib: Limit of image features on disk; what does not fit is recomputed.
     """
 
     def __init__(self, cache: Path, *, device: str = "cpu", feature_cache_gib: float = 4.0) -> None:
@@ -189,7 +190,13 @@ class Worker:
             deepspeed=config.train.deepspeed,
             exif_orientation=upright,
         )
-        return base, FeatureStore(base, max_bytes=self._max_bytes, exif_orientation=upright)
+        store = FeatureStore(
+            base,
+            max_bytes=self._max_bytes,
+            exif_orientation=upright,
+            folder=self._cache / "features",
+        )
+        return base, store
 
 
 def is_prepared(config: TrialConfig, cache: Path) -> bool:

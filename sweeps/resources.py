@@ -29,7 +29,10 @@ class ResourcesConfig(Frozen):
     max_concurrent_trials: int | None = Field(default=None, ge=1, le=MAX_DEVICES)
     """Limit of trials that run at the same time. Default: as many as the resources allow."""
     feature_cache_gib: float = Field(default=4.0, ge=0, le=1e6)
-    """Memory limit of each worker's cache of image features."""
+    """Limit of the image features that are kept on disk, in the folder `features` of the cache
+    (`LNT_CACHE`), by all trials and sweeps that share it. If it is reached, features of other
+    models go first, unless a running process uses them; then further images go through the vision
+    tower on every use, and a warning says so. 0: nothing is kept."""
     wait_for_nodes_s: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
     """Seconds that `lnt run --address` waits for an autoscaling cluster to start the nodes of the
     first trial."""

@@ -1,12 +1,21 @@
-"""A cache of what the frozen vision tower makes of images."""
+"""What the frozen vision tower makes of images: computed once, kept on disk."""
 
+import hashlib
+import json
+import shutil
+import tempfile
+import weakref
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import PIL
 import torch
+import transformers
 
 from lnt_core.data.images import open_rgb
+from lnt_core.models.feature_files import FeatureFiles
 from lnt_core.models.images import ImageInputs
 from lnt_core.models.vlm import VisionLanguageModel
 
@@ -15,23 +24,35 @@ Paths = tuple[Path, ...]
 
 
 class FeatureStore:
-    """The frozen vision tower's output, computed once per conversation's images and kept in memory.
+    """The frozen vision tower's output, computed once per conversation's images and kept on disk.
+
+    Images go through the tower one conversation at a time, so that features depend neither on a
+    batch nor on whether they were kept. They are known by content: a changed file is computed anew.
 
     Args:
         base: The model whose tower computes the features.
-        max_bytes: Memory limit of kept features; images beyond it are recomputed on every use.
+        max_bytes: Limit of all features in ``folder``; images beyond it are recomputed on every
+            use, all of them with 0.
         exif_orientation: Whether images are turned upright; the same for all images of a store, so
             that it never mixes the two.
+        folder: Where features are kept and shared with other processes. Default: a temporary
+            folder of this store.
     """
 
     def __init__(
-        self, base: VisionLanguageModel, *, max_bytes: int, exif_orientation: bool = True
+        self,
+        base: VisionLanguageModel,
+        *,
+        max_bytes: int,
+        exif_orientation: bool = True,
+        folder: Path | None = None,
     ) -> None:
         self._base = base
         self.exif_orientation = exif_orientation
         self._max_bytes = max_bytes
-        self._bytes = 0
-        self._kept: dict[Paths, ImageInputs] = {}
+        self._folder = folder
+        self._files: dict[str, FeatureFiles] = {}
+        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
 
     @property
     def device(self) -> torch.device:
@@ -48,24 +69,109 @@ class FeatureStore:
             Arguments of the forward pass; none without images.
 
         Raises:
+            ConfigError: The file system of the folder has no locks.
             DataError: An image cannot be read.
         """
         groups = [group for group in groups if group]
         if not groups:
             return {}
-        missing = [group for group in dict.fromkeys(groups) if group not in self._kept]
-        fresh = dict(zip(missing, self._computed(missing), strict=True)) if missing else {}
-        for group, inputs in fresh.items():
-            if self._bytes + inputs.nbytes <= self._max_bytes:
-                self._kept[group] = inputs.copy_on_host()
-                self._bytes += inputs.nbytes
-        rows = [fresh[group] if group in fresh else self._kept[group] for group in groups]
-        return self._base.joined([row.to(self.device) for row in rows])
+        rows = {group: self._inputs(group).to(self.device) for group in dict.fromkeys(groups)}
+        return self._base.joined([rows[group] for group in groups])
 
-    def _computed(self, groups: list[Paths]) -> list[ImageInputs]:
-        return self._base.image_inputs(
+    def _inputs(self, group: Paths) -> ImageInputs:
+        if not self._max_bytes:
+            return self._computed(group)
+        files, key = self._current_files(), self._key(group)
+        kept = files.read(key)
+        if kept is not None:
+            return kept
+        if files.is_full:
+            return self._computed(group)
+        with files.making(key):
+            kept = files.read(key)  # made by another process meanwhile
+            if kept is None:
+                kept = self._computed(group)
+                if self._key(group) == key:  # else a file has changed since
+                    files.write(key, kept)
+        return kept
+
+    def _computed(self, group: Paths) -> ImageInputs:
+        images = [open_rgb(path, exif_orientation=self.exif_orientation) for path in group]
+        return self._base.image_inputs([images])[0]
+
+    def _key(self, group: Paths) -> str:
+        """Hash of the content of a conversation's images."""
+        return hashlib.sha256("".join(map(self._content_sha256, group)).encode()).hexdigest()
+
+    def _content_sha256(self, path: Path) -> str:
+        """Hash of a file, which is read again only if it has changed since."""
+        try:
+            found = path.stat()
+            state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+            if path not in self._known or self._known[path][0] != state:
+                self._known[path] = (state, hashlib.sha256(path.read_bytes()).hexdigest())
+        except OSError:
+            open_rgb(path)  # says in a DataError what is wrong with it
+            raise
+        return self._known[path][1]
+
+    def _current_files(self) -> FeatureFiles:
+        """Where features belong that are computed now, with the current number formats."""
+        numerics = str((
+            torch.get_float32_matmul_precision(),
+            torch.backends.cuda.matmul.allow_tf32,
+            torch.backends.cudnn.allow_tf32,
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_autocast_enabled(self.device.type),
+            torch.get_num_threads() if self.device.type == "cpu" else None,
+        ))  # fmt: skip
+        if numerics not in self._files:
+            kind = hashlib.sha256(f"{self._kind} {numerics}".encode()).hexdigest()[:32]
+            self._files[numerics] = FeatureFiles(self._root, kind, max_bytes=self._max_bytes)
+        return self._files[numerics]
+
+    @cached_property
+    def _root(self) -> Path:
+        if self._folder is not None:
+            return self._folder
+        own = tempfile.mkdtemp(prefix="lnt-features-")
+        weakref.finalize(self, shutil.rmtree, own, ignore_errors=True)
+        return Path(own)
+
+    @cached_property
+    def _kind(self) -> str:
+        """Everything that features depend on, besides images and number formats."""
+        base = self._base
+        config = base.model.config
+        gpu = self.device.type == "cuda"
+        preprocessing = [p for p in (base.image_processor, base.processor) if p is not None]
+        return json.dumps(
             [
-                [open_rgb(path, exif_orientation=self.exif_orientation) for path in group]
-                for group in groups
-            ]
+                type(base.model).__name__,
+                {key: v for key, v in config.to_dict().items() if key not in _NOT_OF_THE_TOWER},
+                config._attn_implementation,
+                base.feature_layers,
+                base.num_dropped,
+                [str(part.to_dict()) for part in preprocessing],
+                self.exif_orientation,
+                self._tower_sha256(),
+                torch.cuda.get_device_name(self.device) if gpu else self.device.type,
+                [torch.__version__, transformers.__version__, PIL.__version__],
+            ],
+            default=str,
         )
+
+    def _tower_sha256(self) -> str:
+        """Hash of the tower's weights, without what it contains of the connector."""
+        base, digest = self._base, hashlib.sha256()
+        trained = {id(parameter) for parameter in base.connector.values()}
+        for name, tensor in (*base.tower.named_parameters(), *base.tower.named_buffers()):
+            if id(tensor) not in trained:
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                flat = tensor.detach().cpu().reshape(-1).view(torch.uint8)
+                digest.update(flat.numpy().data)
+        return digest.hexdigest()
+
+
+_NOT_OF_THE_TOWER = {"text_config", "_name_or_path", "transformers_version"}
+"""Keys of a model's config that its features do not depend on."""

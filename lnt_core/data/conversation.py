@@ -1,5 +1,6 @@
 """Formats questions and answers as text, and tokenizes it with labels on the answers."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from lnt_core.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+_INT32 = "i"
+"""4 bytes a value; a tuple takes 8, and up to 28 more for each integer."""
 IGNORE = -100
 """Label of a token without loss; torch's cross-entropy skips it."""
 
@@ -36,14 +39,24 @@ SYSTEM_BLOCK = f"<<SYS>>\n{LLAVA_LLAMA_2_SYSTEM}\n<</SYS>>\n\n"
 
 @dataclass(frozen=True)
 class Encoded:
-    """One conversation as token ids."""
+    """One conversation as token ids, kept in arrays of int32 whatever sequence they are given as.
 
-    input_ids: tuple[int, ...]
-    labels: tuple[int, ...]
+    Raises:
+        OverflowError: A value needs more than 32 bits.
+    """
+
+    input_ids: Sequence[int]
+    labels: Sequence[int]
     """Equal to ``input_ids`` at answer tokens, ``IGNORE`` elsewhere."""
     images: tuple[Path, ...] = ()
-    extras: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    extras: dict[str, Sequence[int]] = field(default_factory=dict)
     """What else the model takes of each token, by the names of its forward pass."""
+
+    def __post_init__(self) -> None:
+        for name in ("input_ids", "labels"):
+            object.__setattr__(self, name, array(_INT32, getattr(self, name)))
+        extras = {name: array(_INT32, values) for name, values in self.extras.items()}
+        object.__setattr__(self, "extras", extras)
 
     def cut(self, max_length: int | None) -> "Encoded":
         """The first ``max_length`` tokens."""
@@ -197,4 +210,4 @@ def labelled(
     """
     learnt = [any(a < end and start < b for start, end in spans) for a, b in offsets]
     labels = [i if keep else IGNORE for i, keep in zip(ids, learnt, strict=True)]
-    return Encoded(tuple(ids), tuple(labels))
+    return Encoded(ids, labels)

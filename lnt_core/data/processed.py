@@ -112,8 +112,8 @@ class SuffixConversations(ProcessedConversations):
             question.replace(f"{IMAGE}\n", "").strip(), sample.images, suffix=[answer]
         )
         encoded = Encoded(
-            tuple(done["input_ids"][0]),
-            tuple(map(int, done["labels"][0])),
+            done["input_ids"][0],
+            [int(label) for label in done["labels"][0]],
             sample.images,
             _extras(done),
         )
@@ -156,11 +156,11 @@ def takes_suffix(processor: Any) -> bool:
     return "suffix" in inspect.signature(type(processor).__call__).parameters
 
 
-def _extras(done: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+def _extras(done: dict[str, Any]) -> dict[str, Sequence[int]]:
     """What a processor says of each token."""
     length = len(done["input_ids"][0])
     return {
-        name: tuple(int(value) for value in values[0])
+        name: [int(value) for value in values[0]]
         for name, values in done.items()
         if name not in _OWN and is_of_tokens(values, length)
     }

@@ -185,7 +185,7 @@ def prompt_tensors(
     padding = {"input_ids": pad_id}
     return {
         key: nn.utils.rnn.pad_sequence(
-            [torch.tensor(row) for row in values],
+            [torch.tensor(row, dtype=torch.int64) for row in values],
             batch_first=True,
             padding_value=padding.get(key, 0),
             padding_side="left",

@@ -43,7 +43,7 @@ def collate(samples: Sequence[Encoded], *, pad_id: int, store: FeatureStore) -> 
     """Pad conversations to the longest of them, and add the features of their images."""
 
     def padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-        tensors = [torch.tensor(row) for row in rows]
+        tensors = [torch.tensor(row, dtype=torch.int64) for row in rows]
         return nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
 
     keys = dict.fromkeys(key for sample in samples for key in sample.extras)

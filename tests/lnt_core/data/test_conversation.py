@@ -1,10 +1,11 @@
 """Which tokens are learnt, in every style."""
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from lnt_core.data.conversation import IGNORE, VICUNA_SYSTEM, Conversations
+from lnt_core.data.conversation import IGNORE, VICUNA_SYSTEM, Conversations, Encoded
 from lnt_core.data.samples import Sample
 from lnt_core.errors import DataError
 
@@ -54,3 +55,22 @@ def test_a_conversation_is_cut_at_the_length_asked_for(conversations) -> None:
 def test_text_that_holds_the_image_token_is_refused(conversations) -> None:
     with pytest.raises(DataError, match="contains '<image>', the image token"):
         conversations("plain").encode(Sample((), (("What?", "An <image> of a dog."),)))
+
+
+def test_a_token_takes_eight_bytes_with_its_label() -> None:
+    """32 bits each: a token id and a label; integers of Python take several times as much."""
+    ids = range(70_000, 71_000)
+    tracemalloc.start()
+    kept = [Encoded(list(ids), list(ids)) for _ in range(10)]
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size / sum(len(one.input_ids) for one in kept) < 9
+
+
+def test_arrays_keep_every_value_and_compare_by_it() -> None:
+    one = Encoded((2**31 - 1, 5), (IGNORE, 5), extras={"token_type_ids": [0, 1]})
+    assert one == Encoded([2**31 - 1, 5], [IGNORE, 5], extras={"token_type_ids": (0, 1)})
+    assert list(one.cut(1).input_ids) == [2**31 - 1]
+    assert list(one.cut(1).extras["token_type_ids"]) == [0]
+    with pytest.raises(OverflowError):
+        Encoded([2**31], [0])

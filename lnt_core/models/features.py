@@ -52,7 +52,7 @@ class FeatureStore:
         self._max_bytes = max_bytes
         self._folder = folder
         self._files: dict[str, FeatureFiles] = {}
-        self._known: dict[Path, tuple[tuple[int, ...], str]] = {}
+        self._known: dict[Path, tuple[int, bytes]] = {}
 
     @property
     def device(self) -> torch.device:
@@ -101,15 +101,15 @@ class FeatureStore:
 
     def _key(self, group: Paths) -> str:
         """Hash of the content of a conversation's images."""
-        return hashlib.sha256("".join(map(self._content_sha256, group)).encode()).hexdigest()
+        return hashlib.sha256(b"".join(map(self._content_sha256, group))).hexdigest()
 
-    def _content_sha256(self, path: Path) -> str:
+    def _content_sha256(self, path: Path) -> bytes:
         """Hash of a file, which is read again only if it has changed since."""
         try:
             found = path.stat()
-            state = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+            state = hash((found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino))
             if path not in self._known or self._known[path][0] != state:
-                self._known[path] = (state, hashlib.sha256(path.read_bytes()).hexdigest())
+                self._known[path] = (state, hashlib.sha256(path.read_bytes()).digest())
         except OSError:
             open_rgb(path)  # says in a DataError what is wrong with it
             raise

@@ -222,7 +222,8 @@ def test_a_task_that_fails_may_be_excused_and_the_others_are_scored(
         shutil.copy(next(Path(scenes.tune.images).iterdir()), tmp_path / f"{number}.png")
     scorer = f"{__name__}:raising"
     own = {"task": "custom", "scorer": scorer, "max_new_tokens": 2, **files}
-    held_out = {"task": "loss", **scenes.select.model_dump(include={"annotations", "images"})}
+    files = scenes.select.model_dump(include={"annotations", "images"})
+    held_out = {"task": "loss", "when": "trials", **files}
     data = {"tune": scenes.tune, "select": own, "report": [held_out]}
     prepared = Worker(tmp_path / "cache").prepare(trial_config(data=data))
     gathering = Gathering(prepared.base.trial_copy(), prepared.base.device)

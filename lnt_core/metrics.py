@@ -149,6 +149,11 @@ PENALTY = _metric("train/penalty", "nats", "What the strategy adds to the loss, 
 TOKENS_PER_S = _metric(
     "train/tokens_per_s", "tokens/s", "Tokens trained per second, image tokens included."
 )
+PADDED_SHARE = _metric(
+    "train/padded_share",
+    "0..1",
+    "Padding among the tokens of the step's micro-batches, each as long as its longest sample.",
+)
 FINAL_LOSS = _metric("train/final_loss", "nats per answer token", "Mean loss of the last 10 steps.")
 MICRO_BATCH_SIZE = _metric(
     "train/micro_batch_size",

@@ -4,8 +4,6 @@ For stage 1, whose trained part, the connector, is small: nothing is gained by s
 DeepSpeed need not be installed.
 """
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,9 @@ import torch.distributed as dist
 from torch import Tensor
 from typing_extensions import override
 
-from lnt_core.data.conversation import Encoded
-from lnt_core.distributed.ranks import gather, is_first, num_workers, rank, wait_for_all
+from lnt_core.distributed.ranks import gather, is_first, rank, wait_for_all
 from lnt_core.seeding import random_states, set_random_states
 from lnt_core.training.checkpoints import save_checkpoint
-from lnt_core.training.engine import micro_batches, slice_of
 from lnt_core.training.engines import PlainEngine
 
 
@@ -31,19 +27,9 @@ class AveragedEngine(PlainEngine):
     """
 
     @override
-    def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-        own = slice_of(chosen, rank(), num_workers())
-        parts = micro_batches(own, self._config.micro_batch)
-        largest_share = math.ceil(len(chosen) / num_workers())
-        count = math.ceil(largest_share / self._config.micro_batch)
-        self._num_left = count
-        return parts + [chosen[:0]] * (count - len(parts))
-
-    @override
-    def backward(self, loss: Tensor) -> None:
-        super().backward(loss)
-        self._num_left -= 1
-        if self._num_left == 0:
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        super().backward(loss, last=last)
+        if last:
             for parameter in self._parameters:
                 if parameter.grad is None:  # unused here, but perhaps not by another worker
                     parameter.grad = torch.zeros_like(parameter)

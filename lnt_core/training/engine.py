@@ -2,7 +2,6 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from lnt_core.config import TrainConfig
-from lnt_core.data.conversation import Encoded
 from lnt_core.strategies.base import Strategy
 from lnt_core.training.checkpoints import TrainingState
 from lnt_core.training.optimizer import adamw, rate_groups, set_checkpointing
@@ -20,8 +18,8 @@ from lnt_core.training.optimizer import adamw, rate_groups, set_checkpointing
 class Engine(ABC):
     """Computes gradients and takes optimizer steps, in one process or several.
 
-    For each step, the training loop calls :meth:`share`, :meth:`backward` for each micro-batch,
-    :meth:`summed`, :meth:`penalty`, :meth:`update` and :meth:`clear`, in this order.
+    For each step, the training loop calls :meth:`backward` for each micro-batch, :meth:`summed`,
+    :meth:`penalty`, :meth:`update` and :meth:`clear`, in this order.
 
     Args:
         model: The tuned model, on its device.
@@ -65,15 +63,14 @@ class Engine(ABC):
         """The module to call with a micro-batch."""
 
     @abstractmethod
-    def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-        """This worker's micro-batches of the global batch ``chosen``.
+    def backward(self, loss: Tensor, *, last: bool) -> None:
+        """Add the gradient of one micro-batch's part of the step's loss.
 
-        All workers have equally many. One that is empty must be run as well, with a loss of zero.
+        Args:
+            loss: Zero for an empty micro-batch, which must be run as well: all workers call this
+                equally often.
+            last: Whether it is the last micro-batch of this worker's share of the step.
         """
-
-    @abstractmethod
-    def backward(self, loss: Tensor) -> None:
-        """Add the gradient of one micro-batch's part of the step's loss."""
 
     @abstractmethod
     def summed(self, value: float) -> float:
@@ -119,25 +116,3 @@ def schedule(optimizer: Optimizer, config: TrainConfig, total: int) -> LRSchedul
     warmup = math.ceil(config.warmup_ratio * total)
     made: LRScheduler = get_cosine_schedule_with_warmup(optimizer, warmup, total)
     return made
-
-
-def micro_batches(samples: Sequence[Encoded], size: int) -> list[Sequence[Encoded]]:
-    """Split ``samples`` into consecutive parts of ``size``; the last may be smaller.
-
-    Example:
-        >>> micro_batches("abcde", 2)
-        ['ab', 'cd', 'e']
-    """
-    return [samples[i : i + size] for i in range(0, len(samples), size)]
-
-
-def slice_of(samples: Sequence[Encoded], index: int, count: int) -> Sequence[Encoded]:
-    """The ``index``-th of ``count`` consecutive parts, whose sizes differ by at most one.
-
-    Example:
-        >>> [slice_of("abcde", i, 3) for i in range(3)]
-        ['ab', 'cd', 'e']
-    """
-    size, larger = divmod(len(samples), count)
-    start = index * size + min(index, larger)
-    return samples[start : start + size + (index < larger)]

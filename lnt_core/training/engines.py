@@ -1,7 +1,7 @@
 """The engine of a single process, and the choice of the engine for a config."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from lnt_core.config import TrainConfig, TuneConfig
-from lnt_core.data.conversation import Encoded
 from lnt_core.distributed.ranks import num_workers
 from lnt_core.errors import ConfigError
 from lnt_core.training.checkpoints import load_checkpoint, save_checkpoint
 from lnt_core.training.compiled import compiled
-from lnt_core.training.engine import Engine, micro_batches
+from lnt_core.training.engine import Engine
 
 
 class PlainEngine(Engine):
@@ -28,11 +27,7 @@ class PlainEngine(Engine):
         return compiled(model) if self._config.compile else model
 
     @override
-    def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-        return micro_batches(chosen, self._config.micro_batch)
-
-    @override
-    def backward(self, loss: Tensor) -> None:
+    def backward(self, loss: Tensor, *, last: bool) -> None:
         torch.autograd.backward(loss)
 
     @override
@@ -48,7 +43,7 @@ class PlainEngine(Engine):
         penalty = self.state.strategy.penalty(self.state.model)
         if penalty is None:
             return None
-        self.backward(penalty)
+        torch.autograd.backward(penalty)
         return penalty.item()
 
     @override

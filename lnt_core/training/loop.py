@@ -1,6 +1,5 @@
-"""The training loop: sample order, gradient accumulation, divergence, exact resume."""
+"""The training loop: sample order, optimizer steps, divergence, exact resume."""
 
-import contextlib
 import itertools
 import math
 import time
@@ -8,23 +7,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lnt_core import metrics as metric
 from lnt_core.config import TrainConfig
-from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.data.conversation import Encoded
 from lnt_core.models.features import FeatureStore
 from lnt_core.strategies.base import Strategy
 from lnt_core.training.batches import Batch, collate, sample_order
 from lnt_core.training.engine import Engine
 from lnt_core.training.engines import engine_for
+from lnt_core.training.optimizer_step import AfterBackward, optimizer_step
 
 Report = Callable[[int, dict[str, float]], None]
 """Called with an optimizer step and metrics by name."""
-Gradient = Callable[[nn.Parameter], Tensor | None]
-"""Returns a parameter's gradient of the global batch."""
-
 DIVERGED_FACTOR = 3.0  # assumed: the loss of a useful run never triples
 DIVERGED_WINDOW = 10
 """Number of losses averaged. Training has diverged when a loss is not finite, or when the mean of
@@ -43,8 +39,7 @@ class Hooks:
 
     report: Report
     """Called after every step with ``train/loss``, ``train/lr``, ``train/grad_norm``, ..."""
-    after_backward: Callable[[int, Gradient], None] | None = None
-    """Called with the gradients of the loss, before clipping and without those of the penalty."""
+    after_backward: AfterBackward | None = None
     after_step: Callable[[int], None] | None = None
     """Called after every step that did not diverge, for evaluation midway."""
     replay: bool = False
@@ -87,29 +82,6 @@ class LossMonitor:
     def mean(losses: list[float]) -> float:
         """The mean; NaN of an empty list."""
         return sum(losses) / len(losses) if losses else math.nan
-
-
-@dataclass(frozen=True)
-class Step:
-    """Measurements of one optimizer step."""
-
-    loss: float
-    """In nats per answer token, without the strategy's penalty."""
-    learning_rate: float
-    """Learning rate of the schedule after the step."""
-    grad_norm: float
-    """Norm of the gradient before clipping, penalty included."""
-    penalty: float | None
-    """Value of the strategy's penalty; None if it has none."""
-
-    def metrics(self) -> dict[str, float]:
-        """The measurements by their names in MLflow."""
-        measured = {
-            metric.LOSS: self.loss,
-            metric.LEARNING_RATE: self.learning_rate,
-            metric.GRAD_NORM: self.grad_norm,
-        }
-        return measured if self.penalty is None else measured | {metric.PENALTY: self.penalty}
 
 
 def train(
@@ -164,7 +136,14 @@ def train(
     while step < total and not diverged:
         chosen = next(batches)
         step += 1
-        done = optimizer_step(engine, chosen, config, step=step, hooks=hooks, to_batch=to_batch)
+        done = optimizer_step(
+            engine,
+            chosen,
+            config,
+            step=step,
+            to_batch=to_batch,
+            after_backward=hooks.after_backward,
+        )
         tokens += sum(len(sample.input_ids) for sample in chosen)
         diverged = monitor.diverged(done.loss)
         tokens_per_s = tokens / (time.perf_counter() - started)
@@ -205,100 +184,3 @@ def _batches(
     order = itertools.islice(sample_order(len(samples), seed=seed), num_done * batch_size, None)
     while True:
         yield [samples[i] for i in itertools.islice(order, batch_size)]
-
-
-def optimizer_step(
-    engine: Engine,
-    chosen: Sequence[Encoded],
-    config: TrainConfig,
-    *,
-    step: int,
-    hooks: Hooks,
-    to_batch: Callable[[Sequence[Encoded]], Batch],
-) -> Step:
-    """Take one optimizer step on the global batch, of which this worker runs its share.
-
-    Args:
-        engine: Computes gradients and takes the step.
-        chosen: The global batch.
-        config: The training config.
-        step: Number of this step, from 1.
-        hooks: Callbacks of the loop; only ``after_backward`` is called here.
-        to_batch: Collates the samples of a micro-batch.
-    """
-    num_answer_tokens = sum(label != IGNORE for sample in chosen for label in sample.labels[1:])
-    total = 0.0
-    for samples in engine.share(chosen):
-        loss = answer_loss(
-            engine.model,
-            to_batch(samples or chosen[:1]),
-            num_answer_tokens=num_answer_tokens,
-            bf16=config.precision == "bf16",
-        )
-        loss = _reaching(loss, engine.model)
-        engine.backward(loss if samples else 0 * loss)
-        total += loss.item() if samples else 0.0
-    total = engine.summed(total)
-    if hooks.after_backward is not None:
-        hooks.after_backward(step, engine.gradient)
-    penalty = engine.penalty()
-    norm = engine.update(step)
-    engine.clear()
-    rate = float(engine.state.schedule.get_last_lr()[0])
-    return Step(total, rate, norm, penalty)
-
-
-def _reaching(loss: Tensor, model: nn.Module) -> Tensor:
-    """The loss with a gradient, of zeros where text alone uses nothing that trains.
-
-    Of a micro-batch without images, the connector has no part in the loss.
-    """
-    if loss.requires_grad:
-        return loss
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return loss + sum(0.0 * parameter.sum() for parameter in trained)
-
-
-def answer_loss(
-    model: nn.Module, batch: Batch, *, num_answer_tokens: int, bf16: bool = False
-) -> Tensor:
-    """Cross-entropy of one micro-batch's answer tokens, as its part of the step's mean loss.
-
-    Position t predicts token t + 1. The sum is divided by the number of answer tokens in the
-    whole optimizer step, so that the losses of the micro-batches add up to the exact mean.
-
-    Args:
-        model: Returns logits of shape (B, T', V) for the last T' positions.
-        batch: B conversations of T tokens.
-        num_answer_tokens: Number of labels other than ``IGNORE`` in the whole step.
-        bf16: Run the model under bfloat16 autocast; the loss itself is computed in float32.
-
-    Returns:
-        Scalar float32, in nats.
-
-    Raises:
-        ValueError: The step has no answer tokens.
-
-    Source:
-        Liu et al., Visual Instruction Tuning, arXiv:2304.08485: only answers enter the loss.
-    """
-    device = next(model.parameters()).device
-    if num_answer_tokens == 0:
-        raise ValueError("no sample of this batch has an answer token to learn from")
-    first = int((batch.labels != IGNORE).any(dim=0).nonzero()[0])
-    keep = batch.labels.shape[1] - max(first - 1, 0)  # logits before the first answer are unused
-    context = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
-    with context:
-        logits = model(
-            **batch.inputs(device),
-            logits_to_keep=keep,
-            use_cache=False,
-        ).logits
-    labels = batch.labels[:, -keep:].to(device)
-    loss = nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(),
-        labels[:, 1:].flatten(),
-        ignore_index=IGNORE,
-        reduction="sum",
-    )
-    return loss / num_answer_tokens

@@ -4,8 +4,6 @@ Uses ``deepspeed.initialize``, which gives the same results on CPU with gloo and
 accelerate's plugin does not train correctly on CPU.
 """
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,15 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from lnt_core.config import TuneConfig
-from lnt_core.data.conversation import Encoded
 from lnt_core.distributed.ranks import is_first, join, num_workers, rank, wait_for_all
 from lnt_core.distributed.sharded import deepspeed_quietly, shards
 from lnt_core.distributed.zero_config import offloads_optimizer, zero_section
 from lnt_core.errors import TrialError
 from lnt_core.seeding import random_states, set_random_states
 from lnt_core.training.checkpoints import save_atomically
-from lnt_core.training.engine import Engine, micro_batches, slice_of
+from lnt_core.training.engine import Engine
 from lnt_core.training.recovery import COMPLETE, complete_steps, forget_steps
+from lnt_core.training.shares import micro_batches_each
 from lnt_core.training.zero_strategy import BetweenSteps
 
 STRATEGY = "strategy.pt"
@@ -35,8 +33,7 @@ class ZeroEngine(Engine):
     """One of the workers of a trial; all of them must call the same methods in the same order.
 
     DeepSpeed averages gradients over workers, but the losses here add up to the mean of the global
-    batch, so they are multiplied by the number of workers. A worker whose share has fewer
-    micro-batches than that of another runs empty ones, with a loss of zero.
+    batch, so they are multiplied by the number of workers.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,16 +41,13 @@ class ZeroEngine(Engine):
         assert isinstance(self._config, TuneConfig)
         deepspeed = deepspeed_quietly()
         join(self._parameters[0].device.type)
-        largest_share = math.ceil(self._config.batch_size / num_workers())
-        self._num_micro = math.ceil(largest_share / self._config.micro_batch)
         self._engine, *_ = deepspeed.initialize(
             model=self.state.model,
             optimizer=self.state.optimizer,
-            config=_deepspeed_config(self._config, num_micro=self._num_micro),
+            config=_deepspeed_config(self._config),
             dist_init_required=False,
         )
         self._between = BetweenSteps(self.state.strategy, self.state.model)
-        self._micro_done = 0
 
     @override
     def make_optimizer(self, groups: Any, learning_rate: float) -> Optimizer:
@@ -76,15 +70,7 @@ class ZeroEngine(Engine):
         return engine
 
     @override
-    def share(self, chosen: Sequence[Encoded]) -> list[Sequence[Encoded]]:
-        own = slice_of(chosen, rank(), num_workers())
-        parts = micro_batches(own, self._config.micro_batch)
-        return parts + [chosen[:0]] * (self._num_micro - len(parts))
-
-    @override
-    def backward(self, loss: Tensor) -> None:
-        self._micro_done += 1
-        last = self._micro_done == self._num_micro
+    def backward(self, loss: Tensor, *, last: bool) -> None:
         self._engine.set_gradient_accumulation_boundary(last)
         loss = loss * num_workers()
         if last:  # all workers add the same penalty, so the average over them is the penalty
@@ -114,7 +100,6 @@ class ZeroEngine(Engine):
         self._between.keep_gradients()
         self._engine.step()
         self.state.schedule.step()
-        self._micro_done = 0
         norm = float(self._engine.get_global_grad_norm())
         self._between.after_step(step, clip=min(1.0, self._config.max_grad_norm / (norm + 1e-6)))
         return norm
@@ -183,11 +168,13 @@ class ZeroEngine(Engine):
         return complete["step"], complete["monitor"]
 
 
-def _deepspeed_config(config: TuneConfig, *, num_micro: int) -> dict[str, Any]:
+def _deepspeed_config(config: TuneConfig) -> dict[str, Any]:
     given = config.deepspeed if isinstance(config.deepspeed, dict) else {}
     own: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": config.micro_batch,
-        "gradient_accumulation_steps": num_micro,
+        "gradient_accumulation_steps": micro_batches_each(
+            config.batch_size, size=config.micro_batch, workers=num_workers()
+        ),
         "gradient_clipping": config.max_grad_norm,
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 10**9,

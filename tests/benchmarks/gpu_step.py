@@ -33,8 +33,8 @@ from lnt_core.models.vlm import PrecomputedTower, own_trainable
 from lnt_core.strategies import get_strategy
 from lnt_core.training.batches import Batch
 from lnt_core.training.engines import PlainEngine
-from lnt_core.training.loop import Hooks, optimizer_step
 from lnt_core.training.optimizer import set_checkpointing
+from lnt_core.training.optimizer_step import optimizer_step
 from sweeps.plan.load import load_sweep
 
 PAPER_GB = 24.2
@@ -184,11 +184,8 @@ def our_step(
     batch = replace(batch, images=images)
     ids, labels = (tuple(tensor[0].tolist()) for tensor in (batch.input_ids, batch.labels))
     chosen = [Encoded(ids, labels, ())] * shape.batch
-    hooks = Hooks(lambda step, metrics: None)
     tuned.train()
-    return lambda: optimizer_step(
-        engine, chosen, train, step=1, hooks=hooks, to_batch=lambda _: batch
-    )
+    return lambda: optimizer_step(engine, chosen, train, step=1, to_batch=lambda _: batch)
 
 
 def plain_step(

@@ -21,7 +21,7 @@ from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.training.batches import Batch, collate
-from lnt_core.training.loop import answer_loss
+from lnt_core.training.optimizer_step import answer_loss
 from tests.contracts.test_vlm_strategies import PICTURES
 from tests.vlm_families import FAMILIES, save
 

@@ -22,7 +22,7 @@ from lnt_core.models.vlm import PrecomputedTower, own_trainable
 from lnt_core.strategies import get_strategy
 from lnt_core.training.batches import Batch
 from lnt_core.training.engines import PlainEngine
-from lnt_core.training.loop import Hooks, answer_loss, optimizer_step
+from lnt_core.training.optimizer_step import answer_loss, optimizer_step
 
 SHAPE = StepShape(batch=128, tokens=100, image_tokens=36, feature_channels=96, answer_tokens=40)
 
@@ -53,7 +53,7 @@ def measure(name: str, *, checkpointing: bool) -> None:
         gradient_checkpointing=checkpointing,
     )
     predicted = predict_step(tuned, strategy, roles, train, SHAPE, on_gpu=False)
-    hooks, image_token = Hooks(lambda step, metrics: None), model.config.image_token_id
+    image_token = model.config.image_token_id
     tuned.train()
     small = batch(2, image_token)
     answer_loss(tuned, small, num_answer_tokens=2 * SHAPE.answer_tokens).backward()  # libraries
@@ -64,7 +64,7 @@ def measure(name: str, *, checkpointing: bool) -> None:
     chosen = [Encoded(ids, labels, ())] * SHAPE.batch
     meter = MemoryMeter.start(torch.device("cpu"))
     for step in (1, 2):
-        optimizer_step(engine, chosen, train, step=step, hooks=hooks, to_batch=lambda _: whole)
+        optimizer_step(engine, chosen, train, step=step, to_batch=lambda _: whole)
     print(json.dumps([predicted.growth_gib, meter.growth_gib]), flush=True)
 
 

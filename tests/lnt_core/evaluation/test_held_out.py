@@ -13,7 +13,7 @@ from lnt_core.evaluation.held_out import HeldOut
 from lnt_core.evaluation.tasks import HeldOutLoss
 from lnt_core.models.features import FeatureStore
 from lnt_core.training.batches import collate
-from lnt_core.training.loop import answer_loss
+from lnt_core.training.optimizer_step import answer_loss
 
 
 def held_out(base, scenes, *, max_length: int = 512, **options) -> HeldOut:

@@ -14,6 +14,7 @@ from lnt_core.data.samples import load_samples
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
+from lnt_core.training import optimizer_step
 from lnt_core.training.batches import collate, sample_order
 from lnt_core.training.checkpoints import step_of
 from lnt_core.training.loop import Hooks, LossMonitor, train
@@ -153,6 +154,18 @@ def test_losses_are_those_of_the_transformers_trainer(name, usual, base, scenes,
     theirs = trainer_losses(base, scenes, name, tmp_path)
     assert ours == pytest.approx(theirs, rel=2e-4)  # sums in another order, and logs round
     assert len(set(ours)) == STEPS
+
+
+def test_sorting_by_length_changes_only_the_order_of_summation(base, scenes, monkeypatch) -> None:
+    config = CONFIG.model_copy(update={"max_steps": 20})
+    by_length, _ = run(base, scenes, config)
+
+    def as_drawn(chosen, *, size, workers):
+        return [[chosen[i : i + size] for i in range(0, len(chosen), size)]]
+
+    monkeypatch.setattr(optimizer_step, "shares", as_drawn)
+    unsorted, _ = run(base, scenes, config)
+    assert by_length == pytest.approx(unsorted, rel=1e-6)
 
 
 @pytest.mark.parametrize("micro", [1, 4])

@@ -18,7 +18,6 @@ from lnt_core.models.features import FeatureStore
 from lnt_core.seeding import seed_everything
 from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.strategies.weights import load_connector, load_weights
-from lnt_core.training.zero_engine import slice_of
 from tests.lnt_core.launch import torchrun
 from tests.parts import model_config
 
@@ -255,10 +254,3 @@ def assert_captions(config: TrialConfig, out: Path, expected: list[str]) -> None
     task = Answering(Captioning(config.data.select), "select", base.conversations, seed=0)
     rows = task.evaluate(model, FeatureStore(base, max_bytes=2**20)).rows
     assert [row["caption"] for row in rows] == expected
-
-
-def test_shares_cover_the_batch_once() -> None:
-    for count in range(1, 6):
-        shares = [slice_of(range(7), index, count) for index in range(count)]
-        assert [i for share in shares for i in share] == list(range(7))
-        assert max(map(len, shares)) - min(map(len, shares)) <= 1

@@ -98,7 +98,7 @@ def test_a_trial_tried_again_ends_with_the_losses_of_one_that_had_memory(
 ) -> None:
     """It goes on from the checkpoint of its first attempt, which ran out in the third step."""
     from lnt_core.accounting.micro_batch import as_begun
-    from lnt_core.training import loop
+    from lnt_core.training import optimizer_step
     from lnt_core.trial import run_trial
     from lnt_core.worker import Worker
 
@@ -122,14 +122,14 @@ def test_a_trial_tried_again_ends_with_the_losses_of_one_that_had_memory(
 
     undisturbed, _ = losses("undisturbed")
     calls = iter(range(1000))
-    real = loop.answer_loss
+    real = optimizer_step.answer_loss
 
     def hungry(model, batch, **options):
         if len(batch.input_ids) > 1 and next(calls) == fails_at:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(model, batch, **options)
 
-    monkeypatch.setattr(loop, "answer_loss", hungry)
+    monkeypatch.setattr(optimizer_step, "answer_loss", hungry)
     assert losses("hungry") == (pytest.approx(undisturbed, rel=1e-4), ran_as)
     assert next(calls) == last
 

@@ -1,0 +1,147 @@
+"""One optimizer step: the losses of its micro-batches, their gradients, the update."""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lnt_core import metrics as metric
+from lnt_core.config import TrainConfig
+from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.distributed.ranks import num_workers, rank
+from lnt_core.training.batches import Batch
+from lnt_core.training.engine import Engine
+from lnt_core.training.shares import padded_share, shares
+
+Gradient = Callable[[nn.Parameter], Tensor | None]
+"""Returns a parameter's gradient of the global batch."""
+AfterBackward = Callable[[int, Gradient], None]
+"""Called with a step and the gradients of its loss, before clipping, without the penalty's."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Measurements of one optimizer step."""
+
+    loss: float
+    """In nats per answer token, without the strategy's penalty."""
+    learning_rate: float
+    """Learning rate of the schedule after the step."""
+    grad_norm: float
+    """Norm of the gradient before clipping, penalty included."""
+    penalty: float | None
+    """Value of the strategy's penalty; None if it has none."""
+    padded_share: float
+    """Padding among the tokens of the micro-batches of all workers, 0..1."""
+
+    def metrics(self) -> dict[str, float]:
+        """The measurements by their names in MLflow."""
+        measured = {
+            metric.LOSS: self.loss,
+            metric.LEARNING_RATE: self.learning_rate,
+            metric.GRAD_NORM: self.grad_norm,
+            metric.PADDED_SHARE: self.padded_share,
+        }
+        return measured if self.penalty is None else measured | {metric.PENALTY: self.penalty}
+
+
+def optimizer_step(
+    engine: Engine,
+    chosen: Sequence[Encoded],
+    config: TrainConfig,
+    *,
+    step: int,
+    to_batch: Callable[[Sequence[Encoded]], Batch],
+    after_backward: AfterBackward | None = None,
+) -> Step:
+    """Take one optimizer step on the global batch, of which this worker runs its share.
+
+    Args:
+        engine: Computes gradients and takes the step.
+        chosen: The global batch.
+        config: The training config.
+        step: Number of this step, from 1.
+        to_batch: Collates the samples of a micro-batch.
+        after_backward: As in ``Hooks``.
+    """
+    num_answer_tokens = sum(label != IGNORE for sample in chosen for label in sample.labels[1:])
+    dealt = shares(chosen, size=config.micro_batch, workers=num_workers())
+    own = dealt[rank()]
+    total = 0.0
+    for number, samples in enumerate(own, start=1):
+        loss = answer_loss(
+            engine.model,
+            to_batch(samples or chosen[:1]),
+            num_answer_tokens=num_answer_tokens,
+            bf16=config.precision == "bf16",
+        )
+        loss = _reaching(loss, engine.model)
+        engine.backward(loss if samples else 0 * loss, last=number == len(own))
+        total += loss.item() if samples else 0.0
+    total = engine.summed(total)
+    if after_backward is not None:
+        after_backward(step, engine.gradient)
+    penalty = engine.penalty()
+    norm = engine.update(step)
+    engine.clear()
+    rate = float(engine.state.schedule.get_last_lr()[0])
+    return Step(total, rate, norm, penalty, padded_share(itertools.chain(*dealt)))
+
+
+def _reaching(loss: Tensor, model: nn.Module) -> Tensor:
+    """The loss with a gradient, of zeros where text alone uses nothing that trains.
+
+    Of a micro-batch without images, the connector has no part in the loss.
+    """
+    if loss.requires_grad:
+        return loss
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return loss + sum(0.0 * parameter.sum() for parameter in trained)
+
+
+def answer_loss(
+    model: nn.Module, batch: Batch, *, num_answer_tokens: int, bf16: bool = False
+) -> Tensor:
+    """Cross-entropy of one micro-batch's answer tokens, as its part of the step's mean loss.
+
+    Position t predicts token t + 1. The sum is divided by the number of answer tokens in the
+    whole optimizer step, so that the losses of the micro-batches add up to the exact mean.
+
+    Args:
+        model: Returns logits of shape (B, T', V) for the last T' positions.
+        batch: B conversations of T tokens.
+        num_answer_tokens: Number of labels other than ``IGNORE`` in the whole step.
+        bf16: Run the model under bfloat16 autocast; the loss itself is computed in float32.
+
+    Returns:
+        Scalar float32, in nats.
+
+    Raises:
+        ValueError: The step has no answer tokens.
+
+    Source:
+        Liu et al., Visual Instruction Tuning, arXiv:2304.08485: only answers enter the loss.
+    """
+    device = next(model.parameters()).device
+    if num_answer_tokens == 0:
+        raise ValueError("no sample of this batch has an answer token to learn from")
+    first = int((batch.labels != IGNORE).any(dim=0).nonzero()[0])
+    keep = batch.labels.shape[1] - max(first - 1, 0)  # logits before the first answer are unused
+    context = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+    with context:
+        logits = model(
+            **batch.inputs(device),
+            logits_to_keep=keep,
+            use_cache=False,
+        ).logits
+    labels = batch.labels[:, -keep:].to(device)
+    loss = nn.functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(),
+        labels[:, 1:].flatten(),
+        ignore_index=IGNORE,
+        reduction="sum",
+    )
+    return loss / num_answer_tokens

@@ -1,0 +1,80 @@
+"""Cuts a global batch into micro-batches of similar lengths, and deals them to the workers."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from lnt_core.data.conversation import Encoded
+
+
+def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[Sequence[Encoded]]]:
+    """Each worker's micro-batches of the global batch ``chosen``.
+
+    Sorted by length, so that a micro-batch pads little: its rows are as long as its longest. The
+    longest come first, where memory that does not suffice is told at once. All workers have equally
+    many micro-batches, of numbers of samples that differ by at most one, and of similar lengths at
+    a time. A batch that is not split keeps its order, since nothing is padded less.
+
+    Args:
+        chosen: The samples of the global batch.
+        size: Most samples of a micro-batch.
+        workers: Number of workers.
+
+    Returns:
+        For each worker, its micro-batches. Some are empty if there are fewer samples than workers.
+
+    Example:
+        >>> samples = [Encoded((0,) * length, (0,) * length) for length in (3, 9, 2, 8, 4, 7)]
+        >>> lengths = lambda part: [len(sample.input_ids) for sample in part]
+        >>> [lengths(part) for part in shares(samples, size=2, workers=1)[0]]
+        [[9, 8], [7, 4], [3, 2]]
+        >>> [[lengths(part) for part in own] for own in shares(samples, size=2, workers=2)]
+        [[[9, 8], [2]], [[7, 4], [3]]]
+    """
+    rounds = micro_batches_each(len(chosen), size=size, workers=workers)
+    count = rounds * workers
+    if count > 1:
+        chosen = sorted(chosen, key=lambda sample: len(sample.input_ids), reverse=True)
+    parts = [slice_of(chosen, index, count) for index in range(count)]
+    dealt: list[list[Sequence[Encoded]]] = [[] for _ in range(workers)]
+    for start in range(0, count, workers):
+        in_turn = dealt if start // workers % 2 == 0 else reversed(dealt)  # sums stay similar
+        for own, part in zip(in_turn, parts[start : start + workers], strict=True):
+            own.append(part)
+    return dealt
+
+
+def micro_batches_each(num_samples: int, *, size: int, workers: int) -> int:
+    """The number of micro-batches that each worker has of a global batch.
+
+    Example:
+        >>> micro_batches_each(7, size=2, workers=2)
+        2
+    """
+    return math.ceil(math.ceil(num_samples / workers) / size)
+
+
+def padded_share(micro_batches: Iterable[Sequence[Encoded]]) -> float:
+    """The share of padding among the tokens of micro-batches, 0..1.
+
+    Example:
+        >>> round(padded_share([[Encoded((1, 2, 3), (1, 2, 3)), Encoded((1,), (1,))]]), 3)
+        0.333
+    """
+    tokens = padded = 0
+    for samples in micro_batches:
+        lengths = [len(sample.input_ids) for sample in samples]
+        tokens += sum(lengths)
+        padded += max(lengths, default=0) * len(lengths)
+    return 1 - tokens / padded
+
+
+def slice_of(samples: Sequence[Encoded], index: int, count: int) -> Sequence[Encoded]:
+    """The ``index``-th of ``count`` consecutive parts, whose sizes differ by at most one.
+
+    Example:
+        >>> [slice_of("abcde", i, 3) for i in range(3)]
+        ['ab', 'cd', 'e']
+    """
+    size, larger = divmod(len(samples), count)
+    start = index * size + min(index, larger)
+    return samples[start : start + size + (index < larger)]

@@ -1,0 +1,54 @@
+"""A global batch cut by length and dealt to workers: whole, even, little padding."""
+
+import itertools
+import math
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lnt_core.data.conversation import Encoded
+from lnt_core.training.shares import micro_batches_each, padded_share, shares
+
+
+def of_lengths(lengths) -> list[Encoded]:
+    return [Encoded((0,) * length, (0,) * length) for length in lengths]
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=20), st.integers(1, 6), st.integers(1, 5))
+def test_every_sample_is_dealt_once_and_every_worker_has_as_many(lengths, size, workers) -> None:
+    chosen = of_lengths(lengths)
+    dealt = shares(chosen, size=size, workers=workers)
+    parts = list(itertools.chain(*dealt))
+    assert sorted(map(id, itertools.chain(*parts))) == sorted(map(id, chosen))
+    each = micro_batches_each(len(chosen), size=size, workers=workers)
+    assert [len(own) for own in dealt] == [each] * workers
+    sizes = [len(part) for part in parts]
+    assert max(sizes) <= size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_a_batch_that_is_not_split_keeps_its_order() -> None:
+    chosen = of_lengths([3, 9, 2])
+    assert shares(chosen, size=4, workers=1) == [[chosen]]
+
+
+def test_lengths_like_those_of_llava_are_padded_little() -> None:
+    """256 tokens of an image and a text of 261 on average; as drawn, padding adds some 41 %."""
+    rng, sigma = random.Random(0), 0.36
+    middle = math.log(261) - sigma**2 / 2
+    lengths = [256 + round(rng.lognormvariate(middle, sigma)) for _ in range(50 * 128)]
+    batches = [
+        of_lengths(batch) for batch in (lengths[i : i + 128] for i in range(0, len(lengths), 128))
+    ]
+    as_drawn = [batch[i : i + 16] for batch in batches for i in range(0, 128, 16)]
+    for workers in (1, 4):
+        cut = [p for b in batches for own in shares(b, size=16, workers=workers) for p in own]
+        assert added(as_drawn) > 0.38
+        assert added(cut) < 0.09
+
+
+def added(micro_batches) -> float:
+    """Padding as a share of what is not padding."""
+    share = padded_share(micro_batches)
+    return share / (1 - share)

@@ -98,6 +98,19 @@ class Answering(PreparedTask):
         grouped = itertools.groupby(order, key=lambda i: 0 if self._padded else length[i])
         batches = [batch for _, group in grouped for batch in in_batches(list(group), size)]
 
+        def run(batch: Sequence[int]) -> list[str]:
+            return self._answers(model, store, batch, bf16=bf16)
+
+        given = dict(zip(order, shared_results(model, batches, run, record), strict=True))
+        answers = [given[index] for index in range(len(order))]
+        scored = self._task.score(answers)
+        return Evaluated(self._task.metric, scored.summary, self._rows(answers, scored))
+
+    def _answers(
+        self, model: nn.Module, store: FeatureStore, batch: Sequence[int], *, bf16: bool
+    ) -> list[str]:
+        """Answers to the questions of these numbers, in as many parts as memory requires."""
+
         def run(part: Sequence[int]) -> list[str]:
             return greedy_answers(
                 model,
@@ -108,13 +121,7 @@ class Answering(PreparedTask):
                 bf16=bf16,
             )
 
-        def run_all(batch: Sequence[int]) -> list[str]:
-            return self._in_memory(model, store.device, batch, run)
-
-        given = dict(zip(order, shared_results(model, batches, run_all, record), strict=True))
-        answers = [given[index] for index in range(len(order))]
-        scored = self._task.score(answers)
-        return Evaluated(self._task.metric, scored.summary, self._rows(answers, scored))
+        return self._in_memory(model, store.device, batch, run)
 
     def _rows(self, answers: Sequence[str], scored: Scored) -> tuple[dict[str, Any], ...]:
         found = zip(self._task.questions, answers, scored.scores, scored.contributions, strict=True)

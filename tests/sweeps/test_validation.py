@@ -107,7 +107,7 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
         [
             "data.report[0].annotations is missing: it has no default",
             "data.report[0].split is not a known key; known here: annotations, batch_size, images, "
-            "max_new_tokens, name, prompt, source, task",
+            "max_new_tokens, name, prompt, source, task, when",
             "data.report[1].task is 'vqa', but must be one of 'flickr30k', 'flickr8k', 'coco', "
             "'scenes', 'vqav2', 'pope', 'mme', 'exact_match', 'loss', 'custom'; did you mean "
             "'vqav2'?",

@@ -33,3 +33,18 @@ def settle_numerics(
     torch.use_deterministic_algorithms(deterministic)
     # transformers hands this to the flash_attn package at each call
     os.environ["FLASH_ATTENTION_DETERMINISTIC"] = str(int(deterministic))  # noqa: TID251
+
+
+def numerics_in_force(device: torch.device) -> str:
+    """The switches that a computation's digits depend on now, and what it runs on, in words.
+
+    On a CPU, the number of threads decides how sums are split.
+    """
+    return str((
+        torch.get_float32_matmul_precision(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_autocast_enabled(device.type),
+        (torch.cuda.get_device_name(device), torch.backends.cudnn.allow_tf32)
+        if is_gpu(device)
+        else (device.type, torch.get_num_threads()),
+    ))  # fmt: skip

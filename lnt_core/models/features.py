@@ -15,6 +15,7 @@ import torch
 import transformers
 
 from lnt_core.data.images import open_rgb
+from lnt_core.devices.numerics import numerics_in_force
 from lnt_core.models.feature_files import FeatureFiles
 from lnt_core.models.images import ImageInputs
 from lnt_core.models.vlm import VisionLanguageModel
@@ -117,14 +118,7 @@ class FeatureStore:
 
     def _current_files(self) -> FeatureFiles:
         """Where features belong that are computed now, with the current number formats."""
-        numerics = str((
-            torch.get_float32_matmul_precision(),
-            torch.backends.cuda.matmul.allow_tf32,
-            torch.backends.cudnn.allow_tf32,
-            torch.are_deterministic_algorithms_enabled(),
-            torch.is_autocast_enabled(self.device.type),
-            torch.get_num_threads() if self.device.type == "cpu" else None,
-        ))  # fmt: skip
+        numerics = numerics_in_force(self.device)
         if numerics not in self._files:
             kind = hashlib.sha256(f"{self._kind} {numerics}".encode()).hexdigest()[:32]
             self._files[numerics] = FeatureFiles(self._root, kind, max_bytes=self._max_bytes)
@@ -143,7 +137,6 @@ class FeatureStore:
         """Everything that features depend on, besides images and number formats."""
         base = self._base
         config = base.model.config
-        gpu = self.device.type == "cuda"
         preprocessing = [p for p in (base.image_processor, base.processor) if p is not None]
         return json.dumps(
             [
@@ -155,7 +148,6 @@ class FeatureStore:
                 [str(part.to_dict()) for part in preprocessing],
                 self.exif_orientation,
                 self._tower_sha256(),
-                torch.cuda.get_device_name(self.device) if gpu else self.device.type,
                 [torch.__version__, transformers.__version__, PIL.__version__],
             ],
             default=str,

@@ -67,10 +67,11 @@ def optimizer_step(
         to_batch: Collates the samples of a micro-batch.
         after_backward: As in ``Hooks``.
     """
-    num_answer_tokens = sum(label != IGNORE for sample in chosen for label in sample.labels[1:])
+    learnt = [sample.labels[1:] for sample in chosen]
+    num_answer_tokens = sum(len(labels) - labels.count(IGNORE) for labels in learnt)
     dealt = shares(chosen, size=config.micro_batch, workers=num_workers())
     own = dealt[rank()]
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64)
     for number, samples in enumerate(own, start=1):
         loss = answer_loss(
             engine.model,
@@ -80,15 +81,16 @@ def optimizer_step(
         )
         loss = _reaching(loss, engine.model)
         engine.backward(loss if samples else 0 * loss, last=number == len(own))
-        total += loss.item() if samples else 0.0
-    total = engine.summed(total)
+        if samples:  # read once a step: the host need not wait for each micro-batch
+            total = total.to(loss.device) + loss.detach()
+    loss_of_all = engine.summed(total.item())
     if after_backward is not None:
         after_backward(step, engine.gradient)
     penalty = engine.penalty()
     norm = engine.update(step)
     engine.clear()
     rate = float(engine.state.schedule.get_last_lr()[0])
-    return Step(total, rate, norm, penalty, padded_share(itertools.chain(*dealt)))
+    return Step(loss_of_all, rate, norm, penalty, padded_share(itertools.chain(*dealt)))
 
 
 def _reaching(loss: Tensor, model: nn.Module) -> Tensor:

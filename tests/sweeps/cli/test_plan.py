@@ -25,11 +25,16 @@ def whole_plan(capsys, *overrides: str, sweep: str = "demo") -> dict:
     return content
 
 
+TWO = "search.strategy=[layernorm, lora]"
+"""Of a preset that is another one's, but larger."""
+
+
 @pytest.mark.parametrize(
-    ("preset", "num_trials"), [("demo", 66), ("demo-all", 132), ("paper-7b", 66), ("paper-13b", 66)]
+    ("preset", "changes", "num_trials"),
+    [("demo", (), 66), ("demo-all", (), 132), ("paper-7b", (), 66), ("paper-13b", (TWO,), 22)],
 )
-def test_every_preset_plans_without_files(preset, num_trials, capsys) -> None:
-    trials = plan(capsys, sweep=preset)
+def test_every_preset_plans_without_files(preset, changes, num_trials, capsys) -> None:
+    trials = plan(capsys, *changes, sweep=preset)
     assert len({trial["id"] for trial in trials}) == len(trials) == num_trials
     assert {
         "id",

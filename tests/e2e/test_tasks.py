@@ -34,9 +34,8 @@ def test_the_lowest_loss_wins_and_winners_are_scored_on_other_tasks(micro_with, 
     kill(driver)
     assert "Untuned base: loss" in (sweep.folder / "driver.log").read_text()
     trained = [path.stat().st_mtime_ns for path in sweep.files("result.json")]
-    told = sweep.lnt("run", "sweep.yaml", "--resume")
+    sweep.lnt("run", "sweep.yaml", "--resume")  # of base and winner, either may be scored by now
     assert [path.stat().st_mtime_ns for path in sweep.files("result.json")] == trained
-    assert "Reported, untuned base: " in told
     client, runs = sweep.runs()
     trials = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
     lowest = {}

@@ -41,8 +41,9 @@ def score_weights(
     base = prepared.base
     aligned = {name: tensor.detach().clone() for name, tensor in base.connector.items()}
     try:
-        model: nn.Module = base.trial_copy()
-        if weights is not None:
+        if weights is None:
+            model: nn.Module = base.trial_copy()
+        else:
             load_connector(base, weights)  # should stage 1 in the cache be another by now
             model = load_weights(base.trial_copy(), weights).to(base.device)
         bf16 = config.train.precision == "bf16"

@@ -3,7 +3,6 @@
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
@@ -60,9 +59,7 @@ def load_export(config: TrialConfig, folder: Path, *, cache: Path, device: str =
             deterministic=config.train.deterministic,
             exif_orientation=upright,
         )
-    if precision == "tf32" and not is_gpu(device):
-        precision = "fp32"  # the same weights, and the only format that a CPU has for them
-    settle_numerics(device, precision, deterministic=config.train.deterministic)
+    precision = _settled(device, precision, deterministic=config.train.deterministic)
     base = load_base(
         config.model, cache=cache, device=device, precision=precision, exif_orientation=upright
     )
@@ -93,9 +90,16 @@ def load_whole(
     Raises:
         LntError: It cannot be loaded.
     """
+    precision = _settled(device, precision, deterministic=deterministic)
+    base = load_base(
+        model, cache=cache, device=device, precision=precision, exif_orientation=exif_orientation
+    )
+    return Loaded(base, base.trial_copy().eval(), precision == "bf16", exif_orientation)
+
+
+def _settled(device: str, precision: Precision, *, deterministic: bool) -> Precision:
+    """Set the number format for a device; a CPU has fp32 alone for what was trained in tf32."""
     if precision == "tf32" and not is_gpu(device):
         precision = "fp32"
     settle_numerics(device, precision, deterministic=deterministic)
-    loaded: dict[str, Any] = {"precision": precision, "exif_orientation": exif_orientation}
-    base = load_base(model, cache=cache, device=device, **loaded)
-    return Loaded(base, base.trial_copy().eval(), precision == "bf16", exif_orientation)
+    return precision

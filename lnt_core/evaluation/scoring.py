@@ -94,6 +94,11 @@ def scores_in(out: Path) -> dict[str, float]:
     return _scores(done, list(done))
 
 
+def files_in(out: Path) -> list[Path]:
+    """What `score_tasks` has written for people: the rows of each task, and ``SUMMARY``."""
+    return sorted((*out.glob("*_*.jsonl"), out / SUMMARY))
+
+
 def _scores(done: dict[str, Any], prefixes: Sequence[str]) -> dict[str, float]:
     return {
         f"{prefix}/{name}": value

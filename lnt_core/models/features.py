@@ -22,6 +22,8 @@ from lnt_core.models.vlm import VisionLanguageModel
 
 Paths = tuple[Path, ...]
 """The image files of one conversation."""
+_NOT_OF_THE_TOWER = {"text_config", "_name_or_path", "transformers_version"}
+"""Keys of a model's config that its features do not depend on."""
 
 
 class FeatureStore:
@@ -163,7 +165,3 @@ class FeatureStore:
                 flat = tensor.detach().cpu().reshape(-1).view(torch.uint8)
                 digest.update(flat.numpy().data)
         return digest.hexdigest()
-
-
-_NOT_OF_THE_TOWER = {"text_config", "_name_or_path", "transformers_version"}
-"""Keys of a model's config that its features do not depend on."""

@@ -1,5 +1,6 @@
 """The training loop: sample order, optimizer steps, divergence, exact resume."""
 
+import functools
 import itertools
 import math
 import time
@@ -14,7 +15,7 @@ from lnt_core.config import TrainConfig
 from lnt_core.data.conversation import Encoded
 from lnt_core.models.features import FeatureStore
 from lnt_core.strategies.base import Strategy
-from lnt_core.training.batches import Batch, collate, sample_order
+from lnt_core.training.batches import collate, sample_order
 from lnt_core.training.engine import Engine
 from lnt_core.training.engines import engine_for
 from lnt_core.training.optimizer_step import AfterBackward, optimizer_step
@@ -115,10 +116,7 @@ def train(
         hooks: Callbacks of the loop.
         checkpoint: File to resume from and to write checkpoints to; None for no checkpoints.
     """
-
-    def to_batch(part: Sequence[Encoded]) -> Batch:
-        return collate(part, pad_id=pad_id, store=store)
-
+    to_batch = functools.partial(collate, pad_id=pad_id, store=store)
     total = config.num_steps(len(samples))
     engine = engine_for(config)(model, strategy, config, learning_rate=learning_rate, total=total)
     step, monitor, reported = _resumed(engine, checkpoint)
@@ -136,13 +134,9 @@ def train(
     while step < total and not diverged:
         chosen = next(batches)
         step += 1
+        after = hooks.after_backward
         done = optimizer_step(
-            engine,
-            chosen,
-            config,
-            step=step,
-            to_batch=to_batch,
-            after_backward=hooks.after_backward,
+            engine, chosen, config, step=step, to_batch=to_batch, after_backward=after
         )
         tokens += sum(len(sample.input_ids) for sample in chosen)
         diverged = monitor.diverged(done.loss)

@@ -71,7 +71,7 @@ def optimizer_step(
     num_answer_tokens = sum(len(labels) - labels.count(IGNORE) for labels in learnt)
     dealt = shares(chosen, size=config.micro_batch, workers=num_workers())
     own = dealt[rank()]
-    total = torch.zeros((), dtype=torch.float64)
+    total: Tensor | float = 0.0
     for number, samples in enumerate(own, start=1):
         loss = answer_loss(
             engine.model,
@@ -82,8 +82,8 @@ def optimizer_step(
         loss = _reaching(loss, engine.model)
         engine.backward(loss if samples else 0 * loss, last=number == len(own))
         if samples:  # read once a step: the host need not wait for each micro-batch
-            total = total.to(loss.device) + loss.detach()
-    loss_of_all = engine.summed(total.item())
+            total = total + loss.detach().double()
+    loss_of_all = engine.summed(float(total))
     if after_backward is not None:
         after_backward(step, engine.gradient)
     penalty = engine.penalty()

@@ -60,7 +60,8 @@ def start_ray(address: str | None) -> None:
         if address is None:
             raise ConfigError(
                 f"Ray does not start on this machine: {_first_line(error)}. A busy machine may be "
-                "too slow for it: try again. What it logged is in /tmp/ray/session_latest/logs"
+                "too slow for it: try again. What it logged is in session_latest/logs of Ray's "
+                "folder, /tmp/ray by default"
             ) from error
         if not isinstance(error, ConnectionError):
             raise

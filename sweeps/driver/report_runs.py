@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lnt_core import metrics as metric
+from lnt_core.evaluation.scoring import files_in
 from sweeps.driver.live_table import BASE_NAME, LiveTable
 from sweeps.results.read import BASE_PREFIX
 from sweeps.results.selection import Trial, winners
@@ -78,9 +79,8 @@ class ReportRuns:
             self._tracker.reported(name, ended.scores, folder)
             return
         self._tracker.parent_metrics({BASE_PREFIX + key: v for key, v in ended.scores.items()})
-        for path in sorted(folder.glob("*_*.jsonl")):
+        for path in files_in(folder):
             self._tracker.parent_artifact(path, folder=f"{BASE_ID}/reported")
-        self._tracker.parent_artifact(folder / "summary.json", folder=f"{BASE_ID}/reported")
 
 
 def _last_line(error: str) -> str:

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lnt_core.evaluation.scoring import SUMMARY
+from lnt_core.evaluation.scoring import SUMMARY, files_in
 from lnt_core.files import read_json, write_json
 from sweeps.results import tags as tag
 from sweeps.tracking.store import experiment_id
@@ -43,7 +43,7 @@ def log_evaluation(
     time_ms = (out / SUMMARY).stat().st_mtime_ns // 10**6  # the same if it is sent again
     metrics = [Metric(key, value, time_ms, 0) for key, value in scores.items()]
     client.log_batch(run_id, metrics=metrics, params=[Param("model", name)])
-    for path in sorted((*out.glob("*_*.jsonl"), out / SUMMARY)):
+    for path in files_in(out):
         client.log_artifact(run_id, str(path))
     client.set_terminated(run_id, "FINISHED", end_time=int(time.time() * 1000))
     return run_id

@@ -17,7 +17,7 @@ from lnt_core.analysis.figures import draw_layers
 from lnt_core.analysis.trial_analysis import ANALYSIS
 from lnt_core.config import TrialConfig
 from lnt_core.errors import DamagedError
-from lnt_core.evaluation.scoring import SUMMARY
+from lnt_core.evaluation.scoring import SUMMARY, files_in
 from lnt_core.files import content_crc32, read_json, set_aside, write_json
 from sweeps.results import tags as tag
 from sweeps.storage.events import EVENTS, Event
@@ -177,7 +177,7 @@ class TrialRuns:
         time_ms = (folder / SUMMARY).stat().st_mtime_ns // 10**6  # the same if it is sent again
         step = 0 if result is None else result.steps
         self.log_metrics(known.run_id, [Event(step, time_ms, scores)])
-        for path in sorted((*folder.glob("*_*.jsonl"), folder / SUMMARY)):
+        for path in files_in(folder):
             self._client.log_artifact(known.run_id, str(path))
         known.reported = checksum
         self._save(trial_id, known)

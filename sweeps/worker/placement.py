@@ -25,8 +25,10 @@ def placement_of(context: Context, tune_config: dict[str, Any]) -> "tune.Placeme
     name = tune_config[TRIAL_KEY]
     if name == BASE_ID:
         is_group = base_config(context.sweep)[1] > 0
-    elif name.startswith((STAGE_1, REPORT)):
-        is_group = name.startswith(STAGE_1)
+    elif name.startswith(STAGE_1):
+        is_group = True
+    elif name.startswith(REPORT):
+        is_group = False
     else:
         is_group = context.trial(tune_config).config.train.deepspeed is not None
     if is_group:

@@ -12,6 +12,7 @@ from lnt_core.config import (
     DatasetConfig,
     FilesConfig,
     ScenesConfig,
+    TrainConfig,
     TrialConfig,
 )
 from lnt_core.data.annotations import annotations_sha256, are_here, file_sha256
@@ -31,7 +32,9 @@ def trial_id(config: TrialConfig) -> str:
 
     For a missing file its path is hashed instead of its content (``lnt plan --no-files``).
     """
-    content = config.model_dump(mode="json", exclude={"data", "model"})
+    content = config.model_dump(mode="json", exclude={"data", "model", "align", "train"})
+    content["align"] = None if config.align is None else _stage_identity(config.align)
+    content["train"] = _stage_identity(config.train)
     if config.train.analyse:  # the default, which has always been so
         del content["train"]["analyse"]
     content["data"] = data_sha256(config.data)
@@ -47,7 +50,7 @@ def align_id(config: TrialConfig) -> str:
     return _sha256(
         {
             "model": _model_identity(config),
-            "align": config.align.model_dump(mode="json"),
+            "align": _stage_identity(config.align),
             "data": stage_sha256(stage),
             "frozen_precision": config.train.precision,
             "format": ALIGN_FORMAT,
@@ -72,6 +75,11 @@ def data_sha256(data: DataConfig) -> str:
 def _opened(data: DataConfig) -> dict[str, str]:
     """What tells images as they are stored from images turned upright, which is the default."""
     return {} if data.exif_orientation else {"exif_orientation": "ignored"}
+
+
+def _stage_identity(stage: TrainConfig) -> dict[str, Any]:
+    """A stage's config without what changes no digit: how often its state is saved."""
+    return stage.model_dump(mode="json", exclude={"checkpoint_every_steps", "checkpoint_every_s"})
 
 
 def _model_identity(config: TrialConfig) -> dict[str, Any]:

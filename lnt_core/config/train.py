@@ -63,13 +63,19 @@ class TrainConfig(Frozen):
     random order. On a CPU they do not vary in either case."""
     max_length: int = Field(default=2048, ge=8, le=MAX_TOKENS)
     """Conversations are truncated to this many tokens, which must be more than an image has."""
-    checkpoint_every_steps: int = Field(default=50, ge=1)
+    checkpoint_every_steps: int | None = Field(default=None, ge=1)
     """Optimizer steps between checkpoints."""
+    checkpoint_every_s: float | None = Field(default=None, gt=0)
+    """Seconds between checkpoints, from the end of one to the start of the next, instead of
+    `checkpoint_every_steps`. Default of both: 30 s, or 20 times as long as the last checkpoint took
+    to write if that is more, so that large ones take at most 5 % of the time."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.epochs is not None and self.max_steps is not None:
             raise ValueError("give `epochs` or `max_steps`, not both")
+        if self.checkpoint_every_steps is not None and self.checkpoint_every_s is not None:
+            raise ValueError("give `checkpoint_every_steps` or `checkpoint_every_s`, not both")
         if self.micro_batch_size != "auto" and self.batch_size % self.micro_batch_size:
             raise ValueError(
                 f"`batch_size` ({self.batch_size}) must be a multiple of "

@@ -16,6 +16,7 @@ from lnt_core.data.conversation import Encoded
 from lnt_core.models.features import FeatureStore
 from lnt_core.strategies.base import Strategy
 from lnt_core.training.batches import collate, sample_order
+from lnt_core.training.checkpoint_times import CheckpointTimes
 from lnt_core.training.engine import Engine
 from lnt_core.training.engines import engine_for
 from lnt_core.training.optimizer_step import AfterBackward, optimizer_step
@@ -128,6 +129,7 @@ def train(
             replayed = {REPORTED: reported} if hooks.replay else {}
             engine.save(checkpoint, step=step, monitor=vars(monitor) | replayed)
 
+    times = CheckpointTimes(config, engine.summed)
     batches = _batches(samples, config.batch_size, seed=seed, num_done=step)
     model.train()
     diverged, tokens, started = False, 0, time.perf_counter()
@@ -152,8 +154,8 @@ def train(
         if hooks.after_step is not None and not diverged:
             hooks.after_step(step)
             model.train()
-        if step % config.checkpoint_every_steps == 0 or step == total:
-            keep()
+        if checkpoint is not None and (step == total or times.due(step)):
+            times.write(keep)
     model.eval()
     elapsed = time.perf_counter() - started
     return Trained(step, diverged, monitor.mean(monitor.last), elapsed, tokens / elapsed)

@@ -12,6 +12,9 @@ from lnt_core.distributed.zero_config import stage_of, zero_section
 DEEPSPEED, ACCELERATE, ARGUMENTS = "deepspeed.json", "accelerate.yaml", "training_arguments.json"
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Defaults of AdamW in torch, which :func:`lnt_core.training.optimizer.adamw` does not change."""
+SAVED_SHARE = 0.1
+"""Part of the steps between two checkpoints (assumed), where a trial's are written by time, for
+which the Trainer has no setting."""
 ZERO_STAGE = 2
 """ZeRO stage of the DeepSpeed file for a trial that was trained without DeepSpeed."""
 
@@ -118,7 +121,7 @@ def training_arguments(
         "dataloader_drop_last": True,
         "remove_unused_columns": False,
         "eval_strategy": "no",
-        "save_steps": train.checkpoint_every_steps,
+        "save_steps": train.checkpoint_every_steps or SAVED_SHARE,
         "report_to": "none",
         "use_cpu": not on_gpu,
     }

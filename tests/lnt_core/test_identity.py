@@ -34,6 +34,16 @@ def test_what_changes_a_result_changes_the_name(change, trial_config) -> None:
     assert trial_id(trial_config(**change)) != trial_id(trial_config())
 
 
+@pytest.mark.parametrize("often", [{"checkpoint_every_s": 600.0}, {"checkpoint_every_steps": 7}])
+def test_how_often_a_checkpoint_is_written_changes_no_name(often, trial_config) -> None:
+    usual, other = (
+        trial_config(align=AlignConfig.model_validate(train), train=train)
+        for train in (TRAIN, TRAIN | often)
+    )
+    assert trial_id(other) == trial_id(usual)
+    assert align_id(other) == align_id(usual)
+
+
 def test_stage_1_is_named_by_what_it_depends_on(trial_config) -> None:
     align = {"align": AlignConfig.model_validate(TRAIN)}
     name = align_id(trial_config(**align))

@@ -10,6 +10,10 @@ from lnt_core.config import AlignConfig, TrainConfig, TuneConfig
     ("values", "told"),
     [
         ({"epochs": 1, "max_steps": 2}, "give `epochs` or `max_steps`, not both"),
+        (
+            {"checkpoint_every_steps": 50, "checkpoint_every_s": 600},
+            "give `checkpoint_every_steps` or `checkpoint_every_s`, not both",
+        ),
         ({"batch_size": 10, "micro_batch_size": 4}, "must be a multiple of"),
         ({"batch_size": True}, "`batch_size` is true, but must not be a boolean"),
         ({"warmup_ratio": float("nan")}, "finite number"),

@@ -219,6 +219,15 @@ def test_asked_to_stop_it_saves_the_step_just_done_and_at_the_end_the_last(
     assert step_of(path) == STEPS
 
 
+def test_checkpoints_by_time_resume_as_those_by_steps(usual, base, scenes, tmp_path) -> None:
+    by_time = CONFIG.model_copy(update={"checkpoint_every_steps": None, "checkpoint_every_s": 1e-9})
+    whole, _ = usual()
+    with pytest.raises(StoppedError):
+        run(base, scenes, by_time, checkpoint=tmp_path / "c.pt", stop_at=6)
+    rest, _ = run(base, scenes, by_time, checkpoint=tmp_path / "c.pt")
+    assert rest == whole[5:]
+
+
 def test_an_evaluation_midway_does_not_turn_dropout_off(usual, base, scenes) -> None:
     lora = {"name": "lora", "dropout": 0.5}
     evaluated, _ = run(base, scenes, **lora, midway=nn.Module.eval)

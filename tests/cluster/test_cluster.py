@@ -55,16 +55,14 @@ def test_a_trial_of_two_nodes_scores_as_one_of_a_process(
     assert losses[0] == pytest.approx(losses[1], rel=REL)
 
 
-def test_sweeps_at_once_do_not_mix(three_nodes, submitted, database, local) -> None:
-    """Two of other names, and a second execution of the first one's."""
-    folders = (("first", "same"), ("again", "same"), ("other", "other"))
-    sweeps = [submitted(folder, three_nodes, name=name) for folder, name in folders]
+def test_sweeps_at_once_do_not_mix(three_nodes, submitted, local) -> None:
+    """Two executions of one name: those of two names have less in common."""
+    sweeps = [submitted(folder, three_nodes, name="same") for folder in ("first", "again")]
     jobs = [sweep.submit() for sweep in sweeps]
     for job in jobs:
         assert three_nodes.wait_for_job(job).startswith("SUCCEEDED")
     for sweep in sweeps:
         assert sweep.outcome() == local.outcome()
-    sweeps[2].assert_whole(database)
 
 
 def test_a_stopped_job_keeps_what_is_trained_and_goes_on(

@@ -1,11 +1,15 @@
 """Whole sweeps through the `lnt` command, on real Ray and MLflow."""
 
+import atexit
 import contextlib
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,6 +36,17 @@ ONE_BY_ONE = {"resources": {"max_concurrent_trials": 1}}
 """So that midway through a sweep is a state, not a moment."""
 
 
+@functools.cache
+def empty_store() -> Path:
+    """A tracking store without a sweep, made once: its tables take seconds of CPU time."""
+    from sweeps.tracking.store import connect
+
+    folder = tempfile.mkdtemp(prefix="lnt-store-")
+    atexit.register(shutil.rmtree, folder)
+    connect(f"sqlite:///{folder}/mlflow.db")
+    return Path(folder, "mlflow.db")
+
+
 class Sweep:
     """A folder with a sweep file in it, where `lnt` is run."""
 
@@ -40,6 +55,8 @@ class Sweep:
         folder.mkdir(exist_ok=True)
         if not (folder / "sweep.yaml").exists():  # else another test process has made it
             (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP | changes))
+            if "tracking" not in changes:
+                shutil.copy(empty_store(), folder)
         self.environment = {**os.environ, "LNT_CACHE": str(cache)}
         self.environment["RAY_ADDRESS"] = "127.0.0.1:1"  # nobody is there: it must not matter
         self.environment.pop("MLFLOW_TRACKING_URI", None)

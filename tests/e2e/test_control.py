@@ -139,30 +139,25 @@ def rates(sweep) -> list[float]:
     return sorted(float(run.data.params["learning_rate"]) for run in runs)
 
 
-def test_an_edge_is_extended_and_the_best_points_get_further_seeds(micro_with) -> None:
-    sweep = micro_with(search=EQUAL, train=SHORT)
-    sweep.lnt("run", "sweep.yaml")
-    added = [tags["lnt.added"] for tags in trials_of(sweep).values() if "lnt.added" in tags]
-    assert added == ["edge"] * 3
-    assert rates(sweep) == pytest.approx(EQUAL_RATES)
-    (winner,) = sweep.best()["winners"]
-    assert (winner["learning_rate"], winner["at_edge"]) == (pytest.approx(1e-13), True)
-    before = {path: path.stat().st_mtime_ns for path in sweep.files("result.json")}
-    printed = sweep.lnt("run", "sweep.yaml", "--resume", "--seeds", "2")
-    assert "Mean ± sd over seeds (number of seeds), layernorm: " in printed
-    assert [point["n"] for point in sweep.best()["repeated"]] == [2, 2]
-    (winner,) = sweep.best()["winners"]
-    (weights,) = {path.parent for path in sweep.files("weights/*")}
-    by_id = {run.data.tags.get("lnt.trial_id"): run for run in sweep.runs()[1]}
-    assert by_id[weights.parent.name].info.run_id == winner["run_id"]
-    assert {path: path.stat().st_mtime_ns for path in before} == before
-
-
-def test_an_extension_that_was_killed_goes_on(micro_with) -> None:
+def test_an_edge_is_extended_also_after_a_kill_and_the_best_points_get_further_seeds(
+    micro_with,
+) -> None:
     sweep = micro_with(search=EQUAL, train=SHORT)
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(lambda: any("edge" in p.read_text() for p in sweep.files("origin.json")))
     kill(driver)
-    sweep.lnt("run", "sweep.yaml", "--resume")
-    assert rates(sweep) == pytest.approx(EQUAL_RATES)
+    before = {path: path.stat().st_mtime_ns for path in sweep.files("result.json")}
+    assert len(before) >= 2
+    printed = sweep.lnt("run", "sweep.yaml", "--resume", "--seeds", "2")
+    assert "Mean ± sd over seeds (number of seeds), layernorm: " in printed
+    added = [tags["lnt.added"] for tags in trials_of(sweep).values() if "lnt.added" in tags]
+    assert sorted(added) == ["edge"] * 3 + ["seed"] * 2
+    assert sorted(set(rates(sweep))) == pytest.approx(EQUAL_RATES)
     assert {tags["lnt.status"] for tags in trials_of(sweep).values()} == {"finished"}
+    assert [point["n"] for point in sweep.best()["repeated"]] == [2, 2]
+    (winner,) = sweep.best()["winners"]
+    assert (winner["learning_rate"], winner["at_edge"]) == (pytest.approx(1e-13), True)
+    (weights,) = {path.parent for path in sweep.files("weights/*")}
+    by_id = {run.data.tags.get("lnt.trial_id"): run for run in sweep.runs()[1]}
+    assert by_id[weights.parent.name].info.run_id == winner["run_id"]
+    assert {path: path.stat().st_mtime_ns for path in before} == before

@@ -71,8 +71,18 @@ def test_a_process_that_has_lost_its_gpu_fails_one_trial_and_leaves(
 
 
 def test_a_finished_sweep_has_nothing_to_resume(undisturbed) -> None:
+    """Nor is anything registered once more."""
+
+    def registered() -> dict[str, str]:
+        client, _ = undisturbed.runs()
+        assert len(client.search_model_versions("name = 'small'")) == 2
+        return dict(client.get_registered_model("small").aliases)
+
+    first = registered()
+    assert set(first) == {"best", "best-layernorm", "best-full"}
     before = {path: path.stat().st_mtime_ns for path in undisturbed.files("result.json")}
     undisturbed.lnt("run", "sweep.yaml", "--resume")
+    assert registered() == first
     assert {path: path.stat().st_mtime_ns for path in before} == before
     undisturbed.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
 

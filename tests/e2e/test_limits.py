@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,53 +119,37 @@ def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
             assert json.loads(path.read_text())["metrics"]["select/batch_size"] == 3
 
 
-class TestCtrlC:
+def steps_of(sweep: Sweep) -> int:
+    return sum(len(path.read_text().splitlines()) for path in sweep.files("events.jsonl"))
+
+
+def test_ctrl_c_keeps_what_is_trained_and_twice_leaves_at_once(micro_with, tmp_path) -> None:
     """Without checkpoints of their own accord, so that what is kept was kept for the signal."""
-
-    def sweep(self, micro_with) -> Sweep:
-        train = {"max_steps": 2000, "checkpoint_every_steps": 10_000, **STAGE}
-        search = {"strategy": ["layernorm"], "learning_rate": [2e-3, 1e-4]}
-        return micro_with(search=search, train=train)
-
-    @pytest.fixture(scope="class")
-    def to_its_end(self, tmp_path_factory, cache, micro) -> dict:
-        """How the same trials end undisturbed."""
-        sweep = self.sweep(
-            lambda **changes: Sweep(
-                tmp_path_factory.mktemp("to_its_end") / "sweep", cache, **(micro | changes)
-            )
-        )
-        sweep.lnt("run", "sweep.yaml")
-        return sweep.outcome()
-
-    def steps_of(self, sweep: Sweep) -> int:
-        return sum(len(path.read_text().splitlines()) for path in sweep.files("events.jsonl"))
-
-    def test_once_keeps_what_is_trained(self, to_its_end, micro_with) -> None:
-        sweep = self.sweep(micro_with)
-        driver = sweep.start("run", "sweep.yaml", "--set", "resources.max_concurrent_trials=2")
-        sweep.wait_until(lambda: len(sweep.files("events.jsonl")) == 2)
-        sweep.wait_until(lambda: all(b"]" in p.read_bytes() for p in sweep.files("events.jsonl")))
-        os.kill(driver.pid, signal.SIGINT)
-        assert driver.wait(timeout=HANG_S) == 130
-        _, runs = sweep.runs()
-        assert {run.info.status for run in runs} == {"KILLED"}
-        assert len(sweep.files("checkpoint.pt")) == 2
-        assert not sweep.files("result.json")
-        kept = self.steps_of(sweep)
-        sweep.lnt("run", "sweep.yaml", "--resume")
-        sweep.assert_tracked_once(num_trials=2, num_steps=2000)
-        assert kept > 2
-        assert sweep.outcome() == to_its_end
-
-    def test_twice_leaves_at_once_and_can_still_be_resumed(self, to_its_end, micro_with) -> None:
-        sweep = self.sweep(micro_with)
-        driver = sweep.start("run", "sweep.yaml")
-        sweep.wait_until(lambda: self.steps_of(sweep) > 10)
-        os.kill(driver.pid, signal.SIGINT)
-        time.sleep(0.3)
-        os.kill(driver.pid, signal.SIGINT)
-        assert driver.wait(timeout=60) == 130, (sweep.folder / "driver.log").read_text()
-        sweep.lnt("run", "sweep.yaml", "--resume")
-        sweep.assert_tracked_once(num_trials=2, num_steps=2000)
-        assert sweep.outcome() == to_its_end
+    num_steps = 500
+    train = {"max_steps": num_steps, "checkpoint_every_steps": 10_000, **STAGE}
+    sweep = micro_with(
+        search={"strategy": ["layernorm"], "learning_rate": [2e-3, 1e-4]}, train=train
+    )
+    shutil.copytree(sweep.folder, tmp_path / "undisturbed")
+    driver = sweep.start("run", "sweep.yaml", "--set", "resources.max_concurrent_trials=2")
+    sweep.wait_until(lambda: len(sweep.files("events.jsonl")) == 2)
+    sweep.wait_until(lambda: all(b"]" in p.read_bytes() for p in sweep.files("events.jsonl")))
+    os.kill(driver.pid, signal.SIGINT)
+    assert driver.wait(timeout=HANG_S) == 130
+    _, runs = sweep.runs()
+    assert {run.info.status for run in runs} == {"KILLED"}
+    assert len(sweep.files("checkpoint.pt")) == 2
+    assert not sweep.files("result.json")
+    kept = steps_of(sweep)
+    assert kept > 2
+    driver = sweep.start("run", "sweep.yaml", "--resume")
+    sweep.wait_until(lambda: steps_of(sweep) > kept + 10)
+    os.kill(driver.pid, signal.SIGINT)
+    time.sleep(0.3)
+    os.kill(driver.pid, signal.SIGINT)
+    assert driver.wait(timeout=60) == 130, (sweep.folder / "driver.log").read_text()
+    sweep.lnt("run", "sweep.yaml", "--resume")
+    sweep.assert_tracked_once(num_trials=2, num_steps=num_steps)
+    undisturbed = Sweep(tmp_path / "undisturbed", Path(sweep.environment["LNT_CACHE"]))
+    undisturbed.lnt("run", "sweep.yaml")
+    assert sweep.outcome() == undisturbed.outcome()

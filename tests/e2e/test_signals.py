@@ -15,8 +15,9 @@ from tests.servers import HANG_S
 
 pytestmark = pytest.mark.fault
 NUM_TRIALS, NUM_STEPS = 4, 60
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 ROUNDS = int(os.environ.get("LNT_SIGNAL_ROUNDS", "1"))
-"""How often each signal is sent at each of `MOMENTS`."""
+"""After three, each signal was sent at each of `MOMENTS`."""
 IGNORING = ("bash", "-c", 'trap "" INT && exec "$@"', "bash")
 """How a script starts a command with `&`: with SIGINT ignored."""
 MOMENTS: dict[str, tuple[Callable[[Sweep], bool], float]] = {
@@ -61,32 +62,31 @@ def assert_closed(sweep: Sweep, driver: subprocess.Popen, number: signal.Signals
     return said
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
-)
+@pytest.mark.parametrize("repetition", range(ROUNDS))
 def test_at_any_moment_closes_and_can_be_resumed(
-    number, undisturbed, tmp_path, cache, micro, record_property
+    repetition, undisturbed, tmp_path, micro, record_property
 ) -> None:
-    chance = random.Random(number.name)
-    for repetition in range(ROUNDS):
-        sweep = Sweep(tmp_path / str(repetition), tmp_path / f"cache-{repetition}", **micro)
-        for moment, (has_begun, spread_s) in MOMENTS.items():
-            log = sweep.folder / "driver.log"
-            log.unlink(missing_ok=True)
-            begun = bool(list(sweep.folder.glob("lnt_runs/*/*/execution.json")))
-            again = ["--resume"] if begun else []
-            by = IGNORING if number == signal.SIGINT else ()
-            driver = sweep.start("run", "sweep.yaml", *again, by=by)
-            sweep.wait_until(lambda has_begun=has_begun, sweep=sweep: has_begun(sweep))
-            delay_s = chance.uniform(0.3, spread_s)
-            time.sleep(delay_s)
-            record_property(moment, delay_s)
-            driver.send_signal(number)
-            said = assert_closed(sweep, driver, number)
-            begun = bool(list(sweep.folder.glob("lnt_runs/*/*/execution.json")))
-            advice = "with: lnt run sweep.yaml" + (" --resume" if begun else "")
-            assert said.startswith(f"lnt: interrupted by {number.name}. "), moment
-            assert said.endswith(advice), moment
-        sweep.lnt("run", "sweep.yaml", "--resume")
-        sweep.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
-        assert sweep.outcome() == undisturbed.outcome()
+    chance = random.Random(repetition)
+    sweep = Sweep(tmp_path / "sweep", tmp_path / "cache", **micro)
+    for place, (moment, (has_begun, spread_s)) in enumerate(MOMENTS.items()):
+        number = SIGNALS[(place + repetition) % len(SIGNALS)]
+        (sweep.folder / "driver.log").unlink(missing_ok=True)
+        again = ["--resume"] if has_execution(sweep) else []
+        by = IGNORING if number == signal.SIGINT else ()
+        driver = sweep.start("run", "sweep.yaml", *again, by=by)
+        sweep.wait_until(lambda has_begun=has_begun: has_begun(sweep))
+        delay_s = chance.uniform(0.3, spread_s)
+        time.sleep(delay_s)
+        record_property(f"{number.name} {moment}", delay_s)
+        driver.send_signal(number)
+        said = assert_closed(sweep, driver, number)
+        advice = "with: lnt run sweep.yaml" + (" --resume" if has_execution(sweep) else "")
+        assert said.startswith(f"lnt: interrupted by {number.name}. "), moment
+        assert said.endswith(advice), moment
+    sweep.lnt("run", "sweep.yaml", "--resume")
+    sweep.assert_tracked_once(num_trials=NUM_TRIALS, num_steps=NUM_STEPS)
+    assert sweep.outcome() == undisturbed.outcome()
+
+
+def has_execution(sweep: Sweep) -> bool:
+    return bool(list(sweep.folder.glob("lnt_runs/*/*/execution.json")))

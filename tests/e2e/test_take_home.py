@@ -180,10 +180,10 @@ def test_accelerate_launches_with_the_file(finished, tmp_path) -> None:
     assert done.stdout.splitlines()[-1] == f"1 {rate}"
 
 
-def test_what_cannot_be_merged_is_refused_and_nothing_is_written(sweep_with, tmp_path) -> None:
+def test_what_cannot_be_merged_is_refused_and_nothing_is_written(micro_with, tmp_path) -> None:
     search = {"strategy": ["prompt"], "learning_rate": [1e-3]}
     train = {"max_steps": 2, "batch_size": 2, "micro_batch_size": 2}
-    sweep = sweep_with(search=search, train=train)
+    sweep = micro_with(search=search, train=train)
     sweep.lnt("run", "sweep.yaml")
     out = tmp_path / "out"
     sweep.lnt("export", "small", "--merged", "-o", str(out), expect=2)
@@ -195,29 +195,12 @@ def test_what_cannot_be_merged_is_refused_and_nothing_is_written(sweep_with, tmp
     assert told == f"{image}: {json.loads(model)[0]}"
 
 
-def test_resumed_a_finished_sweep_is_not_registered_again(sweep_with) -> None:
-    train = {"max_steps": 2, "batch_size": 2, "micro_batch_size": 2}
-    search = {"strategy": ["layernorm", "full"], "learning_rate": [1e-3]}
-    sweep = sweep_with(search=search, train=train)
-
-    def registered() -> dict[str, str]:
-        client, _ = sweep.runs()
-        assert len(client.search_model_versions("name = 'small'")) == 2
-        return dict(client.get_registered_model("small").aliases)
-
-    sweep.lnt("run", "sweep.yaml")
-    first = registered()
-    assert set(first) == {"best", "best-layernorm", "best-full"}
-    sweep.lnt("run", "sweep.yaml", "--resume")
-    assert registered() == first
-
-
-def test_a_server_registers_and_gives_the_model_back(sweep_with, tmp_path, monkeypatch) -> None:
+def test_a_server_registers_and_gives_the_model_back(micro_with, tmp_path, monkeypatch) -> None:
     for name, value in USER.items():
         monkeypatch.setenv(name, value)
     (tmp_path / "server").mkdir()
     with mlflow_server(tmp_path / "server") as server:
-        sweep = sweep_with(
+        sweep = micro_with(
             search={"strategy": ["layernorm"], "learning_rate": [1e-3]},
             train={"max_steps": 2, "batch_size": 2, "micro_batch_size": 2},
             tracking={"uri": server.url},

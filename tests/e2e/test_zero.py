@@ -15,7 +15,7 @@ from tests.servers import HANG_S
 
 pytestmark = pytest.mark.fault
 NUM_STEPS = 40
-SEARCH = {"strategy": ["full", "layernorm"], "learning_rate": [1e-3, 3e-4]}
+SEARCH = {"strategy": ["full", "layernorm"], "learning_rate": [1e-3]}
 TRAIN = STAGE | {"max_steps": NUM_STEPS, "micro_batch_size": 4, "checkpoint_every_steps": 2}
 REL = 1e-5
 """As in tests/lnt_core/training/test_zero_engine.py."""
@@ -32,7 +32,7 @@ def plain(micro_with):
 def test_what_a_worker_raises_fails_its_trial_alone_and_at_once(micro_with) -> None:
     wrong = {"zero_optimization": {"stage": 2, "no_such_key": 1}}  # DeepSpeed knows its own keys
     sweep = micro_with(
-        search=SEARCH | {"learning_rate": [1e-3]},
+        search=SEARCH,
         train=TRAIN | {"deepspeed": wrong, "max_steps": 4},
         resources={"workers_per_trial": {"full": 2}},
     )
@@ -73,6 +73,8 @@ def test_a_winner_of_several_workers_is_trained_again_by_as_many(micro_with, tmp
     assert "Stage 1: step " in sweep.lnt("run", "sweep.yaml")
     client, runs = sweep.all_runs()
     (stage_1,) = [run for run in runs if run.data.tags["lnt.kind"] == "align"]
+    (trial,) = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
+    assert trial.data.metrics["train/micro_batch_size"] == 4  # a worker's share of 8: it is tiny
     assert stage_1.info.status == "FINISHED"
     points = client.get_metric_history(stage_1.info.run_id, "train/loss")
     assert [point.step for point in points] == [1, 2]
@@ -82,9 +84,7 @@ def test_a_winner_of_several_workers_is_trained_again_by_as_many(micro_with, tmp
     out = sweep.folder / "out"
     best = yaml.safe_load((out / "best.yaml").read_text())
     assert best["resources"]["workers_per_trial"] == 2
-    assert (
-        best["trial"]["train"]["micro_batch_size"] == 4
-    )  # a worker's whole share of 8: it is tiny
+    assert best["trial"]["train"]["micro_batch_size"] == 4
     ours = json.loads((out / "deepspeed.json").read_text())
     assert ours["zero_optimization"]["stage"] == 3
     assert ours["gradient_accumulation_steps"] * ours["train_micro_batch_size_per_gpu"] * 2 == 8
@@ -109,7 +109,7 @@ def test_a_killed_worker_of_a_mixed_sweep_costs_nothing_but_time(
     assert len(workers) == 2
     os.kill(workers[1].pid, signal.SIGKILL)
     assert driver.wait(timeout=HANG_S) == 0, (mixed.folder / "driver.log").read_text()
-    mixed.assert_tracked_once(num_trials=4, num_steps=NUM_STEPS)
+    mixed.assert_tracked_once(num_trials=2, num_steps=NUM_STEPS)
     one, several = losses(plain), losses(mixed)
     assert one.keys() == several.keys()
     for trial, seen in several.items():

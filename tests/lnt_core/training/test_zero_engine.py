@@ -34,17 +34,12 @@ TRAIN = {
 STAGES = ("zero1", "zero2", "zero3")
 OFFLOAD = {"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}
 NAMES = list(STRATEGIES)
+FEW = ("layernorm", "lora", "full", "adalora")
+"""By kind: the base's own weights, PEFT's beside them, all of them, and a state of its own."""
 REL = 1e-5
 """Workers sum the same gradients in another order, in float32: 6e-8 of a sum. AdamW's division by
 the root of a small second moment lets it grow over the steps; 1e-7 was seen. A worker that sees
 the wrong samples, or a wrong divisor, errs by 1e-3 in the first step."""
-
-OFFLOAD_NORM_REL = {"adapter_parallel": 2e-2}
-"""Of norms, where the step is DeepSpeed's own on the CPU, with other rounding: 5e-3 was seen for
-this one, at most 5e-6 for the eleven others. In step 5 one token stands at the kink of one unit's
-ReLU, and rounding decides: the gradients of that unit differ by 1e-4, of all others in its layer by
-1e-8, and it grows from there. With SiLU in place of ReLU 4e-6 was seen. Losses keep ``REL``: 5e-6
-was seen for this one, at most 5e-7 for the others."""
 
 OPTIONS = {"adalora": {"init_rank": 11}}
 """An odd rank: ZeRO-3 pads the parts that two workers have of a tensor of 11 numbers."""
@@ -87,13 +82,17 @@ def plain(launch) -> dict[str, dict]:
 
 @pytest.fixture(scope="session")
 def of_two(launch):
-    """Each strategy in two workers, at a stage; trained once."""
+    """Strategies in two workers, at a stage; trained once.
+
+    All of them where gradients or weights are in parts.
+    """
 
     @functools.cache
     def run(stage: str) -> dict[str, dict]:
         deepspeed = OFFLOAD if stage == "offload" else stage
-        trials = launch([case(name, deepspeed) for name in NAMES], workers=2)
-        return dict(zip(NAMES, trials, strict=True))
+        names = NAMES if stage in ("zero2", "zero3") else FEW
+        trials = launch([case(name, deepspeed) for name in names], workers=2)
+        return dict(zip(names, trials, strict=True))
 
     return run
 
@@ -109,11 +108,10 @@ def case(name: str, deepspeed=None, *, train=None, **more) -> dict:
 @pytest.mark.parametrize("stage", [*STAGES, "offload"])
 def test_two_workers_give_the_losses_of_one(stage, of_two, plain) -> None:
     for name, sharded in of_two(stage).items():
-        wide = OFFLOAD_NORM_REL if stage == "offload" else {}
         for seen in ("losses", "penalties"):
             assert sharded[seen] == pytest.approx(plain[name][seen], rel=REL), (name, seen)
         for seen in ("norms", "gradients"):
-            expected = pytest.approx(plain[name][seen], rel=wide.get(name, 10 * REL))
+            expected = pytest.approx(plain[name][seen], rel=10 * REL)
             assert sharded[seen] == expected, (name, seen)
         assert sharded["ranks"] == plain[name]["ranks"]
         assert len(set(sharded["losses"])) == STEPS
@@ -183,8 +181,7 @@ def test_the_global_batch_is_exact_whatever_the_number_of_workers(launch) -> Non
 
 @pytest.mark.sweep
 def test_a_stopped_run_goes_on_bit_for_bit(launch, of_two, tmp_path) -> None:
-    names = ("layernorm", "lora", "full", "adalora")
-    chosen = [(stage, name) for stage in STAGES for name in names]
+    chosen = [(stage, name) for stage in ("zero2", "zero3") for name in FEW]
     drawing = case("lora", "zero2", options={"dropout": 0.5})  # each worker draws its own
     cases = [*(case(name, stage) for stage, name in chosen), drawing]
     kept = [
@@ -203,13 +200,16 @@ def test_a_stopped_run_goes_on_bit_for_bit(launch, of_two, tmp_path) -> None:
 
 
 @pytest.mark.sweep
-@pytest.mark.parametrize("name", ["layernorm", "full", "adalora"])
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [("layernorm", ("zero3",)), ("full", ("zero2", "zero3")), ("adalora", ("zero3",))],
+)
 def test_weights_are_those_of_one_process_and_caption_the_same(
-    name, trial_config, tmp_path
+    name, stages, trial_config, tmp_path
 ) -> None:
     """Stage 1 included, which each trains for itself."""
     outs, align = {}, {"max_steps": 4, "batch_size": 4, "micro_batch_size": 2}
-    for deepspeed, workers in ((None, 1), ("zero2", 2), ("zero3", 2)):
+    for deepspeed, workers in ((None, 1), *((stage, 2) for stage in stages)):
         train = TRAIN | {"max_steps": 4, "evaluate_at_steps": [2], "deepspeed": deepspeed}
         config = trial_config(strategy={"name": name}, train=train, learning_rate=3e-3, align=align)
         out = outs[deepspeed] = tmp_path / f"{deepspeed}"
@@ -224,7 +224,7 @@ def test_weights_are_those_of_one_process_and_caption_the_same(
     captions = (plain / "captions_select.jsonl").read_text()
     saved = "delta.safetensors" if name == "full" else "adapter_model.safetensors"
     expected = load_file(plain / "weights" / saved)
-    for out in (outs["zero2"], sharded):
+    for out in (outs[stage] for stage in stages):
         assert (out / "captions_select.jsonl").read_text() == captions
         assert sorted(p.name for p in out.iterdir()) == sorted(p.name for p in plain.iterdir())
         assert ranks(out) == ranks(plain)

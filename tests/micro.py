@@ -17,8 +17,11 @@ SWEEP = {
     "align": {"max_steps": 2, **STAGE},
     "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-4]},
     "train": {"max_steps": 60, "checkpoint_every_steps": 3, **STAGE},
+    "resources": {"max_concurrent_trials": 1},
 }
-"""A sweep file's content without ``model``, which the fixture ``micro`` adds."""
+"""A sweep file's content without ``model``, which the fixture ``micro`` adds. One trial at a time:
+midway through a sweep is then a state, not a moment, and the start of a process for a second one
+would cost more than all four trials."""
 
 
 def outcome(trials: list[Path]) -> dict[tuple[str, float], Any]:

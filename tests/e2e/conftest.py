@@ -32,8 +32,6 @@ SWEEP = {
     "search": {"strategy": ["layernorm", "full"], "learning_rate": [2e-3, 1e-3, 1e-4]},
     "train": {"max_steps": 100, "checkpoint_every_steps": 5, **STAGE},
 }
-ONE_BY_ONE = {"resources": {"max_concurrent_trials": 1}}
-"""So that midway through a sweep is a state, not a moment."""
 
 
 @functools.cache
@@ -192,7 +190,7 @@ def micro_with(tmp_path, cache, micro):
 @pytest.fixture(scope="session")
 def undisturbed(shared, cache, micro) -> Sweep:
     """The sweep of the micro model, run to its end by one trial at a time; to be read only."""
-    return run_once(shared / "undisturbed", cache, **(micro | ONE_BY_ONE))
+    return run_once(shared / "undisturbed", cache, **micro)
 
 
 @pytest.fixture

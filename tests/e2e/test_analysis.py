@@ -5,7 +5,6 @@ import json
 import pytest
 
 from lnt_core.analysis.trial_analysis import CUT_SHORT
-from tests.e2e.conftest import ONE_BY_ONE
 from tests.patched import sitecustomize
 
 pytestmark = pytest.mark.fault
@@ -36,7 +35,7 @@ NO_MEMORY = "its layers were not analysed: out of memory (`train.analyse: false`
 
 
 def test_analyses_that_fail_cost_no_trial(undisturbed, micro_with, tmp_path) -> None:
-    sweep = micro_with(**ONE_BY_ONE)
+    sweep = micro_with()
     patched = sitecustomize("lnt_core.analysis.similarity", FAIL)
     (tmp_path / "sitecustomize.py").write_text(patched)
     sweep.environment["PYTHONPATH"] = str(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sweeps.tracking.requests import ANSWERED, ASKED
-from tests.e2e.conftest import LNT, ONE_BY_ONE, kill
+from tests.e2e.conftest import LNT, kill
 from tests.micro import STAGE
 from tests.servers import HANG_S
 
@@ -39,7 +39,7 @@ def trials_of(sweep) -> dict[str, dict[str, str]]:
 def running(micro_with):
     """A sweep whose first trial has a checkpoint and a long way to go."""
     search = {"strategy": ["layernorm"], "learning_rate": [1e-4, 5e-5]}
-    sweep = micro_with(search=search, train=LONG, **ONE_BY_ONE)
+    sweep = micro_with(search=search, train=LONG)
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(lambda: bool(sweep.files("checkpoint.pt")))
     yield sweep, driver

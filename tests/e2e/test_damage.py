@@ -12,7 +12,7 @@ import pytest
 from lnt_core.errors import DamagedError
 from lnt_core.files import check_torch
 from tests.damage import WAYS, empty
-from tests.e2e.conftest import LNT, ONE_BY_ONE, Sweep, kill
+from tests.e2e.conftest import LNT, Sweep, kill
 from tests.e2e.test_rescue import steps
 from tests.servers import HANG_S
 
@@ -51,7 +51,7 @@ OTHER = {
 def killed(tmp_path_factory, micro) -> Sweep:
     """A sweep after kill -9: one trial has ended, one was running, two were planned."""
     folder = tmp_path_factory.mktemp("killed")
-    sweep = Sweep(folder / "sweep", folder / "cache", **(micro | ONE_BY_ONE))
+    sweep = Sweep(folder / "sweep", folder / "cache", **micro)
     driver = sweep.start("run", "sweep.yaml")
 
     def is_midway() -> bool:

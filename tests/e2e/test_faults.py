@@ -7,7 +7,6 @@ import signal
 import psutil
 import pytest
 
-from tests.e2e.conftest import ONE_BY_ONE
 from tests.patched import sitecustomize
 from tests.servers import HANG_S
 
@@ -16,7 +15,7 @@ NUM_TRIALS, NUM_STEPS = 4, 60
 
 
 def test_a_killed_worker_costs_nothing_but_time(undisturbed, micro_with) -> None:
-    sweep = micro_with()
+    sweep = micro_with(resources={"max_concurrent_trials": 2})
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(lambda: bool(sweep.files("checkpoint.pt")))
     workers = [
@@ -52,7 +51,7 @@ def test_a_process_that_has_lost_its_gpu_fails_one_trial_and_leaves(
     undisturbed, micro_with
 ) -> None:
     """As after an illegal access: from the first error on, every step in that process fails."""
-    sweep = micro_with(**ONE_BY_ONE)
+    sweep = micro_with()
     patched = sitecustomize("lnt_core.training.loop", LOST_GPU)
     (sweep.folder / "sitecustomize.py").write_text(patched)
     lost = sweep.folder / "lost"
@@ -89,7 +88,7 @@ def test_a_finished_sweep_has_nothing_to_resume(undisturbed) -> None:
 
 def test_failed_trials_are_told_and_tried_again(undisturbed, micro_with) -> None:
     """Where their weights should go, there is a file."""
-    sweep = micro_with(**ONE_BY_ONE)
+    sweep = micro_with()
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(lambda: len(sweep.files("trial.yaml")) == NUM_TRIALS)
     in_the_way = [path.with_name("weights") for path in sweep.files("trial.yaml")]

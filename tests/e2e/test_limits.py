@@ -17,7 +17,7 @@ import yaml
 
 from lnt_core.evaluation.batch_size import lower_to
 from sweeps.storage.execution import CAPTIONING
-from tests.e2e.conftest import ONE_BY_ONE, Sweep
+from tests.e2e.conftest import Sweep
 from tests.micro import STAGE, outcome
 from tests.servers import HANG_S
 
@@ -94,7 +94,6 @@ def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
 ) -> None:
     with small_disk(tmp_path / "disk", mib=24) as disk:
         sweep = micro_with(
-            **ONE_BY_ONE,
             tracking={"uri": "sqlite:///mlflow.db", "storage": str(disk / "lnt_runs")},
         )
         driver = sweep.start("run", "sweep.yaml")

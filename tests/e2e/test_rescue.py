@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ONE_BY_ONE, Sweep, kill
+from tests.e2e.conftest import Sweep, kill
 from tests.micro import SWEEP
 from tests.servers import HANG_S
 
@@ -17,7 +17,7 @@ NUM_TRIALS, NUM_STEPS = 4, 60
 
 @pytest.fixture
 def small(micro_with) -> Sweep:
-    return micro_with(**ONE_BY_ONE)
+    return micro_with()
 
 
 def steps(folder: Path) -> list[int]:
@@ -66,9 +66,7 @@ def test_killed_three_times_and_resumed_at_once_it_ends_the_same(undisturbed, sm
 def test_a_rate_that_diverges_has_no_score_and_never_wins(micro_with) -> None:
     """At such a weight decay the higher rate turns every weight's sign, and multiplies it."""
     search = {"strategy": ["full"], "learning_rate": [0.9, 1e-4]}
-    sweep = micro_with(
-        **ONE_BY_ONE | {"search": search, "train": SWEEP["train"] | {"weight_decay": 10.0}}
-    )
+    sweep = micro_with(search=search, train=SWEEP["train"] | {"weight_decay": 10.0})
     assert "Of 2 trials: 1 diverged." in sweep.lnt("run", "sweep.yaml")
     found = [(w["strategy"], w["learning_rate"]) for w in sweep.best()["winners"]]
     assert found == [("full", 1e-4)]
@@ -86,7 +84,7 @@ def test_a_killed_tpe_draws_as_many_as_asked_for_and_no_more(micro_with) -> None
         "algorithm": "tpe",
         "num_trials": 4,
     }
-    sweep = micro_with(**ONE_BY_ONE | {"search": search})
+    sweep = micro_with(search=search)
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(is_underway(sweep, num_ended=1))
     kill(driver)
@@ -104,7 +102,7 @@ def test_an_interrupted_asha_sweep_finishes_and_stops_some(micro_with) -> None:
         "num_trials": 6,
         "scheduler": "asha",
     }
-    sweep = micro_with(**ONE_BY_ONE | {"search": search})
+    sweep = micro_with(search=search)
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(is_underway(sweep, num_ended=1))
     driver.send_signal(signal.SIGINT)

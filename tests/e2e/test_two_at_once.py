@@ -2,7 +2,6 @@
 
 import pytest
 
-from tests.e2e.conftest import ONE_BY_ONE
 from tests.micro import outcome
 from tests.servers import HANG_S
 
@@ -10,7 +9,7 @@ pytestmark = pytest.mark.fault
 
 
 def test_both_end_with_what_each_gives_alone(micro_with, undisturbed) -> None:
-    sweep = micro_with(**ONE_BY_ONE)
+    sweep = micro_with()
     drivers = [sweep.start("run", "sweep.yaml") for _ in range(2)]
     log = sweep.folder / "driver.log"
     assert [driver.wait(timeout=HANG_S) for driver in drivers] == [0, 0], log.read_text()

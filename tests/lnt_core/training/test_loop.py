@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,21 @@ def test_sorting_by_length_changes_only_the_order_of_summation(base, scenes, mon
 def test_the_micro_batch_does_not_change_the_loss(micro, usual, base, scenes) -> None:
     split, _ = run(base, scenes, CONFIG.model_copy(update={"micro_batch_size": micro}))
     assert split == pytest.approx(usual()[0], rel=1e-4)
+
+
+def test_a_label_on_the_first_token_counts_for_nothing(usual, base, scenes, monkeypatch) -> None:
+    """Nothing comes before it that could predict it."""
+
+    def labelled_first(base, scenes, of=encoded):
+        return [
+            replace(sample, labels=[sample.input_ids[0], *sample.labels[1:]])
+            for sample in of(base, scenes)
+        ]
+
+    expected, _ = usual()
+    monkeypatch.setitem(globals(), "encoded", labelled_first)
+    losses, _ = run(base, scenes)
+    assert losses == pytest.approx(expected, rel=1e-6)
 
 
 def test_gradient_checkpointing_does_not_change_the_loss(usual, base, scenes) -> None:

@@ -39,6 +39,8 @@ QUICK_PROGRAMS = ("git", "java")
 """What provenance and a score need, in a third of a second."""
 STARTED: list[str] = []
 """Programs that this process has started."""
+# Ray would run trials at niceness 15, so that they starve beside the other test process.
+os.environ.setdefault("RAY_worker_niceness", "0")
 hypothesis.settings.register_profile("lnt", deadline=None)  # a busy machine is no defect
 hypothesis.settings.load_profile("lnt")
 

@@ -4,10 +4,8 @@ import copy
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pydantic import TypeAdapter
 
 from lnt_core.accounting.parameters import ADDED, count_by_role, count_parameters
@@ -20,7 +18,7 @@ from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, get_strategy
 from lnt_core.strategies.base import in_base
 from lnt_core.strategies.merge import merge
 from lnt_core.strategies.weights import load_weights, save_weights
-from tests.vlm_families import FAMILIES, save
+from tests.vlm_families import FAMILIES, PICTURES, save
 
 OPTIONS = {name: {"name": name} for name in STRATEGIES} | {
     "lora": {"name": "lora", "rank": 4},
@@ -47,14 +45,6 @@ TOKEN_TYPES = {
     "gemma3": "token_type_ids",
     "paligemma2": "token_type_ids",
 }
-
-
-def picture(width: int, height: int) -> Image.Image:
-    pixels = np.random.default_rng(width).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
-
-PICTURES = [picture(90, 60), picture(40, 70)]
 
 
 @dataclasses.dataclass(frozen=True)

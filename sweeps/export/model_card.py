@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lnt_core import metrics as metric
-from lnt_core.config import CaptioningConfig, TrialConfig
+from lnt_core.config import CaptioningConfig, RateRatio, TrialConfig
 from lnt_core.models.plain import MERGED
 from lnt_core.strategies import STRATEGIES
 from sweeps.export.best import BestConfig
@@ -120,7 +120,19 @@ From this folder: `lnt caption . image.jpg`. Or:
 ## Files
 
 {files}
-"""
+{_rates(best.trial)}"""
+
+
+def _rates(config: TrialConfig) -> str:
+    """What the files for other trainers, which know one learning rate, cannot say."""
+    ratio = config.train.rate_ratio
+    if ratio == RateRatio():
+        return ""
+    return (
+        f"\nThe files for other trainers have one learning rate, {config.learning_rate:g}. The "
+        f"connector was trained at {ratio.connector:g} of it, word embedding and output head at "
+        f"{ratio.embedding:g} (`train.rate_ratio`): give their optimizer groups of parameters.\n"
+    )
 
 
 def _title(sweep: Sweep, trial: Trial) -> str:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lnt_core.config import RateRatio
 from sweeps.export.best import BestConfig
 from sweeps.export.model_card import model_card
 from sweeps.resources import ResourcesConfig
@@ -66,3 +67,12 @@ def test_its_code_opens_images_as_the_trial_did(exif_orientation, trial_config, 
     text = card_of(config.model_copy(update={"data": data}), tmp_path)
     assert ("ImageOps" in text) == exif_orientation
     assert ('image = Image.open("image.jpg").convert("RGB")' in text) != exif_orientation
+
+
+def test_rates_that_other_trainers_files_cannot_say_are_told(trial_config, tmp_path) -> None:
+    config = trial_config(strategy={"name": "lora"})
+    assert "rate_ratio" not in card_of(config, tmp_path)
+    train = config.train.model_copy(update={"rate_ratio": RateRatio(connector=0.1)})
+    text = card_of(config.model_copy(update={"train": train}), tmp_path)
+    assert "The files for other trainers have one learning rate, 0.001." in text
+    assert "connector was trained at 0.1 of it, word embedding and output head at 1 " in text

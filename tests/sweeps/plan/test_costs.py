@@ -4,7 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from lnt_core.accounting.parameters import count_parameters
 from lnt_core.errors import ConfigError
+from lnt_core.models.build import build_on_meta
 from sweeps.config import SweepConfig
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.costs import Cost, Costs
@@ -217,3 +219,18 @@ def test_what_a_strategy_adds_is_not_allocated() -> None:
     for strategy in strategies(sweep):
         tuned = costs.tuned(sweep, strategy).model
         assert all(parameter.is_meta for parameter in tuned.parameters()), strategy.name
+
+
+@pytest.mark.parametrize(
+    ("preset", "billions"),
+    [
+        ("qwen2.5-vl-3b", 3.75),
+        ("smolvlm2-2.2b", 2.25),
+        ("gemma-3-4b", 4.30),
+        ("internvl3-2b", 2.09),
+    ],
+)
+def test_a_preset_has_the_parameters_of_the_published_checkpoint(preset, billions) -> None:
+    """As its page on the Hub counts them; without a file of it."""
+    model = build_on_meta(load_sweep(preset).model)
+    assert round(count_parameters(model).total / 1e9, 2) == billions

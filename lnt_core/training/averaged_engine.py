@@ -15,6 +15,7 @@ from typing_extensions import override
 from lnt_core.distributed.ranks import gather, is_first, rank, wait_for_all
 from lnt_core.seeding import random_states, set_random_states
 from lnt_core.training.checkpoints import save_checkpoint
+from lnt_core.training.engine import Number
 from lnt_core.training.engines import PlainEngine
 
 
@@ -36,10 +37,10 @@ class AveragedEngine(PlainEngine):
                 dist.all_reduce(parameter.grad)
 
     @override
-    def summed(self, value: float) -> float:
-        total = torch.tensor(value, dtype=torch.float64, device=self._device)
+    def summed(self, value: Number) -> Number:
+        total = torch.as_tensor(value, dtype=torch.float64, device=self._device).clone()
         dist.all_reduce(total)
-        return float(total)
+        return total
 
     @override
     def save(self, path: Path, *, step: int, monitor: Any) -> None:

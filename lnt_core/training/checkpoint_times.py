@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from lnt_core.config import TrainConfig
 from lnt_core.distributed.ranks import is_first
+from lnt_core.training.engine import Number
 
 MAX_SHARE = 0.05
 """Largest share of the time that checkpoints take where nothing says how often (assumed: with a
@@ -26,7 +27,7 @@ class CheckpointTimes:
     def __init__(
         self,
         config: TrainConfig,
-        summed: Callable[[float], float],
+        summed: Callable[[Number], Number],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -40,7 +41,7 @@ class CheckpointTimes:
         if self._steps is not None:
             return step % self._steps == 0
         late = self._clock() - self._last_s >= self._wait_s
-        return self._summed(float(late and is_first())) > 0
+        return bool(self._summed(float(late and is_first())) > 0)
 
     def write(self, save: Callable[[], None]) -> None:
         """Call ``save``, which writes a checkpoint, and count the time from its end."""

@@ -14,6 +14,9 @@ from lnt_core.strategies.base import Strategy
 from lnt_core.training.checkpoints import TrainingState
 from lnt_core.training.optimizer import adamw, rate_groups, set_checkpointing
 
+Number = float | Tensor
+"""A scalar, which as a tensor is not read yet: reading makes the host wait for the device."""
+
 
 class Engine(ABC):
     """Computes gradients and takes optimizer steps, in one process or several.
@@ -73,19 +76,19 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def summed(self, value: float) -> float:
-        """The sum of ``value`` over all workers."""
+    def summed(self, value: Number) -> Number:
+        """The sum of ``value`` over all workers; a tensor stays on its device, unread."""
 
     @abstractmethod
     def gradient(self, parameter: nn.Parameter) -> Tensor | None:
         """Gradient of the global batch's loss, without the penalty's, before clipping."""
 
     @abstractmethod
-    def penalty(self) -> float | None:
+    def penalty(self) -> Number | None:
         """Add the gradient of the strategy's penalty; returns its value, None if it has none."""
 
     @abstractmethod
-    def update(self, step: int) -> float:
+    def update(self, step: int) -> Number:
         """Clip the gradients, step optimizer and schedule, and call the strategy's ``after_step``.
 
         Returns:

@@ -14,7 +14,7 @@ from lnt_core.distributed.ranks import num_workers
 from lnt_core.errors import ConfigError
 from lnt_core.training.checkpoints import load_checkpoint, save_checkpoint
 from lnt_core.training.compiled import compiled
-from lnt_core.training.engine import Engine
+from lnt_core.training.engine import Engine, Number
 
 
 class PlainEngine(Engine):
@@ -31,7 +31,7 @@ class PlainEngine(Engine):
         torch.autograd.backward(loss)
 
     @override
-    def summed(self, value: float) -> float:
+    def summed(self, value: Number) -> Number:
         return value
 
     @override
@@ -39,20 +39,20 @@ class PlainEngine(Engine):
         return parameter.grad
 
     @override
-    def penalty(self) -> float | None:
+    def penalty(self) -> Number | None:
         penalty = self.state.strategy.penalty(self.state.model)
         if penalty is None:
             return None
         torch.autograd.backward(penalty)
-        return penalty.item()
+        return penalty.detach()
 
     @override
-    def update(self, step: int) -> float:
+    def update(self, step: int) -> Number:
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.max_grad_norm)
         self.state.optimizer.step()
         self.state.schedule.step()
         self.state.strategy.after_step(self.state.model, step)
-        return float(norm)
+        return norm
 
     @override
     def clear(self) -> None:

@@ -13,7 +13,7 @@ from lnt_core.config import TrainConfig
 from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.distributed.ranks import num_workers, rank
 from lnt_core.training.batches import Batch
-from lnt_core.training.engine import Engine
+from lnt_core.training.engine import Engine, Number
 from lnt_core.training.shares import padded_share, shares
 
 Gradient = Callable[[nn.Parameter], Tensor | None]
@@ -81,16 +81,25 @@ def optimizer_step(
         )
         loss = _reaching(loss, engine.model)
         engine.backward(loss if samples else 0 * loss, last=number == len(own))
-        if samples:  # read once a step: the host need not wait for each micro-batch
+        if samples:
             total = total + loss.detach().double()
-    loss_of_all = engine.summed(float(total))
+    loss_of_all = engine.summed(total)
     if after_backward is not None:
         after_backward(step, engine.gradient)
     penalty = engine.penalty()
     norm = engine.update(step)
     engine.clear()
+    read = _read(loss_of_all, norm, *([] if penalty is None else [penalty]))
     rate = float(engine.state.schedule.get_last_lr()[0])
-    return Step(loss_of_all, rate, norm, penalty, padded_share(itertools.chain(*dealt)))
+    share = padded_share(itertools.chain(*dealt))
+    return Step(read[0], rate, read[1], None if penalty is None else read[2], share)
+
+
+def _read(*values: Number) -> list[float]:
+    """The values as floats, read together: the host waits for the device once a step."""
+    there = [value.detach().double() for value in values if isinstance(value, Tensor)]
+    read = iter(torch.stack(there).tolist() if there else [])
+    return [float(next(read)) if isinstance(value, Tensor) else value for value in values]
 
 
 def _reaching(loss: Tensor, model: nn.Module) -> Tensor:

@@ -20,7 +20,7 @@ from lnt_core.distributed.zero_config import offloads_optimizer, zero_section
 from lnt_core.errors import TrialError
 from lnt_core.seeding import random_states, set_random_states
 from lnt_core.training.checkpoints import save_atomically
-from lnt_core.training.engine import Engine
+from lnt_core.training.engine import Engine, Number
 from lnt_core.training.recovery import COMPLETE, complete_steps, forget_steps
 from lnt_core.training.shares import micro_batches_each
 from lnt_core.training.zero_strategy import BetweenSteps
@@ -78,10 +78,10 @@ class ZeroEngine(Engine):
         self._engine.backward(loss, scale_wrt_gas=False)
 
     @override
-    def summed(self, value: float) -> float:
-        total = torch.tensor(value, dtype=torch.float64, device=self._engine.device)
+    def summed(self, value: Number) -> Number:
+        total = torch.as_tensor(value, dtype=torch.float64, device=self._engine.device).clone()
         dist.all_reduce(total)
-        return float(total)
+        return total
 
     @override
     def gradient(self, parameter: nn.Parameter) -> Tensor | None:

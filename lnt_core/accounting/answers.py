@@ -1,5 +1,6 @@
 """Counts the samples that trials use: `max_length` may cut a conversation before its answer."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,8 +44,20 @@ def with_own_image_token(config: ModelConfig, samples: Sequence[Sample]) -> tupl
     token = load_conversations(config).image_token
     if token == IMAGE:
         return token, []
-    names = [s.name for s in samples if any(token in text for turn in s.turns for text in turn)]
+    names = [
+        sample.name
+        for sample in samples
+        if any(token in text for text in (sample.system, *itertools.chain(*sample.turns)))
+    ]
     return token, names
+
+
+def without_system(config: ModelConfig, samples: Sequence[Sample]) -> list[str]:
+    """The names of samples whose system turn has no place in the model's conversations."""
+    names = [sample.name for sample in samples if sample.system]
+    if not names or (not config.tiny and load_conversations(config).takes_system):
+        return []
+    return names
 
 
 def _without_answer(config: ModelConfig, samples: Sequence[Sample], max_length: int) -> set[int]:

@@ -8,6 +8,7 @@ import itertools
 import logging
 import re
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lnt_core.data.samples import IMAGE
@@ -74,14 +75,24 @@ class ChatTemplate:
         first = self._tokenizer.bos_token
         return not (first and text.startswith(str(first)))
 
-    def segments(self, turns: Sequence[tuple[str, str]]) -> list[Segment]:
-        """The text of a conversation.
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether the template writes what a system turn says: some ignore or refuse it."""
+        import jinja2
+
+        try:
+            return OPEN in self._render([("Q", "A")], system=OPEN)
+        except jinja2.TemplateError:
+            return False
+
+    def segments(self, turns: Sequence[tuple[str, str]], system: str = "") -> list[Segment]:
+        """The text of a conversation, with a system turn before it unless that is empty.
 
         Raises:
             ConfigError: The template changes answers, or does not end each of them.
             DataError: A text has the characters that mark answers.
         """
-        return self._segments(turns)
+        return self._segments(turns, system=system)
 
     def prompt(self, turns: Sequence[tuple[str, str]], question: str) -> list[Segment]:
         """The text of a conversation up to where the model answers ``question``."""
@@ -89,14 +100,15 @@ class ChatTemplate:
         return [*earlier, (asked.rstrip(" "), False)]
 
     def _segments(
-        self, turns: Sequence[tuple[str, str]], question: str | None = None
+        self, turns: Sequence[tuple[str, str]], question: str | None = None, system: str = ""
     ) -> list[Segment]:
-        if any(mark in text for turn in turns for text in turn for mark in (OPEN, CLOSE)):
+        texts = [system, *(text for turn in turns for text in turn)]
+        if any(mark in text for text in texts for mark in (OPEN, CLOSE)):
             raise DataError(f"a text has a character of private use, {OPEN!r} or {CLOSE!r}")
-        marked = self._render([(q, f"{OPEN}{a}{CLOSE}") for q, a in turns], question)
+        marked = self._render([(q, f"{OPEN}{a}{CLOSE}") for q, a in turns], question, system)
         found = list(_ANSWER.finditer(marked))
         unmarked = marked.replace(OPEN, "").replace(CLOSE, "")
-        if unmarked != self._render(turns, question) or len(found) != len(turns):
+        if unmarked != self._render(turns, question, system) or len(found) != len(turns):
             raise ConfigError(
                 "model.conversation is 'chat_template', but the model's template changes the "
                 "answers, so that they cannot be located in the text; choose 'vicuna_v1' or 'plain'"
@@ -130,13 +142,17 @@ class ChatTemplate:
         found = self._special.search(marked, marked.index(CLOSE))
         return found[0] if found else None
 
-    def _render(self, turns: Sequence[tuple[str, str]], question: str | None = None) -> str:
+    def _render(
+        self, turns: Sequence[tuple[str, str]], question: str | None = None, system: str = ""
+    ) -> str:
         """The text of turns, and of a question that is to be answered if there is one."""
         said = [text for turn in turns for text in turn] + ([] if question is None else [question])
         messages = [
             {"role": role, "content": self._content(text)}
             for role, text in zip(itertools.cycle(("user", "assistant")), said, strict=False)
         ]
+        if system:
+            messages.insert(0, {"role": "system", "content": self._content(system)})
         apply: Callable[..., Any] = self._owner.apply_chat_template
         asked = question is not None
         return str(apply(messages, tokenize=False, add_generation_prompt=asked))

@@ -87,6 +87,11 @@ class Conversations:
         return self.template.end if self.template else str(self.tokenizer.eos_token)
 
     @property
+    def takes_system(self) -> bool:
+        """Whether a system turn has a place in a conversation; else it is left out."""
+        return self.template is not None and self.template.takes_system
+
+    @property
     def sees_images(self) -> bool:
         """Whether the number of an image's tokens depends on the image."""
         return False
@@ -106,7 +111,7 @@ class Conversations:
         Raises:
             DataError: A question or answer contains the image token, or a reserved character.
         """
-        encoded = self._tokenize(self._segments(sample.turns), sample.images)
+        encoded = self._tokenize(self._segments(sample.turns, sample.system), sample.images)
         return replace(encoded, images=sample.images).cut(max_length)
 
     def encode_prompt(
@@ -137,10 +142,10 @@ class Conversations:
             return self.template.prompt(turns, question)
         return self._segments((*turns, (question, "")))[:-1]
 
-    def _segments(self, turns: tuple[tuple[str, str], ...]) -> list[Segment]:
+    def _segments(self, turns: tuple[tuple[str, str], ...], system: str = "") -> list[Segment]:
         """Segments that are alternately not learnt (questions) and learnt (answers)."""
         if self.template is not None:
-            return self.template.segments(turns)
+            return self.template.segments(turns, system if self.takes_system else "")
         segments: list[Segment] = []
         for number, (question, answer) in enumerate(turns):
             if self.style == "plain":

@@ -56,5 +56,5 @@ def may_lack_answer(sample: Sample, *, max_length: int, num_image_tokens: int) -
 
     A tokenizer makes at most one token of each byte.
     """
-    most = num_image_tokens * len(sample.images) + len(sample.turns[0][0].encode()) + MOST_ADDED
-    return most >= max_length
+    said = len(sample.system.encode()) + len(sample.turns[0][0].encode())
+    return num_image_tokens * len(sample.images) + said + MOST_ADDED >= max_length

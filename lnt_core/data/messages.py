@@ -28,6 +28,8 @@ class Entry:
     """Which turns are left out; see :mod:`lnt_core.data.turns`."""
     image_first: bool = False
     """Whether the layout moves a single image to the beginning of its question, as LLaVA's does."""
+    system: str = ""
+    """What a system turn at the beginning says."""
 
 
 def entry_of(values: Mapping[str, Any], columns: ColumnsConfig) -> Entry:
@@ -122,7 +124,9 @@ def _conversation(values: Mapping[str, Any], column: str, images: tuple[Image, .
     read = turns_of(said, layout)
     if read.unusable:
         raise DataError(read.unusable)
-    return Entry(images, (read.turns,), read.left_out, image_first=layout is LLAVA)
+    if IMAGE in read.system:
+        raise DataError(f"its system turn contains {IMAGE!r}, the placeholder of an image")
+    return Entry(images, (read.turns,), read.left_out, layout is LLAVA, read.system)
 
 
 def _speaker(message: Mapping[str, Any], layout: Speakers) -> str:

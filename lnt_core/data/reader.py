@@ -1,7 +1,7 @@
 """Reads conversations from annotations of every form, the unusable ones with the reason."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lnt_core.config import CAPTION_PROMPT, ColumnsConfig, DatasetConfig
@@ -31,6 +31,7 @@ class Found:
     turns: tuple[tuple[str, str], ...] = ()
     unusable: str = ""
     """Why it cannot be used; empty if it can."""
+    system: str = ""
 
 
 class Reader:
@@ -94,7 +95,8 @@ class Reader:
         several = len(entry.conversations) > 1
         for number, turns in enumerate(entry.conversations, start=1):
             name = f"answer {number} of {row.name}" if several else row.name
-            yield self._found(name, images, turns, image_first=entry.image_first)
+            found = self._found(name, images, turns, image_first=entry.image_first)
+            yield replace(found, system=entry.system)
 
     def _found(
         self,

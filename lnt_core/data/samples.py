@@ -25,6 +25,9 @@ class Sample:
     """Questions and answers in order; each image has its ``<image>`` in a question."""
     name: str = field(default="a conversation", compare=False)
     """Where it is in the annotations, for messages: ``line 3``."""
+    system: str = ""
+    """What a system turn at the beginning says; empty if there is none. Only a model's own chat
+    template may have a place for it: see ``Conversations.takes_system``."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def read_samples(data: DatasetConfig, *, keep: Keep | None = None) -> Read:
         if found.unusable:
             bad.append(f"{found.name}: {found.unusable}")
         else:
-            samples.append(Sample(found.images, found.turns, found.name))
+            samples.append(Sample(found.images, found.turns, found.name, found.system))
     if len(bad) > data.skip_bad:
         raise DataError(
             f"{shown(data.annotations)}: {len(bad)} of {len(samples) + len(bad)} samples cannot be "

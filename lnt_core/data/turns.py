@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lnt_core.paths import shown
 
 LEADING = "begins with an answer: that turn is left out, as in LLaVA"
-SYSTEM = "has a system turn, which is left out"
+LATE_SYSTEM = "has a system turn that is not the first, which is left out"
 UNANSWERED = "ends with a question, which is left out"
 
 
@@ -35,15 +35,18 @@ class Turns:
     turns: tuple[tuple[str, str], ...] = ()
     """Questions and answers in order; none if the conversation is unusable."""
     left_out: tuple[str, ...] = ()
-    """Which turns are left out: ``LEADING``, ``SYSTEM``, ``UNANSWERED``."""
+    """Which turns are left out: ``LEADING``, ``LATE_SYSTEM``, ``UNANSWERED``."""
     unusable: str = ""
     """Why nothing can be learnt; empty if something can."""
+    system: str = ""
+    """What a system turn at the beginning says; empty if there is none."""
 
 
 def turns_of(said: Sequence[tuple[str, str]], layout: Speakers = LLAVA) -> Turns:
     """The questions and answers of a conversation.
 
-    LLaVA's code drops a leading gpt turn, ignores an unanswered question and refuses the rest.
+    LLaVA's code drops a leading gpt turn, ignores an unanswered question and refuses the rest; a
+    system turn is that of chat templates.
 
     Args:
         said: Speakers, in the words of ``layout``, and what they say.
@@ -58,7 +61,8 @@ def turns_of(said: Sequence[tuple[str, str]], layout: Speakers = LLAVA) -> Turns
     if unknown := [speaker for speaker in speakers if speaker not in (*roles, "system")]:
         got, allowed = shown(repr(unknown[0])), f"{layout.asks} or {layout.answers}"
         return Turns(unusable=f"`{layout.key}` is {got}, but must be {allowed}")
-    left_out = [SYSTEM] if "system" in speakers else []
+    system = said[0][1] if speakers[:1] == ["system"] else ""
+    left_out = [LATE_SYSTEM] if "system" in speakers[1:] else []
     said = [turn for turn in said if turn[0] != "system"]
     if said and said[0][0] == layout.answers:
         said, left_out = said[1:], [*left_out, LEADING]
@@ -72,4 +76,4 @@ def turns_of(said: Sequence[tuple[str, str]], layout: Speakers = LLAVA) -> Turns
         return Turns(unusable="it has no question with an answer")
     if not all(answer for _, answer in turns):
         return Turns(unusable="an answer is blank")
-    return Turns(turns, tuple(left_out))
+    return Turns(turns, tuple(left_out), system=system)

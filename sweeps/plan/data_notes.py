@@ -3,7 +3,7 @@
 import functools
 from pathlib import Path
 
-from lnt_core.accounting.answers import usable_samples, with_own_image_token
+from lnt_core.accounting.answers import usable_samples, with_own_image_token, without_system
 from lnt_core.config import CAPTION_PROMPT, DatasetConfig
 from lnt_core.data.layouts import some
 from lnt_core.data.samples import IMAGE, Read, Sample, drawn, read_samples
@@ -39,6 +39,11 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
                 f"model takes for an image: {some(bad)}; take it out"
             )
             continue
+        if names := without_system(sweep.model, samples):
+            notes.append(
+                f"{key}: {len(names)} of {len(samples)} conversations begin with a system turn, "
+                f"for which this model's conversations have no place; it is left out: {some(names)}"
+            )
         usable = usable_samples(sweep.model, samples, max_length=max_length)
         if not usable.samples:
             problems.append(

@@ -4,6 +4,8 @@ The plain script knows transformers alone: the checkpoint's own processor on all
 own forward pass on pixels, its own ``generate``.
 """
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -15,6 +17,7 @@ from lnt_core.evaluation.answering import greedy_answers
 from lnt_core.models.features import FeatureStore
 from lnt_core.training.optimizer_step import answer_loss
 from tests.contracts.conftest import QUESTION
+from tests.vlm_families import FAMILIES
 
 
 def test_what_is_learnt_is_the_answers_and_their_ends(family) -> None:
@@ -25,6 +28,32 @@ def test_what_is_learnt_is_the_answers_and_their_ends(family) -> None:
         told = conversations.tokenizer.decode(learnt)
         blanks = " " if told.startswith(" ") else ""
         assert told == "".join(f"{blanks}{text}" for text in expected)
+
+
+def test_a_system_turn_is_where_the_template_puts_it_and_not_learnt(family) -> None:
+    conversations, sample = family.base.conversations, family.samples[0]
+    instructed = conversations.encode(replace(sample, system="Be brief."))
+    plain = conversations.encode(sample)
+    assert conversations.takes_system == (FAMILIES[family.name].template is not None)
+    if not conversations.takes_system:
+        assert instructed == plain
+        return
+    learnt, usual = ([i for i in e.labels if i != IGNORE] for e in (instructed, plain))
+    assert learnt == usual
+    said = [{"role": "system", "content": [{"type": "text", "text": "Be brief."}]}]
+    for question, answer in sample.turns:
+        asked = [{"type": "text", "text": question.removeprefix("<image>\n")}]
+        asked = [{"type": "image"}, *asked] if "<image>" in question else asked
+        said += [{"role": "user", "content": asked}]
+        said += [{"role": "assistant", "content": [{"type": "text", "text": answer}]}]
+    text = family.base.processor.apply_chat_template(said)
+    begins = text.startswith(str(conversations.tokenizer.bos_token))
+    told = family.base.processor(
+        text=text,
+        images=[Image.open(path) for path in sample.images],
+        add_special_tokens=not begins,
+    )
+    assert instructed.input_ids.tolist() == list(told["input_ids"][0])
 
 
 @torch.no_grad()

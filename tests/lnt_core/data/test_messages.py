@@ -4,7 +4,6 @@ import pytest
 
 from lnt_core.config import CAPTION_PROMPT, ColumnsConfig
 from lnt_core.data.messages import entry_of
-from lnt_core.data.turns import SYSTEM
 from lnt_core.errors import DataError
 
 CHAT = ColumnsConfig(messages="messages", images="images")
@@ -72,10 +71,16 @@ def test_sharegpt_is_llavas_layout() -> None:
     assert entry.image_first
 
 
-def test_a_system_turn_is_left_out_and_told() -> None:
-    system = {"role": "system", "content": [{"type": "text", "text": "Be kind."}]}
-    entry = entry_of({"messages": [system, *asked("Q")]}, CHAT)
-    assert (entry.conversations, entry.left_out) == (((("Q", "A."),),), (SYSTEM,))
+def test_a_system_turn_is_read_unless_it_has_an_image() -> None:
+    def with_system(*parts: dict):
+        return entry_of({"messages": [{"role": "system", "content": [*parts]}, *asked("Q")]}, CHAT)
+
+    kind = {"type": "text", "text": "Be kind."}
+    entry = with_system(kind)
+    assert (entry.conversations, entry.left_out) == (((("Q", "A."),),), ())
+    assert entry.system == "Be kind."
+    with pytest.raises(DataError, match="its system turn contains '<image>'"):
+        with_system(kind, {"type": "image"})
 
 
 def test_each_answer_is_a_sample_of_the_same_images() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from lnt_core.config import DataConfig, DatasetConfig
 from lnt_core.data.samples import load_samples, read_samples
-from lnt_core.data.turns import LEADING, SYSTEM, UNANSWERED, turns_of
+from lnt_core.data.turns import LATE_SYSTEM, LEADING, UNANSWERED, turns_of
 from lnt_core.errors import DataError
 
 H, G, S = "human", "gpt", "system"
@@ -23,18 +23,19 @@ def item(*turns: tuple[str, str], **more) -> dict:
     [
         ([(H, "Q"), (G, "A")], (("Q", "A"),), ()),
         ([(G, "Hi"), (H, "Q"), (G, "A")], (("Q", "A"),), (LEADING,)),
-        ([(S, "Be kind"), (H, "Q"), (G, "A")], (("Q", "A"),), (SYSTEM,)),
+        ([(H, "Q"), (G, "A"), (S, "Be kind"), (H, "?")], (("Q", "A"),), (LATE_SYSTEM, UNANSWERED)),
         ([(H, "Q"), (G, "A"), (H, "And?")], (("Q", "A"),), (UNANSWERED,)),
         (
             [(S, "S"), (G, "Hi"), (H, "Q"), (G, "A"), (H, "?")],
             (("Q", "A"),),
-            (SYSTEM, LEADING, UNANSWERED),
+            (LEADING, UNANSWERED),
         ),
     ],
 )
 def test_what_llava_itself_skips_is_left_out(said, turns, left_out) -> None:
     read = turns_of(said)
     assert (read.turns, read.left_out, read.unusable) == (turns, left_out, "")
+    assert read.system == (said[0][1] if said[0][0] == S else "")
 
 
 @pytest.mark.parametrize(

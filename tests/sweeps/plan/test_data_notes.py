@@ -49,8 +49,8 @@ def test_what_is_left_out_is_counted_and_named(told) -> None:
         "LLaVA: entry [1], id 1",
         "data.tune: 1 of 5 conversations: each ends with a question, which is left out: entry [2],"
         " id 2",
-        "data.tune: 1 of 5 conversations: each has a system turn, which is left out: entry [3], id"
-        " 3",
+        "data.tune: 1 of 5 conversations begin with a system turn, for which this model's "
+        "conversations have no place; it is left out: entry [3], id 3",
         "data.tune: 1 of 5 conversations have no answer in their first 100 tokens (max_length) and "
         "are left out: entry [4], id 4",
     ]

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lnt_core.config import ModelConfig
-from lnt_core.data.encoding import has_answer, may_lack_answer
+from lnt_core.data.encoding import may_lack_answer, may_lose_image
 from lnt_core.data.samples import IMAGE, Sample
+from lnt_core.errors import DataError
 from lnt_core.models.build import load_conversations, most_image_tokens
 
 
@@ -18,6 +19,8 @@ class Usable:
     """Those that have an answer left."""
     cut_off: list[Sample]
     """Those that have none."""
+    without_image: list[Sample]
+    """Of ``samples``, those that lose an image after an answer: a trial refuses them."""
 
 
 def usable_samples(config: ModelConfig, samples: Sequence[Sample], *, max_length: int) -> Usable:
@@ -26,10 +29,11 @@ def usable_samples(config: ModelConfig, samples: Sequence[Sample], *, max_length
     The tokenizer is loaded only if some question is long enough. The tiny model has none before it
     is trained: its samples, which are short captions, are all taken to be usable.
     """
-    cut_off = _without_answer(config, samples, max_length)
+    cut_off, without_image = _cut(config, samples, max_length)
     return Usable(
         [sample for index, sample in enumerate(samples) if index not in cut_off],
         [sample for index, sample in enumerate(samples) if index in cut_off],
+        [samples[index] for index in sorted(without_image)],
     )
 
 
@@ -60,17 +64,30 @@ def without_system(config: ModelConfig, samples: Sequence[Sample]) -> list[str]:
     return names
 
 
-def _without_answer(config: ModelConfig, samples: Sequence[Sample], max_length: int) -> set[int]:
-    """Indices of samples without an answer in their first ``max_length`` tokens; see above."""
+def _cut(
+    config: ModelConfig, samples: Sequence[Sample], max_length: int
+) -> tuple[set[int], set[int]]:
+    """Indices of samples without an answer in their first ``max_length`` tokens; see above.
+
+    And those of samples that have one, but an image beyond.
+    """
     if config.tiny:
-        return set()
-    image_tokens = most_image_tokens(config)
+        return set(), set()
+    limits = {"max_length": max_length, "num_image_tokens": most_image_tokens(config)}
     risky = [
         index
         for index, sample in enumerate(samples)
-        if may_lack_answer(sample, max_length=max_length, num_image_tokens=image_tokens)
+        if may_lack_answer(sample, **limits) or may_lose_image(sample, **limits)
     ]
+    without_answer: set[int] = set()
+    without_image: set[int] = set()
     if not risky:
-        return set()
+        return without_answer, without_image
     encode = load_conversations(config).encode
-    return {i for i in risky if not has_answer(encode(samples[i], max_length=max_length))}
+    for index in risky:
+        try:
+            if not encode(samples[index], max_length=max_length).is_learnt:
+                without_answer.add(index)
+        except DataError:
+            without_image.add(index)
+    return without_answer, without_image

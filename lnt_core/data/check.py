@@ -1,6 +1,6 @@
 """Checks, before anything starts, that all data files exist and are readable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lnt_core.config import CaptioningConfig, DataConfig, DatasetConfig, FilesConfig, ModelConfig
@@ -81,8 +81,12 @@ def dataset_problems(field: str, data: DatasetConfig) -> list[str]:
         ]
     if read.images_within:
         return within.problems(field)
-    images = [path for sample in samples for path in sample.images]
-    return image_problems(field, image_folder(data), images, root=image_root(data))
+    rows: dict[Path, str] = {}
+    for sample in samples:
+        for path in sample.images:
+            rows.setdefault(path, sample.name)
+    folder, root = image_folder(data), image_root(data)
+    return image_problems(field, folder, list(rows), root=root, rows=rows)
 
 
 def captioning_problems(field: str, select: CaptioningConfig) -> list[str]:
@@ -140,7 +144,12 @@ def _too_few(field: str, split: str, splits: Sequence[str]) -> str:
 
 
 def image_problems(
-    field: str, folder: str, images: Sequence[Path], *, root: Path | None = None
+    field: str,
+    folder: str,
+    images: Sequence[Path],
+    *,
+    root: Path | None = None,
+    rows: Mapping[Path, str] | None = None,
 ) -> list[str]:
     """Messages about images that are outside the folder, missing, or not decodable.
 
@@ -150,6 +159,7 @@ def image_problems(
         images: Paths of images.
         root: The resolved folder that they must be in once links are followed; by default
             ``folder``.
+        rows: Where in the annotations each image is met first.
     """
     root = root or Path(folder).resolve()
     unique = list(dict.fromkeys(images))
@@ -159,6 +169,9 @@ def image_problems(
     broken: list[str] = []
     for index, path in enumerate(unique):
         name = shown(path.relative_to(folder) if path.is_relative_to(folder) else path)
+        row = (rows or {}).get(path, name)
+        if Path(name).name not in row:  # a caption's row has the name of its image
+            name = f"{name} of {row}"
         if not is_within(path, root):
             outside.append(name)
         elif not is_file(path):

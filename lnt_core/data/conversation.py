@@ -58,6 +58,11 @@ class Encoded:
         extras = {name: array(_INT32, values) for name, values in self.extras.items()}
         object.__setattr__(self, "extras", extras)
 
+    @property
+    def is_learnt(self) -> bool:
+        """Whether any of its tokens is learnt."""
+        return any(label != IGNORE for label in self.labels[1:])
+
     def cut(self, max_length: int | None) -> "Encoded":
         """The first ``max_length`` tokens."""
         extras = {name: values[:max_length] for name, values in self.extras.items()}
@@ -87,6 +92,11 @@ class Conversations:
         return self.template.end if self.template else str(self.tokenizer.eos_token)
 
     @property
+    def image_id(self) -> int:
+        """The id of each token in whose place the model puts a feature of an image."""
+        return int(self.tokenizer.convert_tokens_to_ids(self.image_token))
+
+    @property
     def takes_system(self) -> bool:
         """Whether a system turn has a place in a conversation; else it is left out."""
         return self.template is not None and self.template.takes_system
@@ -109,10 +119,18 @@ class Conversations:
             max_length: Longer conversations are truncated to this many tokens.
 
         Raises:
-            DataError: A question or answer contains the image token, or a reserved character.
+            DataError: A question or answer contains the image token, or a reserved character; or
+                an image after an answer is cut off.
         """
         encoded = self._tokenize(self._segments(sample.turns, sample.system), sample.images)
-        return replace(encoded, images=sample.images).cut(max_length)
+        cut = encoded.cut(max_length)
+        lost = encoded.input_ids.count(self.image_id) - cut.input_ids.count(self.image_id)
+        if lost and cut.is_learnt:  # without an answer it is left out as a whole
+            raise DataError(
+                f"it has an image beyond its first {max_length} tokens (max_length), and "
+                f"{len(encoded.input_ids)} tokens in all"
+            )
+        return replace(cut, images=sample.images)
 
     def encode_prompt(
         self,
@@ -176,8 +194,7 @@ class Conversations:
             add_special_tokens=self.template is None or self.template.adds_special_tokens(text),
         )
         ids = encoded["input_ids"]
-        image_id = self.tokenizer.convert_tokens_to_ids(self.image_token)
-        if ids.count(image_id) != self.num_image_tokens * len(images):
+        if ids.count(self.image_id) != self.num_image_tokens * len(images):
             raise self._contains_image(segments)
         return labelled(ids, encoded["offset_mapping"], spans)
 

@@ -1,11 +1,12 @@
 """Encodes samples, and leaves out those of which no answer is left within `max_length`."""
 
+import itertools
 import logging
 from collections.abc import Sequence
 
-from lnt_core.data.conversation import IGNORE, Conversations, Encoded
+from lnt_core.data.conversation import Conversations, Encoded
 from lnt_core.data.layouts import some
-from lnt_core.data.samples import Sample
+from lnt_core.data.samples import IMAGE, Sample
 from lnt_core.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -20,8 +21,8 @@ def encode_samples(
     """Token ids of samples with an answer in their first ``max_length`` tokens; not of others.
 
     Raises:
-        DataError: No sample has an answer left, or texts have the image token or a reserved
-            character; the message names these samples.
+        DataError: No sample has an answer left; or texts have the image token or a reserved
+            character, or an image after an answer is cut off: the message names these samples.
     """
     encoded, bad = [], []
     for sample in samples:
@@ -33,7 +34,7 @@ def encode_samples(
         raise DataError(
             f"{len(bad)} of {len(samples)} conversations cannot be used: {some(bad, '; ')}"
         )
-    kept = tuple(sample for sample in encoded if has_answer(sample))
+    kept = tuple(sample for sample in encoded if sample.is_learnt)
     if not kept:
         raise DataError(f"no conversation has an answer in its first {max_length} tokens")
     if len(kept) < len(encoded):
@@ -46,11 +47,6 @@ def encode_samples(
     return kept
 
 
-def has_answer(encoded: Encoded) -> bool:
-    """Whether any token is learnt."""
-    return any(label != IGNORE for label in encoded.labels[1:])
-
-
 def may_lack_answer(sample: Sample, *, max_length: int, num_image_tokens: int) -> bool:
     """Whether the first answer may begin beyond ``max_length``; without a tokenizer.
 
@@ -58,3 +54,12 @@ def may_lack_answer(sample: Sample, *, max_length: int, num_image_tokens: int) -
     """
     said = len(sample.system.encode()) + len(sample.turns[0][0].encode())
     return num_image_tokens * len(sample.images) + said + MOST_ADDED >= max_length
+
+
+def may_lose_image(sample: Sample, *, max_length: int, num_image_tokens: int) -> bool:
+    """Whether an image after an answer may be beyond ``max_length``; without a tokenizer."""
+    if not any(IMAGE in question for question, _ in sample.turns[1:]):
+        return False
+    said = sum(len(text.encode()) for text in (sample.system, *itertools.chain(*sample.turns)))
+    added = MOST_ADDED * len(sample.turns)
+    return num_image_tokens * len(sample.images) + said + added >= max_length

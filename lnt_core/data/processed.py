@@ -33,6 +33,11 @@ class ProcessedConversations(Conversations):
     """Whether images are turned upright, which changes their sizes (`data.exif_orientation`)."""
 
     @property
+    def image_id(self) -> int:
+        """The id of each token in whose place the model puts a feature of an image."""
+        return int(self.processor.image_token_id)
+
+    @property
     def sees_images(self) -> bool:
         """Whether the number of an image's tokens depends on the image: it may."""
         return True

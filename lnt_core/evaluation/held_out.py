@@ -7,7 +7,6 @@ from typing_extensions import override
 
 from lnt_core.config import CAPTION_PROMPT
 from lnt_core.data.conversation import IGNORE, Conversations, Encoded
-from lnt_core.data.encoding import has_answer
 from lnt_core.distributed.sharded import runs_in_step
 from lnt_core.errors import DataError
 from lnt_core.evaluation.prepared import Evaluated, PreparedTask, in_batches, shared_results
@@ -36,7 +35,7 @@ class HeldOut(PreparedTask):
         super().__init__(task, prefix, batch_size=task.options.batch_size)
         self._task = task
         self._encoded = [conversations.encode(s, max_length=max_length) for s in task.samples]
-        if bare := [i for i, encoded in enumerate(self._encoded) if not has_answer(encoded)]:
+        if bare := [i for i, encoded in enumerate(self._encoded) if not encoded.is_learnt]:
             raise DataError(
                 f"{len(bare)} conversations of the task 'loss' have no answer in their first "
                 f"{max_length} tokens, the first of them number {bare[0]}, counted from 0; raise "

@@ -45,6 +45,12 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
                 f"for which this model's conversations have no place; it is left out: {some(names)}"
             )
         usable = usable_samples(sweep.model, samples, max_length=max_length)
+        if names := [sample.name for sample in usable.without_image]:
+            problems.append(
+                f"{key}: max_length is {max_length}, but {len(names)} of {len(samples)} "
+                f"conversations have an image beyond that many tokens: {some(names)}; raise it, or "
+                "take them out"
+            )
         if not usable.samples:
             problems.append(
                 f"{key}: max_length is {max_length}, but no conversation has an answer in that "

@@ -108,3 +108,16 @@ def test_a_text_with_the_placeholder_of_an_image_is_refused(family) -> None:
     sample = Sample(family.images[:1], ((f"<image>\nWhat is {token}?", "A word."),))
     with pytest.raises(DataError, match="the image token"):
         family.base.conversations.encode(sample)
+
+
+def test_an_image_beyond_the_cut_is_refused(family) -> None:
+    """The plain processor cuts it, and the model then fails."""
+    conversations = family.base.conversations
+    if FAMILIES[family.name].template is None:  # it takes one question, after its image
+        return
+    late = Sample(family.images[:1], (("Hi?", "Hello."), ("<image>\nWhat?", "A cat.")))
+    ids = conversations.encode(late).input_ids
+    last = max(at for at, token in enumerate(ids) if token == conversations.image_id)
+    assert conversations.encode(late, max_length=last + 1).is_learnt
+    with pytest.raises(DataError, match=f"an image beyond its first {last} tokens"):
+        conversations.encode(late, max_length=last)

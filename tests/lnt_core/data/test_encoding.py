@@ -45,3 +45,21 @@ def test_a_text_with_a_reserved_character_is_named_with_its_place(base) -> None:
 def test_no_answer_at_all_is_an_error(base) -> None:
     with pytest.raises(DataError, match="no conversation has an answer in its first 100 tokens"):
         encode_samples(base.conversations, [LONG], max_length=100)
+
+
+def test_an_image_beyond_the_cut_is_refused_by_plan_and_trial(base, parts, scenes) -> None:
+    """Else a trial would fail: there would be features of an image without its tokens."""
+    image = load_samples(scenes.tune, seed=0)[0].images
+    turns = (("Hi?", "Hello."), ("<image>\nWhat?", "A dog."))
+    late, first = Sample(image, turns, "line 7"), Sample(image, turns[1:], "line 8")
+    conversations = base.conversations
+    ids = conversations.encode(late).input_ids
+    last = max(at for at, token in enumerate(ids) if token == conversations.image_id)
+    for max_length, lost in ((last, ["line 7"]), (last + 1, [])):
+        usable = usable_samples(model_config(parts), [late, first], max_length=max_length)
+        assert [sample.name for sample in usable.without_image] == lost
+    kept = encode_samples(conversations, [late, first], max_length=last + 1)
+    tokens = [encoded.input_ids.count(conversations.image_id) for encoded in kept]
+    assert tokens == [conversations.num_image_tokens] * 2
+    with pytest.raises(DataError, match=f"line 7: it has an image beyond its first {last} tokens"):
+        encode_samples(conversations, [late, first], max_length=last)

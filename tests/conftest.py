@@ -150,10 +150,17 @@ def _seeded():
 
 
 @pytest.fixture(scope="session")
-def parts(tmp_path_factory) -> tuple[str, str]:
+def parts(shared) -> tuple[str, str]:
+    """The same for all test processes: so stage 1 of the micro model is trained once."""
+    from filelock import FileLock
+
     from tests.parts import save_parts, text_config
 
-    return save_parts(tmp_path_factory.mktemp("parts"), text_config(tie_word_embeddings=False))
+    folder = shared / "parts"
+    with FileLock(f"{folder}.lock"):
+        if folder.exists():
+            return str(folder / "language"), str(folder / "vision")
+        return save_parts(folder, text_config(tie_word_embeddings=False))
 
 
 @pytest.fixture(scope="session")

@@ -43,12 +43,13 @@ check: .venv/.done
 docs: .venv/.done
 	$(BIN)/python docs/generate.py
 
-# Ratios against what a user would do instead; half an hour on 2 cores. Dated results: docs/LOG.md.
+# Ratios against what a user would do instead; over half an hour on 2 cores. Dated results: docs/LOG.md.
 bench: .venv/.done
 	$(BIN)/python -m tests.benchmarks.warm_workers
 	$(BIN)/python -m tests.benchmarks.driver_overhead
 	$(BIN)/python -m tests.benchmarks.fixed_cost
 	$(BIN)/python -m tests.benchmarks.tracking_outage
+	$(BIN)/python -m tests.benchmarks.against_trainer
 
 # A step of a 7B-shaped model against transformers and PEFT alone, where there is a GPU.
 bench-gpu: .venv/.done

@@ -143,8 +143,11 @@ class CpuClock:
 
     def _run(self) -> None:
         while not self._ended.wait(POLL_S):
-            for folder in Path("/proc").glob("[0-9]*"):
-                self._look_at(folder)
+            self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        for folder in Path("/proc").glob("[0-9]*"):
+            self._look_at(folder)
 
     def _look_at(self, folder: Path) -> None:
         pid = int(folder.name)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.against_trainer import ROWS
+
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
 SHORTEST = {
     "warm_workers": ["--trials", "1"],
@@ -38,6 +40,21 @@ def test_it_runs_and_prints_its_figures(name, micro, cache) -> None:
     assert FIGURES[name] <= set().union(*found)
 
 
+@pytest.mark.sweep
+def test_both_sides_train_as_many_parameters_in_as_many_trials(micro, cache) -> None:
+    command = [sys.executable, "-m", "tests.benchmarks.against_trainer", "--cache", str(cache)]
+    command += ["--only", "llava", "--scale", "0.01"]
+    command += ["--with", json.dumps({key: micro[key] for key in ("model", "align")})]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("llava: 3 trials of 2 steps")
+    assert {line.split(" | ")[0] for line in done.stdout.splitlines()} >= {
+        f"| {label}" for label in ROWS.values()
+    }
+
+
 def test_it_is_all_that_make_bench_runs() -> None:
     recipe = MAKEFILE.read_text().partition("\nbench:")[2].partition("\n\n")[0]
-    assert set(re.findall(r"tests\.benchmarks\.(\w+)", recipe)) == set(SHORTEST) == set(FIGURES)
+    run = set(re.findall(r"tests\.benchmarks\.(\w+)", recipe))
+    assert run == {"against_trainer", *SHORTEST}  # whose figures are a table, tested above
+    assert set(SHORTEST) == set(FIGURES)

@@ -73,8 +73,9 @@ def data_sha256(data: DataConfig) -> str:
 
 
 def _opened(data: DataConfig) -> dict[str, str]:
-    """What tells images as they are stored from images turned upright, which is the default."""
-    return {} if data.exif_orientation else {"exif_orientation": "ignored"}
+    """What is done to images when they are opened, where that is not the default."""
+    found = {} if data.exif_orientation else {"exif_orientation": "ignored"}
+    return found if data.max_pixels is None else found | {"max_pixels": str(data.max_pixels)}
 
 
 def _stage_identity(stage: TrainConfig) -> dict[str, Any]:

@@ -181,19 +181,19 @@ class Worker:
 
     def _base(self, config: TrialConfig) -> tuple[VisionLanguageModel, FeatureStore]:
         seed_everything(config.align.seed if config.align else config.seed)
-        upright = config.data.exif_orientation
+        opening = config.data.opening
         base = load_base(
             config.model,
             cache=self._cache,
             device=self.device,
             precision=config.train.precision,
             deepspeed=config.train.deepspeed,
-            exif_orientation=upright,
+            opening=opening,
         )
         store = FeatureStore(
             base,
             max_bytes=self._max_bytes,
-            exif_orientation=upright,
+            opening=opening,
             folder=self._cache / "features",
         )
         return base, store

@@ -6,10 +6,13 @@ from pydantic import Field, field_validator, model_validator
 
 from lnt_core.config.bounds import Seed
 from lnt_core.config.dataset import DatasetConfig
+from lnt_core.config.opening import Opening
 from lnt_core.config.task_list import check_prefixes, with_one_split
 from lnt_core.config.tasks import TaskField, When
 from lnt_core.frozen import Frozen
 
+MIN_PIXELS, MAX_PIXELS = 28 * 28, 10**9
+"""One token of Qwen2.5-VL; more than any photograph has."""
 SceneTask = Literal["scenes", "vqav2", "pope", "mme", "exact_match", "loss"]
 
 
@@ -69,6 +72,16 @@ class DataConfig(Frozen):
     exif_orientation: bool = True
     """Turn images upright as their EXIF data say, as transformers' `load_image` does. With `false`
     the model sees them as they are stored, as in LLaVA's own training code."""
+    max_pixels: int | None = Field(default=None, ge=MIN_PIXELS, le=MAX_PIXELS)
+    """Scale larger images down to this many pixels (width times height), in their proportions, when
+    they are opened: fewer tokens for models whose images have as many as their size asks for
+    (Qwen-VL, InternVL, LLaVA-NeXT; not Idefics3 and SmolVLM, whose processors enlarge small
+    images). Default: images stay as large as they are, and the processor alone limits them."""
+
+    @property
+    def opening(self) -> Opening:
+        """How its images are opened."""
+        return Opening(self.exif_orientation, self.max_pixels)
 
     @model_validator(mode="before")
     @classmethod

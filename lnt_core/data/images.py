@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from lnt_core.config.opening import USUAL, Opening
 from lnt_core.errors import DataError
 from lnt_core.paths import is_file, shown
 
@@ -23,7 +24,7 @@ ON_ITS_SIDE = {UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 """Those that exchange width and height."""
 
 
-def open_rgb(source: Path | bytes, *, exif_orientation: bool = True) -> Image.Image:
+def open_rgb(source: Path | bytes, opening: Opening = USUAL) -> Image.Image:
     """Open an image file as 8-bit RGB.
 
     - 16-bit gray values keep their high byte, as Pillow does with 16-bit color. 32-bit integers are
@@ -37,7 +38,7 @@ def open_rgb(source: Path | bytes, *, exif_orientation: bool = True) -> Image.Im
 
     Args:
         source: Path or content of the file.
-        exif_orientation: False to leave the image as it is stored, as LLaVA's training code does.
+        opening: Whether it is turned upright and scaled down.
 
     Raises:
         DataError: The image cannot be opened; the message has its path and the reason.
@@ -46,12 +47,12 @@ def open_rgb(source: Path | bytes, *, exif_orientation: bool = True) -> Image.Im
     try:
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             image.load()
-            return _rgb(_upright(image) if exif_orientation else image)
+            return _scaled(_rgb(_upright(image) if opening.exif_orientation else image), opening)
     except Exception as error:  # Pillow's decoders raise anything on damaged files
         raise DataError(f"{_name(source)} cannot be decoded: {_reason(error)}") from error
 
 
-def upright_size(source: Path, *, exif_orientation: bool = True) -> tuple[int, int]:
+def opened_size(source: Path, opening: Opening = USUAL) -> tuple[int, int]:
     """Height and width of an image as :func:`open_rgb` gives it, from its header alone.
 
     Raises:
@@ -61,8 +62,10 @@ def upright_size(source: Path, *, exif_orientation: bool = True) -> tuple[int, i
     try:
         with Image.open(source) as image:
             width, height = image.size
-            on_its_side = exif_orientation and _turned_by(image) in ON_ITS_SIDE
-            return (width, height) if on_its_side else (height, width)
+            if opening.exif_orientation and _turned_by(image) in ON_ITS_SIDE:
+                width, height = height, width
+            width, height = opening.size_of(width, height)
+            return height, width
     except Exception as error:  # as above
         raise DataError(f"{_name(source)} cannot be decoded: {_reason(error)}") from error
 
@@ -101,6 +104,11 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "it is not an image in a format that Pillow reads"
     return str(error) or type(error).__name__
+
+
+def _scaled(image: Image.Image, opening: Opening) -> Image.Image:
+    size = opening.size_of(*image.size)
+    return image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
 
 
 def _upright(image: Image.Image) -> Image.Image:

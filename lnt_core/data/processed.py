@@ -8,6 +8,7 @@ from typing import Any
 
 from PIL import Image
 
+from lnt_core.config.opening import USUAL, Opening
 from lnt_core.data.chat_template import Segment
 from lnt_core.data.conversation import Conversations, Encoded, joined, labelled
 from lnt_core.data.images import open_rgb
@@ -29,8 +30,8 @@ class ProcessedConversations(Conversations):
     """
 
     processor: Any = None
-    exif_orientation: bool = True
-    """Whether images are turned upright, which changes their sizes (`data.exif_orientation`)."""
+    opening: Opening = USUAL
+    """How images are opened, which changes their sizes."""
 
     @property
     def image_id(self) -> int:
@@ -93,7 +94,7 @@ class ProcessedConversations(Conversations):
     def _open(self, image: Path | Image.Image) -> Image.Image:
         if isinstance(image, Image.Image):
             return image
-        return open_rgb(image, exif_orientation=self.exif_orientation)
+        return open_rgb(image, self.opening)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from lnt_core.config import CAPTION_PROMPT, CaptioningConfig, TrialConfig
+from lnt_core.config.opening import USUAL, Opening
 from lnt_core.data.images import open_rgb
 from lnt_core.errors import DataError, all_problems
 from lnt_core.evaluation.answering import greedy_answers
@@ -32,7 +33,7 @@ class Captioner:
     prompt: str
     max_new_tokens: int
     bf16: bool
-    exif_orientation: bool
+    opening: Opening
 
     @classmethod
     def load(cls, config: TrialConfig, folder: Path, *, cache: Path, device: str = "cpu") -> Self:
@@ -55,7 +56,7 @@ class Captioner:
             loaded.model,
             *asked(config),
             bf16=loaded.bf16,
-            exif_orientation=loaded.exif_orientation,
+            opening=loaded.opening,
         )
 
     def open(self, source: Path | bytes) -> Image.Image:
@@ -64,7 +65,7 @@ class Captioner:
         Raises:
             DataError: It cannot be read.
         """
-        return open_rgb(source, exif_orientation=self.exif_orientation)
+        return open_rgb(source, self.opening)
 
     def caption(self, images: Sequence[Image.Image], prompt: str | None = None) -> list[str]:
         """Caption each image.
@@ -100,12 +101,12 @@ def write_merged(config: TrialConfig, weights: Path, out: Path, *, cache: Path) 
     save_plain(base, merge(base, weights), out, max_new_tokens=asked(config)[1])
 
 
-def read_images(paths: Sequence[Path], *, exif_orientation: bool = True) -> list[Image.Image]:
+def read_images(paths: Sequence[Path], *, opening: Opening = USUAL) -> list[Image.Image]:
     """Open images, in RGB.
 
     Args:
         paths: Image files.
-        exif_orientation: Whether to turn them upright: `data.exif_orientation` of the trial.
+        opening: How: `data.opening` of the trial.
 
     Raises:
         ConfigError: Files are missing or are not images; names each of them.
@@ -113,7 +114,7 @@ def read_images(paths: Sequence[Path], *, exif_orientation: bool = True) -> list
     images, problems = [], []
     for path in paths:
         try:
-            images.append(open_rgb(path, exif_orientation=exif_orientation))
+            images.append(open_rgb(path, opening))
         except DataError as error:
             problems.append(str(error))
     if problems:

@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import nn
 
 from lnt_core.config import ModelConfig, Precision, TrialConfig
+from lnt_core.config.opening import USUAL, Opening
 from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.numerics import settle_numerics
 from lnt_core.models.build import load_base
@@ -27,12 +28,12 @@ class Loaded:
     model: nn.Module
     bf16: bool
     """It runs under bfloat16 autocast, as in training."""
-    exif_orientation: bool
+    opening: Opening
 
     @functools.cached_property
     def store(self) -> FeatureStore:
         """Computes the features of images."""
-        return FeatureStore(self.base, max_bytes=KEPT, exif_orientation=self.exif_orientation)
+        return FeatureStore(self.base, max_bytes=KEPT, opening=self.opening)
 
 
 def load_export(config: TrialConfig, folder: Path, *, cache: Path, device: str = "cpu") -> Loaded:
@@ -48,7 +49,7 @@ def load_export(config: TrialConfig, folder: Path, *, cache: Path, device: str =
         LntError: The base or the weights cannot be loaded.
     """
     merged, precision = folder / MERGED, config.train.precision
-    upright = config.data.exif_orientation
+    opening = config.data.opening
     if merged.is_dir():
         whole = ModelConfig(checkpoint=str(merged), conversation=config.model.conversation)
         return load_whole(
@@ -57,15 +58,13 @@ def load_export(config: TrialConfig, folder: Path, *, cache: Path, device: str =
             device=device,
             precision=precision,
             deterministic=config.train.deterministic,
-            exif_orientation=upright,
+            opening=opening,
         )
     precision = _settled(device, precision, deterministic=config.train.deterministic)
-    base = load_base(
-        config.model, cache=cache, device=device, precision=precision, exif_orientation=upright
-    )
+    base = load_base(config.model, cache=cache, device=device, precision=precision, opening=opening)
     load_connector(base, folder)
     model = load_weights(base.trial_copy(), folder).to(device)
-    return Loaded(base, model.eval(), precision == "bf16", upright)
+    return Loaded(base, model.eval(), precision == "bf16", opening)
 
 
 def load_whole(
@@ -75,7 +74,7 @@ def load_whole(
     device: str = "cpu",
     precision: Precision = "fp32",
     deterministic: bool = False,
-    exif_orientation: bool = True,
+    opening: Opening = USUAL,
 ) -> Loaded:
     """A whole checkpoint, as it is.
 
@@ -85,16 +84,14 @@ def load_whole(
         device: As of `load_export`.
         precision: The number format.
         deterministic: Only deterministic kernels.
-        exif_orientation: Whether images are turned upright.
+        opening: How images are opened.
 
     Raises:
         LntError: It cannot be loaded.
     """
     precision = _settled(device, precision, deterministic=deterministic)
-    base = load_base(
-        model, cache=cache, device=device, precision=precision, exif_orientation=exif_orientation
-    )
-    return Loaded(base, base.trial_copy().eval(), precision == "bf16", exif_orientation)
+    base = load_base(model, cache=cache, device=device, precision=precision, opening=opening)
+    return Loaded(base, base.trial_copy().eval(), precision == "bf16", opening)
 
 
 def _settled(device: str, precision: Precision, *, deterministic: bool) -> Precision:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from lnt_core.config import ModelConfig, Precision, TinyConfig
+from lnt_core.config.opening import USUAL, Opening
 from lnt_core.data.conversation import Conversations
 from lnt_core.distributed.sharded import loaded_in_parts
 from lnt_core.distributed.zero_config import Deepspeed, stage_of
@@ -33,7 +34,7 @@ def load_base(
     device: str = "cpu",
     precision: Precision = "fp32",
     deepspeed: Deepspeed = None,
-    exif_orientation: bool = True,
+    opening: Opening = USUAL,
 ) -> VisionLanguageModel:
     """Load the base model, frozen, onto ``device``; the tiny model is trained on first use.
 
@@ -44,7 +45,7 @@ def load_base(
         precision: With ``bf16`` the frozen weights are bfloat16, otherwise float32.
         deepspeed: Value of `train.deepspeed`. Under ZeRO-3 the language model is sharded, while
             each worker has the whole vision tower and connector; every worker must call this.
-        exif_orientation: Whether images are turned upright, for checkpoints in which the number of
+        opening: How images are opened, for checkpoints in which the number of
             an image's tokens depends on its size.
 
     Raises:
@@ -56,9 +57,7 @@ def load_base(
     if stage_of(deepspeed) != 3:  # straight from the file, tensor by tensor, not through the host
         load["device_map"] = {"": torch.device(device)}
     if config.checkpoint is not None:
-        base = load_checkpoint(
-            config, config.checkpoint, load, in_parts, exif_orientation=exif_orientation
-        )
+        base = load_checkpoint(config, config.checkpoint, load, in_parts, opening=opening)
     else:
         language, vision = config.language_model, config.vision_tower
         if config.tiny:
@@ -196,12 +195,12 @@ def _compose(
     )
 
 
-def load_conversations(config: ModelConfig, *, exif_orientation: bool = True) -> Conversations:
+def load_conversations(config: ModelConfig, *, opening: Opening = USUAL) -> Conversations:
     """The conversations of a model other than the tiny one, without its weights."""
     from transformers import AutoConfig, AutoTokenizer
 
     if config.checkpoint is not None:
-        return conversations_alone(config, config.checkpoint, exif_orientation=exif_orientation)
+        return conversations_alone(config, config.checkpoint, opening=opening)
     vision = vision_config(AutoConfig.from_pretrained(config.vision_tower))
     tokenizer = AutoTokenizer.from_pretrained(config.language_model)
     return conversations_of(config, tokenizer, num_image_tokens(config, vision))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lnt_core.config import ModelConfig
+from lnt_core.config.opening import USUAL, Opening
 from lnt_core.data.conversation import Conversations
 from lnt_core.distributed.sharded import make_whole
 from lnt_core.models.processors import load_processor
@@ -28,7 +29,7 @@ def load_checkpoint(
     load: dict[str, Any],
     in_parts: Callable[[], AbstractContextManager[None]],
     *,
-    exif_orientation: bool = True,
+    opening: Opening = USUAL,
 ) -> VisionLanguageModel:
     """The model of a checkpoint.
 
@@ -37,7 +38,7 @@ def load_checkpoint(
         checkpoint: Name or folder of the checkpoint.
         load: Arguments of ``from_pretrained``: precision, device.
         in_parts: The context in which the model is loaded.
-        exif_orientation: Whether images are turned upright.
+        opening: How images are opened.
 
     Raises:
         ConfigError: The checkpoint's architecture is not supported.
@@ -60,9 +61,7 @@ def load_checkpoint(
     make_whole(model, parameters_of(model, roles.require("vision", "connector")))
     processor = load_processor(checkpoint, model.config)
     if not isinstance(model, LlavaForConditionalGeneration):
-        conversations: Conversations = processed_conversations(
-            config, processor, exif_orientation=exif_orientation
-        )
+        conversations: Conversations = processed_conversations(config, processor, opening=opening)
         model.generation_config = greedy(conversations, model.generation_config)
         return WholeModel(
             model, roles, conversations, processor.image_processor, processor=processor
@@ -83,21 +82,21 @@ def load_checkpoint(
 
 
 def conversations_alone(
-    config: ModelConfig, checkpoint: str, *, exif_orientation: bool = True
+    config: ModelConfig, checkpoint: str, *, opening: Opening = USUAL
 ) -> Conversations:
     """The conversations of a checkpoint, without its weights.
 
     Args:
         config: Conversation style.
         checkpoint: Name or folder of the checkpoint.
-        exif_orientation: Whether images are turned upright.
+        opening: How images are opened.
     """
     from transformers import AutoConfig, AutoModel, LlavaConfig
 
     whole = AutoConfig.from_pretrained(checkpoint)
     processor = load_processor(checkpoint, whole)
     if not isinstance(whole, LlavaConfig):
-        return processed_conversations(config, processor, exif_orientation=exif_orientation)
+        return processed_conversations(config, processor, opening=opening)
     with torch.device("meta"):
         tower = AutoModel.from_config(whole.vision_config)
     return _of_llava(config, whole, processor, tower)

@@ -14,6 +14,7 @@ import PIL
 import torch
 import transformers
 
+from lnt_core.config.opening import USUAL, Opening
 from lnt_core.data.images import open_rgb
 from lnt_core.devices.numerics import numerics_in_force
 from lnt_core.models.feature_files import FeatureFiles
@@ -36,7 +37,7 @@ class FeatureStore:
         base: The model whose tower computes the features.
         max_bytes: Limit of all features in ``folder``; images beyond it are recomputed on every
             use, all of them with 0.
-        exif_orientation: Whether images are turned upright; the same for all images of a store, so
+        opening: How images are opened; the same for all images of a store, so
             that it never mixes the two.
         folder: Where features are kept and shared with other processes. Default: a temporary
             folder of this store.
@@ -47,11 +48,11 @@ class FeatureStore:
         base: VisionLanguageModel,
         *,
         max_bytes: int,
-        exif_orientation: bool = True,
+        opening: Opening = USUAL,
         folder: Path | None = None,
     ) -> None:
         self._base = base
-        self.exif_orientation = exif_orientation
+        self.opening = opening
         self._max_bytes = max_bytes
         self._folder = folder
         self._files: dict[str, FeatureFiles] = {}
@@ -99,7 +100,7 @@ class FeatureStore:
         return kept
 
     def _computed(self, group: Paths) -> ImageInputs:
-        images = [open_rgb(path, exif_orientation=self.exif_orientation) for path in group]
+        images = [open_rgb(path, self.opening) for path in group]
         return self._base.image_inputs([images])[0]
 
     def _key(self, group: Paths) -> str:
@@ -148,7 +149,7 @@ class FeatureStore:
                 base.feature_layers,
                 base.num_dropped,
                 [str(part.to_dict()) for part in preprocessing],
-                self.exif_orientation,
+                self.opening,
                 self._tower_sha256(),
                 [torch.__version__, transformers.__version__, PIL.__version__],
             ],

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lnt_core.config import ModelConfig
+from lnt_core.config.opening import Opening
 from lnt_core.data.chat_template import ChatTemplate
 from lnt_core.data.conversation import Conversations
 from lnt_core.data.processed import ProcessedConversations, SuffixConversations, takes_suffix
@@ -56,14 +57,14 @@ def conversations_of(
 
 
 def processed_conversations(
-    config: ModelConfig, processor: Any, *, exif_orientation: bool
+    config: ModelConfig, processor: Any, *, opening: Opening
 ) -> ProcessedConversations:
     """The conversations of a checkpoint whose processor knows how many tokens an image has.
 
     Args:
         config: The model's config.
         processor: The checkpoint's own.
-        exif_orientation: Whether images are turned upright.
+        opening: How images are opened.
 
     Raises:
         ConfigError: The model has no chat template, or no end of sequence.
@@ -79,7 +80,7 @@ def processed_conversations(
         num_image_tokens=0,
         template=None if own else _template(config, tokenizer, processor, image_token),
         processor=processor,
-        exif_orientation=exif_orientation,
+        opening=opening,
     )
 
 

@@ -102,7 +102,7 @@ def _caption(args: argparse.Namespace) -> int:
     from sweeps.export.best import BEST, load_best
 
     best = load_best(args.folder / BEST)
-    images = read_images(args.images, exif_orientation=best.trial.data.exif_orientation)
+    images = read_images(args.images, opening=best.trial.data.opening)
     quiet_transformers()
     captioner = Captioner.load(
         best.trial, args.folder, cache=read_settings().cache, device=default_device()

@@ -39,6 +39,12 @@ tokens = model.generate(**inputs)[0, inputs["input_ids"].shape[1]:]
 print(processor.decode(tokens, skip_special_tokens=True))"""
 STORED = 'Image.open("image.jpg")'
 """In place of the image turned upright, with `data.exif_orientation: false`."""
+SCALED = """
+scale = min(1.0, (@MOST / (image.width * image.height)) ** 0.5)
+size = int(image.width * scale), int(image.height * scale)
+image = image.resize(size, Image.Resampling.BICUBIC)
+inputs = """
+"""Before the processor sees an image, with `data.max_pixels`."""
 PEFT = """from pathlib import Path
 
 import torch
@@ -55,7 +61,7 @@ base = load_base(trial.model, cache=read_settings().cache)
 load_connector(base, Path("."))
 model = PeftModel.from_pretrained(base.model, ".").eval()
 
-image = open_rgb(Path("image.jpg"), exif_orientation=trial.data.exif_orientation)
+image = open_rgb(Path("image.jpg"), trial.data.opening)
 pixels = base.image_processor(image, return_tensors="pt")["pixel_values"]
 ids = torch.tensor([base.conversations.encode_prompt(@PROMPT, [image]).input_ids])
 tokens = model.generate(
@@ -214,6 +220,8 @@ def _code(config: TrialConfig, out: Path) -> str:
         if not config.data.exif_orientation:
             code = code.replace(", ImageOps", "")
             code = code.replace(f"ImageOps.exif_transpose({STORED})", STORED)
+        if config.data.max_pixels is not None:
+            code = code.replace("\ninputs = ", SCALED.replace("@MOST", str(config.data.max_pixels)))
         blocks.append(("With transformers alone (in float32; `dtype` changes that)", code))
     if (out / "adapter_config.json").is_file():
         blocks.append(("With PEFT", PEFT))

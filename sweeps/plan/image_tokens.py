@@ -3,7 +3,7 @@
 from typing import Any
 
 from lnt_core.data.annotations import has_images_within
-from lnt_core.data.images import upright_size
+from lnt_core.data.images import opened_size
 from lnt_core.data.processed import ProcessedConversations
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
@@ -32,7 +32,7 @@ def tokens_of_an_image(sweep: SweepConfig, vision: Any, *, files: bool) -> int:
     if model.checkpoint is None:
         return num_image_tokens(model, vision)
     try:
-        conversations = load_conversations(model, exif_orientation=data.exif_orientation)
+        conversations = load_conversations(model, opening=data.opening)
     except OSError as error:  # transformers' own, if a file is missing
         raise ConfigError(f"model.checkpoint: its processor cannot be loaded: {error}") from error
     if not isinstance(conversations, ProcessedConversations):
@@ -42,6 +42,6 @@ def tokens_of_an_image(sweep: SweepConfig, vision: Any, *, files: bool) -> int:
     samples = load_samples(data.tune, seed=0)
     images = list(dict.fromkeys(path for sample in samples for path in sample.images))
     seen = images[:: max(1, len(images) // NUM_SIZES)]
-    upright = data.exif_orientation
-    sizes = [upright_size(path, exif_orientation=upright) for path in seen]
+    opening = data.opening
+    sizes = [opened_size(path, opening) for path in seen]
     return max(conversations.tokens_of(sizes), default=0)

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lnt_core.config.opening import USUAL, Opening
 from lnt_core.data.captioned import CaptionedImage
 from lnt_core.data.images import open_rgb
 from lnt_core.files import write_text
@@ -28,7 +29,7 @@ class Sample:
 
 
 def write_samples(
-    items: list[CaptionedImage], path: Path, *, seed: int, exif_orientation: bool = True
+    items: list[CaptionedImage], path: Path, *, seed: int, opening: Opening = USUAL
 ) -> None:
     """Write randomly drawn sample images; the scores of trials play no part in the choice.
 
@@ -36,7 +37,7 @@ def write_samples(
         items: All images of the split.
         path: The file to write, one JSON object per line.
         seed: Seed of the draw.
-        exif_orientation: Whether images are turned upright (`data.exif_orientation`): a sample
+        opening: How images are opened (`data.opening`): a sample
             shows what the model sees.
     """
     import torch  # reading samples does without
@@ -45,7 +46,7 @@ def write_samples(
 
     chosen = torch.randperm(len(items), generator=generator("report samples", seed))
     samples = [
-        Sample(items[i].image.name, items[i].references, _jpeg(items[i].image, exif_orientation))
+        Sample(items[i].image.name, items[i].references, _jpeg(items[i].image, opening))
         for i in sorted(chosen[:NUM_SAMPLES].tolist())
     ]
     lines = [json.dumps(asdict(sample), ensure_ascii=False) for sample in samples]
@@ -58,8 +59,8 @@ def read_samples(path: Path) -> tuple[Sample, ...]:
     return tuple(Sample(r["image"], tuple(r["references"]), r["jpeg"]) for r in rows)
 
 
-def _jpeg(path: Path, exif_orientation: bool) -> str:
-    small = open_rgb(path, exif_orientation=exif_orientation)
+def _jpeg(path: Path, opening: Opening) -> str:
+    small = open_rgb(path, opening)
     small.thumbnail((MAX_SIDE, MAX_SIDE))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=80)

@@ -119,7 +119,7 @@ def score_base(
             prepared.select.items,
             out / SAMPLES,
             seed=config.seed,
-            exif_orientation=config.data.exif_orientation,
+            opening=config.data.opening,
         )
     if config.train.analyse:
         found, note = try_to_analyse(model, prepared, out, bf16=bf16)

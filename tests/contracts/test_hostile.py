@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from lnt_core.config import DataConfig, ModelConfig
+from lnt_core.config.opening import Opening
 from lnt_core.data.captioned import load_captioned
 from lnt_core.data.images import check_header, open_rgb
 from lnt_core.data.samples import load_samples
@@ -229,6 +230,6 @@ def test_an_image_is_opened_as_rgb_or_refused(folder, rng) -> None:
 
 def _opens(content: bytes, *, exif_orientation: bool) -> bool:
     try:
-        return open_rgb(content, exif_orientation=exif_orientation).mode == "RGB"
+        return open_rgb(content, Opening(exif_orientation=exif_orientation)).mode == "RGB"
     except DataError:
         return False

@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
+from lnt_core.config.opening import Opening
 from lnt_core.data.conversation import IGNORE
+from lnt_core.data.images import open_rgb, opened_size
 from lnt_core.data.samples import Sample
 from lnt_core.errors import DataError
 from lnt_core.evaluation.answering import greedy_answers
@@ -18,6 +20,9 @@ from lnt_core.models.features import FeatureStore
 from lnt_core.training.optimizer_step import answer_loss
 from tests.contracts.conftest import QUESTION
 from tests.vlm_families import FAMILIES
+
+FIXED = {"gemma3", "paligemma2", "idefics3", "smolvlm2"}
+"""Families with equally many tokens of every image, or whose processor enlarges small ones."""
 
 
 def test_what_is_learnt_is_the_answers_and_their_ends(family) -> None:
@@ -121,3 +126,22 @@ def test_an_image_beyond_the_cut_is_refused(family) -> None:
     assert conversations.encode(late, max_length=last + 1).is_learnt
     with pytest.raises(DataError, match=f"an image beyond its first {last} tokens"):
         conversations.encode(late, max_length=last)
+
+
+def test_fewer_pixels_are_fewer_tokens_as_the_plan_counts_them(family) -> None:
+    """Where a processor makes as many of an image as it is large; never more."""
+    conversations, path = family.base.conversations, family.images[0]
+    opening = Opening(max_pixels=28 * 28)
+    smaller = replace(conversations, opening=opening)
+    tokens = [
+        c.encode_prompt(QUESTION, [path]).input_ids.count(c.image_id)
+        for c in (conversations, smaller)
+    ]
+    planned = [c.tokens_of([opened_size(path, c.opening)])[0] for c in (conversations, smaller)]
+    told = [
+        c.encode_prompt(QUESTION, [open_rgb(path, c.opening)]).input_ids.count(c.image_id)
+        for c in (conversations, smaller)
+    ]
+    assert tokens == told
+    assert tokens[1] < tokens[0] or family.name in FIXED
+    assert (planned[0] - planned[1] > 0) == (tokens[0] > tokens[1])

@@ -55,6 +55,7 @@ def test_stage_1_is_named_by_what_it_depends_on(trial_config) -> None:
 
 def test_how_images_are_opened_is_part_of_both_names(trial_config, scenes) -> None:
     align = {"align": AlignConfig.model_validate(TRAIN)}
-    stored = scenes.model_copy(update={"exif_orientation": False})
-    assert trial_id(trial_config(data=stored)) != trial_id(trial_config())
-    assert align_id(trial_config(**align, data=stored)) != align_id(trial_config(**align))
+    for change in ({"exif_orientation": False}, {"max_pixels": 1000}):
+        other = scenes.model_copy(update=change)
+        assert trial_id(trial_config(data=other)) != trial_id(trial_config())
+        assert align_id(trial_config(**align, data=other)) != align_id(trial_config(**align))

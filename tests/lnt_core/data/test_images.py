@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lnt_core.data.images import check_header, open_rgb
+from lnt_core.config.opening import Opening
+from lnt_core.data.images import check_header, open_rgb, opened_size
 from lnt_core.errors import DataError
 
 RAMP = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
@@ -125,7 +126,7 @@ def test_exif_turns_an_image_upright_unless_told_not_to(orientation, form) -> No
         8: as_stored.transpose(1, 0, 2)[::-1],
     }
     assert (pixels(content) == turned[orientation]).all()
-    assert (pixels(content, exif_orientation=False) == as_stored).all()
+    assert (pixels(content, opening=Opening(exif_orientation=False)) == as_stored).all()
 
 
 def test_a_tiff_is_turned_once() -> None:
@@ -134,7 +135,7 @@ def test_a_tiff_is_turned_once() -> None:
     turned = np.asarray(photograph())[::-1, ::-1]
     content = stored(photograph(), "TIFF", exif=exif)
     assert (pixels(content) == turned).all()
-    assert (pixels(content, exif_orientation=False) == turned).all()
+    assert (pixels(content, opening=Opening(exif_orientation=False)) == turned).all()
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
@@ -173,3 +174,20 @@ def test_a_name_that_no_file_has_is_one_error_too(name, tmp_path) -> None:
     with pytest.raises(DataError, match=": there is no such file") as refused:
         open_rgb(Path(tmp_path, name))
     assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize(("width", "height"), [(4000, 3000), (31, 977), (1, 5000), (20, 20)])
+def test_a_large_image_is_scaled_to_the_same_size_as_the_header_tells(
+    width, height, tmp_path
+) -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6  # on its side
+    path, opening = tmp_path / "x.png", Opening(max_pixels=1000)
+    Image.new("RGB", (width, height)).save(path, exif=exif)
+    opened = open_rgb(path, opening)
+    assert (opened.height, opened.width) == opened_size(path, opening)
+    assert opened.width * opened.height <= 1000
+    if width * height <= 1000:
+        assert opened.size == (height, width)
+    elif min(width, height) > 1:
+        assert opened.width / opened.height == pytest.approx(height / width, rel=0.2)

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from lnt_core.config.opening import Opening
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import DataError
 from lnt_core.models.features import FeatureStore
@@ -49,7 +50,7 @@ def test_a_store_opens_images_in_one_way(base, scenes, tmp_path) -> None:
         [(tmp_path / f"{name}.png",)] for name in ("turned", "stored", "upright")
     )
     applied = FeatureStore(base, max_bytes=2**20)
-    ignored = FeatureStore(base, max_bytes=2**20, exif_orientation=False)
+    ignored = FeatureStore(base, max_bytes=2**20, opening=Opening(exif_orientation=False))
     assert pixels(applied, turned).equal(pixels(applied, upright))
     assert pixels(ignored, turned).equal(pixels(ignored, as_stored))
     assert not pixels(applied, turned).equal(pixels(ignored, turned))

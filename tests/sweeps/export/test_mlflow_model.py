@@ -5,6 +5,7 @@ import base64
 import pytest
 from PIL import Image
 
+from lnt_core.config.opening import Opening
 from lnt_core.errors import ConfigError, DataError
 from lnt_core.evaluation.caption import Captioner
 from sweeps.export.mlflow_model import CaptionModel
@@ -13,20 +14,27 @@ from sweeps.export.mlflow_model import CaptionModel
 class Seen(Captioner):
     """Opens images as a captioner does, and gives their sizes as captions."""
 
-    def __init__(self, exif_orientation: bool) -> None:
-        object.__setattr__(self, "exif_orientation", exif_orientation)
+    def __init__(self, opening: Opening) -> None:
+        object.__setattr__(self, "opening", opening)
 
     def caption(self, images, prompt=None) -> list[str]:
         return [f"{image.width} x {image.height}" for image in images]
 
 
-@pytest.mark.parametrize(("exif_orientation", "size"), [(True, "4 x 9"), (False, "9 x 4")])
-def test_files_and_base64_are_opened_as_in_training(exif_orientation, size, tmp_path) -> None:
+@pytest.mark.parametrize(
+    ("opening", "size"),
+    [
+        (Opening(), "4 x 9"),
+        (Opening(exif_orientation=False), "9 x 4"),
+        (Opening(max_pixels=9), "2 x 4"),
+    ],
+)
+def test_files_and_base64_are_opened_as_in_training(opening, size, tmp_path) -> None:
     path, exif = tmp_path / "x.png", Image.Exif()
     exif[0x0112] = 6
     Image.new("I;16", (9, 4)).save(path, exif=exif)
     coded = base64.b64encode(path.read_bytes()).decode()
-    model = CaptionModel(Seen(exif_orientation))
+    model = CaptionModel(Seen(opening))
     assert model.predict([str(path), coded, f"data:image/png;base64,{coded}"]) == [size] * 3
 
 
@@ -35,9 +43,9 @@ def test_what_is_neither_a_file_nor_base64_is_refused(item, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     (tmp_path / "loop!").symlink_to("loop!")
     with pytest.raises(ConfigError, match=r"neither an existing file nor base64|must be text"):
-        CaptionModel(Seen(True)).predict([f"{item}!" if item == "loop" else item])
+        CaptionModel(Seen(Opening())).predict([f"{item}!" if item == "loop" else item])
 
 
 def test_base64_of_no_image_is_refused() -> None:
     with pytest.raises(DataError, match="an image given by its content cannot be decoded"):
-        CaptionModel(Seen(True)).predict([base64.b64encode(b"no image").decode()])
+        CaptionModel(Seen(Opening())).predict([base64.b64encode(b"no image").decode()])

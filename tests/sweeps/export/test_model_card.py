@@ -1,6 +1,7 @@
 """The model card: Hugging Face's own library reads it, and it says what is in the folder."""
 
 import pytest
+from PIL import Image
 
 from lnt_core.config import RateRatio
 from sweeps.export.best import BestConfig
@@ -76,3 +77,15 @@ def test_rates_that_other_trainers_files_cannot_say_are_told(trial_config, tmp_p
     text = card_of(config.model_copy(update={"train": train}), tmp_path)
     assert "The files for other trainers have one learning rate, 0.001." in text
     assert "connector was trained at 0.1 of it, word embedding and output head at 1 " in text
+
+
+def test_its_code_scales_images_as_the_trial_did(trial_config, tmp_path) -> None:
+    (tmp_path / "merged").mkdir()
+    config = trial_config(strategy={"name": "lora"})
+    assert "resize" not in card_of(config, tmp_path)
+    data = config.data.model_copy(update={"max_pixels": 1000})
+    text = card_of(config.model_copy(update={"data": data}), tmp_path)
+    lines = [line for line in text.splitlines() if line.startswith(("scale = ", "size = "))]
+    found = {"image": Image.new("RGB", (100, 40))}
+    exec("\n".join(lines), found)
+    assert found["size"] == data.opening.size_of(100, 40)

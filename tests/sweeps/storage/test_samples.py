@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lnt_core.config.opening import Opening
 from lnt_core.data.captioned import CaptionedImage
 from sweeps.storage.samples import read_samples, write_samples
 
@@ -24,7 +25,8 @@ def test_a_photograph_is_shown_upright_only_if_the_model_sees_it_so(
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (20, 10)).save(tmp_path / "x.jpg", exif=exif)
-    shown = written(tmp_path / "x.jpg", tmp_path, exif_orientation=exif_orientation)
+    opening = Opening(exif_orientation=exif_orientation)
+    shown = written(tmp_path / "x.jpg", tmp_path, opening=opening)
     assert shown.size == ((10, 20) if exif_orientation else (20, 10))
 
 

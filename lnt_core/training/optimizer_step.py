@@ -98,7 +98,8 @@ def optimizer_step(
 def _read(*values: Number) -> list[float]:
     """The values as floats, read together: the host waits for the device once a step."""
     there = [value.detach().double() for value in values if isinstance(value, Tensor)]
-    read = iter(torch.stack(there).tolist() if there else [])
+    one = [value.to(there[0].device) for value in there]  # an offloaded optimizer's is the host's
+    read = iter(torch.stack(one).tolist() if one else [])
     return [float(next(read)) if isinstance(value, Tensor) else value for value in values]
 
 

@@ -1,13 +1,19 @@
 """Counts the samples that trials use: `max_length` may cut a conversation before its answer."""
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from lnt_core.config import ModelConfig
+from lnt_core.data.conversation import ImageCutOffError
 from lnt_core.data.encoding import may_lack_answer, may_lose_image
+from lnt_core.data.image_sizes import ImageSizes
+from lnt_core.data.processed import ProcessedConversations
 from lnt_core.data.samples import IMAGE, Sample
-from lnt_core.errors import DataError
 from lnt_core.models.build import load_conversations, most_image_tokens
 
 
@@ -23,13 +29,24 @@ class Usable:
     """Of ``samples``, those that lose an image after an answer: a trial refuses them."""
 
 
-def usable_samples(config: ModelConfig, samples: Sequence[Sample], *, max_length: int) -> Usable:
+def usable_samples(
+    config: ModelConfig, samples: Sequence[Sample], *, max_length: int, sizes: ImageSizes
+) -> Usable:
     """The samples that a trial uses, without the model's weights.
 
     The tokenizer is loaded only if some question is long enough. The tiny model has none before it
     is trained: its samples, which are short captions, are all taken to be usable.
+
+    Args:
+        config: The model.
+        samples: The samples of a data set.
+        max_length: To how many tokens they are cut.
+        sizes: Those of their images, on which their tokens may depend.
+
+    Raises:
+        DataError: An image cannot be opened.
     """
-    cut_off, without_image = _cut(config, samples, max_length)
+    cut_off, without_image = _cut(config, samples, max_length, sizes)
     return Usable(
         [sample for index, sample in enumerate(samples) if index not in cut_off],
         [sample for index, sample in enumerate(samples) if index in cut_off],
@@ -65,29 +82,53 @@ def without_system(config: ModelConfig, samples: Sequence[Sample]) -> list[str]:
 
 
 def _cut(
-    config: ModelConfig, samples: Sequence[Sample], max_length: int
+    config: ModelConfig, samples: Sequence[Sample], max_length: int, sizes: ImageSizes
 ) -> tuple[set[int], set[int]]:
     """Indices of samples without an answer in their first ``max_length`` tokens; see above.
 
     And those of samples that have one, but an image beyond.
     """
-    if config.tiny:
-        return set(), set()
-    limits = {"max_length": max_length, "num_image_tokens": most_image_tokens(config)}
-    risky = [
-        index
-        for index, sample in enumerate(samples)
-        if may_lack_answer(sample, **limits) or may_lose_image(sample, **limits)
-    ]
     without_answer: set[int] = set()
     without_image: set[int] = set()
+    if config.tiny:
+        return without_answer, without_image
+    risky = [
+        index
+        for index, (sample, tokens) in enumerate(_with_image_tokens(config, samples, sizes))
+        if may_lack_answer(sample, max_length=max_length, image_tokens=tokens)
+        or may_lose_image(sample, max_length=max_length, image_tokens=tokens)
+    ]
     if not risky:
         return without_answer, without_image
-    encode = load_conversations(config).encode
+    conversations = load_conversations(config)
     for index in risky:
+        sample = samples[index]
+        if conversations.sees_images:  # their content does not matter, and may not be there yet
+            blank: Any = tuple(_blank(path, sizes) for path in sample.images)
+            sample = replace(sample, images=blank)
         try:
-            if not encode(samples[index], max_length=max_length).is_learnt:
+            if not conversations.encode(sample, max_length=max_length).is_learnt:
                 without_answer.add(index)
-        except DataError:
+        except ImageCutOffError:
             without_image.add(index)
     return without_answer, without_image
+
+
+def _with_image_tokens(
+    config: ModelConfig, samples: Sequence[Sample], sizes: ImageSizes
+) -> Iterator[tuple[Sample, int]]:
+    """Each sample with the tokens of all its images."""
+    processed = None if config.checkpoint is None else load_conversations(config)
+    if not isinstance(processed, ProcessedConversations):
+        most = most_image_tokens(config)
+        yield from ((sample, most * len(sample.images)) for sample in samples)
+        return
+    seen = list({sizes.of(path) for sample in samples for path in sample.images})
+    tokens = dict(zip(seen, processed.tokens_of(seen), strict=True))
+    for sample in samples:
+        yield sample, sum(tokens[sizes.of(path)] for path in sample.images)
+
+
+def _blank(path: Path, sizes: ImageSizes) -> Image.Image:
+    height, width = sizes.of(path)
+    return Image.new("RGB", (width, height))

@@ -8,6 +8,7 @@ from pathlib import Path
 from lnt_core.accounting.answers import usable_samples
 from lnt_core.config import DataConfig, ModelConfig, ScenesConfig, ShapesConfig
 from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.data.image_sizes import ImageSizes
 from lnt_core.data.samples import Sample, load_samples
 from lnt_core.data.scene_questions import training_samples
 from lnt_core.data.scenes import SAMPLES_PER_SCENE, draw_scene
@@ -69,8 +70,9 @@ def estimated_lengths(
         count = data.scenes.num_train * SAMPLES_PER_SCENE
     elif files:
         assert data.tune is not None
-        read = load_samples(data.tune, seed=seed)
-        usable = usable_samples(model, read, max_length=max_length)
+        sizes = ImageSizes(data.opening)
+        read = load_samples(data.tune, seed=seed, keep=sizes.keep(data.tune))
+        usable = usable_samples(model, read, max_length=max_length, sizes=sizes)
         samples = usable.samples or usable.cut_off  # then the check refuses
         count = len(samples)
     else:

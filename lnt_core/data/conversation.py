@@ -74,6 +74,10 @@ class Encoded:
         )
 
 
+class ImageCutOffError(DataError):
+    """A conversation has an image beyond the tokens to which it is cut, but an answer before."""
+
+
 @dataclass(frozen=True)
 class Conversations:
     """Encodes conversations as token ids, in one style, for one model."""
@@ -119,14 +123,14 @@ class Conversations:
             max_length: Longer conversations are truncated to this many tokens.
 
         Raises:
-            DataError: A question or answer contains the image token, or a reserved character; or
-                an image after an answer is cut off.
+            DataError: A question or answer contains the image token, or a reserved character.
+            ImageCutOffError: An image after an answer is cut off.
         """
         encoded = self._tokenize(self._segments(sample.turns, sample.system), sample.images)
         cut = encoded.cut(max_length)
         lost = encoded.input_ids.count(self.image_id) - cut.input_ids.count(self.image_id)
         if lost and cut.is_learnt:  # without an answer it is left out as a whole
-            raise DataError(
+            raise ImageCutOffError(
                 f"it has an image beyond its first {max_length} tokens (max_length), and "
                 f"{len(encoded.input_ids)} tokens in all"
             )

@@ -47,19 +47,24 @@ def encode_samples(
     return kept
 
 
-def may_lack_answer(sample: Sample, *, max_length: int, num_image_tokens: int) -> bool:
+def may_lack_answer(sample: Sample, *, max_length: int, image_tokens: int) -> bool:
     """Whether the first answer may begin beyond ``max_length``; without a tokenizer.
 
     A tokenizer makes at most one token of each byte.
+
+    Args:
+        sample: The conversation.
+        max_length: To how many tokens it is cut.
+        image_tokens: Tokens of all its images.
     """
     said = len(sample.system.encode()) + len(sample.turns[0][0].encode())
-    return num_image_tokens * len(sample.images) + said + MOST_ADDED >= max_length
+    return image_tokens + said + MOST_ADDED >= max_length
 
 
-def may_lose_image(sample: Sample, *, max_length: int, num_image_tokens: int) -> bool:
-    """Whether an image after an answer may be beyond ``max_length``; without a tokenizer."""
+def may_lose_image(sample: Sample, *, max_length: int, image_tokens: int) -> bool:
+    """Whether an image after an answer may be beyond ``max_length``; arguments as above."""
     if not any(IMAGE in question for question, _ in sample.turns[1:]):
         return False
     said = sum(len(text.encode()) for text in (sample.system, *itertools.chain(*sample.turns)))
     added = MOST_ADDED * len(sample.turns)
-    return num_image_tokens * len(sample.images) + said + added >= max_length
+    return image_tokens + said + added >= max_length

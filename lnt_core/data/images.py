@@ -52,7 +52,7 @@ def open_rgb(source: Path | bytes, opening: Opening = USUAL) -> Image.Image:
         raise DataError(f"{_name(source)} cannot be decoded: {_reason(error)}") from error
 
 
-def opened_size(source: Path, opening: Opening = USUAL) -> tuple[int, int]:
+def opened_size(source: Path | bytes, opening: Opening = USUAL) -> tuple[int, int]:
     """Height and width of an image as :func:`open_rgb` gives it, from its header alone.
 
     Raises:
@@ -60,7 +60,7 @@ def opened_size(source: Path, opening: Opening = USUAL) -> tuple[int, int]:
     """
     _check_file(source)
     try:
-        with Image.open(source) as image:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             width, height = image.size
             if opening.exif_orientation and _turned_by(image) in ON_ITS_SIDE:
                 width, height = height, width

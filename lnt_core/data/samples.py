@@ -45,13 +45,18 @@ class Read:
     """Whether the images are within the annotations, and so not in files yet."""
 
 
-def load_samples(data: DatasetConfig, *, seed: int) -> list[Sample]:
+def load_samples(data: DatasetConfig, *, seed: int, keep: Keep | None = None) -> list[Sample]:
     """The samples of a training data set, in the file's order; every caption is one sample.
+
+    Args:
+        data: The data set.
+        seed: Seed by which `num_samples` are drawn.
+        keep: As for :func:`read_samples`.
 
     Raises:
         DataError: As for :func:`read_samples`.
     """
-    return drawn(read_samples(data), data, seed=seed)
+    return drawn(read_samples(data, keep=keep), data, seed=seed)
 
 
 def drawn(read: Read, data: DatasetConfig, *, seed: int) -> list[Sample]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from lnt_core.config import DataConfig, ModelConfig, TrialConfig
+from lnt_core.data.image_sizes import ImageSizes
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
 from sweeps.config import SearchConfig, SweepConfig
@@ -41,8 +42,9 @@ def _num_samples(
 
     stage = located(data, cache).tune
     assert stage is not None
-    samples = load_samples(stage, seed=seed)
-    return len(usable_samples(model, samples, max_length=max_length).samples)
+    sizes = ImageSizes(data.opening)
+    samples = load_samples(stage, seed=seed, keep=sizes.keep(stage))
+    return len(usable_samples(model, samples, max_length=max_length, sizes=sizes).samples)
 
 
 def rung_steps(search: SearchConfig, total_steps: int) -> tuple[int, ...]:

@@ -2,16 +2,32 @@
 
 import functools
 from pathlib import Path
+from typing import NamedTuple
 
 from lnt_core.accounting.answers import usable_samples, with_own_image_token, without_system
-from lnt_core.config import CAPTION_PROMPT, DatasetConfig
+from lnt_core.config import CAPTION_PROMPT, DatasetConfig, ModelConfig
+from lnt_core.config.opening import Opening
+from lnt_core.data.image_sizes import ImageSizes
 from lnt_core.data.layouts import some
 from lnt_core.data.samples import IMAGE, Read, Sample, drawn, read_samples
+from lnt_core.data.scenes import PIXELS
 from sweeps.config import SweepConfig
 from sweeps.plan.space import value_combinations, with_values
 
-Stage = tuple[str, DatasetConfig | None, int, int]
-"""Key of the data, the data, `max_length` and seed; None stands for drawn scenes."""
+
+class Stage(NamedTuple):
+    """What a stage trains on."""
+
+    key: str
+    """Key of the data."""
+    data: DatasetConfig | None
+    """None stands for drawn scenes."""
+    opening: Opening
+    max_length: int
+    seed: int
+
+
+SCENE = (PIXELS, PIXELS)
 DRAWN = Sample((Path("drawn"),), ((f"{IMAGE}\n{CAPTION_PROMPT}", "A circle."),))
 
 
@@ -25,45 +41,54 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
     Raises:
         DataError: The data cannot be read.
     """
-    notes, problems = [], []
-    read = functools.cache(read_samples)
-    for key, data, max_length, seed in _stages(sweep):
+    notes, problems = list[str](), list[str]()
+    sizes = functools.cache(lambda opening: ImageSizes(opening, {DRAWN.images[0]: SCENE}))
+    read = functools.cache(lambda data, opening: read_samples(data, keep=sizes(opening).keep(data)))
+    for stage in _stages(sweep):
         samples = [DRAWN]
-        if data is not None:
-            notes += _of_file(key, data, read(data))
-            samples = drawn(read(data), data, seed=seed)
+        if stage.data is not None:
+            found = read(stage.data, stage.opening)
+            notes += _of_file(stage.key, stage.data, found)
+            samples = drawn(found, stage.data, seed=stage.seed)
         token, bad = with_own_image_token(sweep.model, samples)
         if bad:
             problems.append(
-                f"{key}: {len(bad)} of {len(samples)} conversations contain {token!r}, which the "
-                f"model takes for an image: {some(bad)}; take it out"
+                f"{stage.key}: {len(bad)} of {len(samples)} conversations contain {token!r}, which "
+                f"the model takes for an image: {some(bad)}; take it out"
             )
             continue
         if names := without_system(sweep.model, samples):
             notes.append(
-                f"{key}: {len(names)} of {len(samples)} conversations begin with a system turn, "
-                f"for which this model's conversations have no place; it is left out: {some(names)}"
+                f"{stage.key}: {len(names)} of {len(samples)} conversations begin with a system "
+                "turn, for which this model's conversations have no place; it is left out: "
+                f"{some(names)}"
             )
-        usable = usable_samples(sweep.model, samples, max_length=max_length)
-        if names := [sample.name for sample in usable.without_image]:
-            problems.append(
-                f"{key}: max_length is {max_length}, but {len(names)} of {len(samples)} "
-                f"conversations have an image beyond that many tokens: {some(names)}; raise it, or "
-                "take them out"
-            )
-        if not usable.samples:
-            problems.append(
-                f"{key}: max_length is {max_length}, but no conversation has an answer in that "
-                "many tokens; raise it"
-            )
-        elif usable.cut_off:
-            names = [sample.name for sample in usable.cut_off]
-            total = len(usable.cut_off) + len(usable.samples)
-            notes.append(
-                f"{key}: {len(names)} of {total} conversations have no answer in their first "
-                f"{max_length} tokens (max_length) and are left out: {some(names)}"
-            )
+        left_out, refused = _cut(stage, samples, sweep.model, sizes(stage.opening))
+        notes += left_out
+        problems += refused
     return list(dict.fromkeys(notes)), list(dict.fromkeys(problems))
+
+
+def _cut(
+    stage: Stage, samples: list[Sample], model: ModelConfig, sizes: ImageSizes
+) -> tuple[list[str], list[str]]:
+    """What `max_length` leaves out, and what it makes unusable."""
+    usable = usable_samples(model, samples, max_length=stage.max_length, sizes=sizes)
+    limit = f"{stage.key}: max_length is {stage.max_length}, but"
+    notes, problems = list[str](), list[str]()
+    if names := [sample.name for sample in usable.without_image]:
+        problems.append(
+            f"{limit} {len(names)} of {len(samples)} conversations have an image beyond that many "
+            f"tokens: {some(names)}; raise it, or take them out"
+        )
+    if not usable.samples:
+        problems.append(f"{limit} no conversation has an answer in that many tokens; raise it")
+    elif names := [sample.name for sample in usable.cut_off]:
+        notes.append(
+            f"{stage.key}: {len(names)} of {len(samples)} conversations have no answer in their "
+            f"first {stage.max_length} tokens (max_length) and are left out: {some(names)}"
+        )
+    return notes, problems
 
 
 def _stages(sweep: SweepConfig) -> list[Stage]:
@@ -71,11 +96,12 @@ def _stages(sweep: SweepConfig) -> list[Stage]:
     found: list[Stage] = []
     for values in value_combinations(sweep):
         varied = with_values(sweep, values)
-        data = varied.trial_data
-        found.append(("data.tune", data.tune, varied.train.max_length, varied.seed))
+        data, opening = varied.trial_data, varied.trial_data.opening
+        found.append(Stage("data.tune", data.tune, opening, varied.train.max_length, varied.seed))
         if varied.trial_align is not None:
             align, key = varied.trial_align, "data.align" if data.align else "data.tune"
-            found.append((key, data.align or data.tune, align.max_length, align.seed))
+            files = data.align or data.tune
+            found.append(Stage(key, files, opening, align.max_length, align.seed))
     return list(dict.fromkeys(found))
 
 

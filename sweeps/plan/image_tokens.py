@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from lnt_core.data.annotations import has_images_within
-from lnt_core.data.images import opened_size
+from lnt_core.data.image_sizes import ImageSizes
 from lnt_core.data.processed import ProcessedConversations
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
@@ -37,11 +36,10 @@ def tokens_of_an_image(sweep: SweepConfig, vision: Any, *, files: bool) -> int:
         raise ConfigError(f"model.checkpoint: its processor cannot be loaded: {error}") from error
     if not isinstance(conversations, ProcessedConversations):
         return conversations.num_image_tokens
-    if not files or data.tune is None or has_images_within(data.tune):
+    if not files or data.tune is None:
         return conversations.most_image_tokens
-    samples = load_samples(data.tune, seed=0)
+    sizes = ImageSizes(data.opening)
+    samples = load_samples(data.tune, seed=0, keep=sizes.keep(data.tune))
     images = list(dict.fromkeys(path for sample in samples for path in sample.images))
-    seen = images[:: max(1, len(images) // NUM_SIZES)]
-    opening = data.opening
-    sizes = [opened_size(path, opening) for path in seen]
-    return max(conversations.tokens_of(sizes), default=0)
+    seen = {sizes.of(path) for path in images[:: max(1, len(images) // NUM_SIZES)]}
+    return max(conversations.tokens_of(list(seen)), default=0)

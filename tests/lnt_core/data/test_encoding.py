@@ -6,12 +6,15 @@ import pytest
 
 from lnt_core.accounting.answers import usable_samples
 from lnt_core.config import DatasetConfig
+from lnt_core.config.opening import Opening
 from lnt_core.data.encoding import encode_samples
+from lnt_core.data.image_sizes import ImageSizes
 from lnt_core.data.samples import Sample, load_samples
 from lnt_core.errors import DataError
 from tests.parts import model_config
 
 SHORT = Sample((), (("Q?", "A."),))
+SIZES = ImageSizes(Opening())
 LONG = Sample((), (("What is there? " * 199 + "What is there?", "A."),))
 
 
@@ -28,9 +31,9 @@ def test_what_has_no_answer_left_is_left_out_and_the_plan_counts_it(base, parts,
     (tmp_path / "llava.json").write_text(json.dumps(content))
     data = DatasetConfig(annotations=str(tmp_path / "llava.json"), images=str(tmp_path))
     read = load_samples(data, seed=0)
-    usable = usable_samples(model_config(parts), read, max_length=100)
+    usable = usable_samples(model_config(parts), read, max_length=100, sizes=SIZES)
     assert (usable.samples, usable.cut_off) == ([SHORT] * 2, [LONG] * 2)
-    assert usable_samples(model_config(parts), read, max_length=10**5).cut_off == []
+    assert not usable_samples(model_config(parts), read, max_length=10**5, sizes=SIZES).cut_off
 
 
 def test_a_text_with_a_reserved_character_is_named_with_its_place(base) -> None:
@@ -56,7 +59,9 @@ def test_an_image_beyond_the_cut_is_refused_by_plan_and_trial(base, parts, scene
     ids = conversations.encode(late).input_ids
     last = max(at for at, token in enumerate(ids) if token == conversations.image_id)
     for max_length, lost in ((last, ["line 7"]), (last + 1, [])):
-        usable = usable_samples(model_config(parts), [late, first], max_length=max_length)
+        usable = usable_samples(
+            model_config(parts), [late, first], max_length=max_length, sizes=SIZES
+        )
         assert [sample.name for sample in usable.without_image] == lost
     kept = encode_samples(conversations, [late, first], max_length=last + 1)
     tokens = [encoded.input_ids.count(conversations.image_id) for encoded in kept]

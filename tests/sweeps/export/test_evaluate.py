@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import yaml
 from lnt_core.config import ScenesConfig
 from lnt_core.data.scene_questions import scenes_data
 from lnt_core.errors import ConfigError
+from lnt_core.evaluation import answering
 from lnt_core.evaluation.caption import write_merged
 from lnt_core.models.plain import MERGED
 from lnt_core.reporting import score_weights
@@ -22,6 +24,7 @@ from lnt_core.worker import Worker
 from sweeps.export.best import BEST, write_best
 from sweeps.export.evaluate import asked, score
 from sweeps.tracking.store import connect, experiment_id
+from tests.lnt_core.evaluation.tasks import oracles
 from tests.servers import HANG_S
 from tests.sweeps.cli.test_export import best_of
 
@@ -72,6 +75,66 @@ def test_a_whole_checkpoint_is_scored_on_every_task_of_a_file(checkpoint, tasks,
     assert summary["pope"]["scores"]["f1"] == found.scores["pope/f1"]
     rows = (tmp_path / "out" / "answers_pope.jsonl").read_text().splitlines()
     assert {"answer", "score", "question", "references"} <= json.loads(rows[0]).keys()
+
+
+PIECES = ["Yes", "No", "no", "not", "yes", " ", " ", ".", ",", "a ", "two", "2", "red", "the "]
+
+
+@pytest.mark.golden
+def test_a_thousand_answers_score_as_by_the_official_rules(
+    checkpoint, tmp_path, monkeypatch
+) -> None:
+    """Whatever a model says: the rules are applied to the published files and to what it said."""
+    names = ["vqav2", "pope", "mme"]
+    drawn = scenes_data(ScenesConfig(num_train=2, num_val=300, num_test=2, report=names), tmp_path)
+    vqav2, pope, mme = drawn.report
+    file = tmp_path / "tasks.yaml"
+    content = [task.model_dump(mode="json", exclude_none=True) for task in drawn.report]
+    file.write_text(yaml.safe_dump({"tasks": content}))
+    rng = random.Random(0)
+
+    def said(model, prompts, *_, **__) -> list[str]:
+        return ["".join(rng.choices(PIECES, k=rng.randint(0, 4))) for _ in prompts]
+
+    monkeypatch.setattr(answering, "greedy_answers", said)
+    found = evaluated(checkpoint, file, tmp_path / "out").scores
+    answers = {
+        name: [
+            json.loads(line)["answer"]
+            for line in (tmp_path / "out" / f"answers_{name}.jsonl").read_text().splitlines()
+        ]
+        for name in names
+    }
+    people = [
+        [given["answer"] for given in question["answers"]]
+        for question in json.loads(Path(vqav2.annotations).read_text())["annotations"]
+    ]
+    assert len(people) > 1000
+    expected = oracles.vqa(answers["vqav2"], people)[1]
+    assert found["vqav2/vqa_accuracy"] == pytest.approx(expected, abs=1e-9)
+
+    f1s, start = [], 0
+    for category in ("random", "popular", "adversarial"):
+        (published,) = Path(pope.annotations).glob(f"*{category}.json")
+        labels = [json.loads(line)["label"] for line in published.read_text().splitlines()]
+        f1s.append(oracles.pope(answers["pope"][start : start + len(labels)], labels)["f1"])
+        start += len(labels)
+    assert start == len(answers["pope"]) > 1000
+    assert found["pope/f1"] == pytest.approx(sum(f1s) / 3, abs=1e-9)
+
+    total, start = 0.0, 0
+    for subtask in mme.subtasks:
+        asked = [
+            line
+            for path in sorted((Path(mme.images) / subtask).glob("*.txt"))
+            for line in path.read_text().splitlines()
+        ]
+        told = answers["mme"][start : start + len(asked)]
+        start += len(asked)
+        lines = [f"x.png\t{q}\t{a}\n" for q, a in zip(asked, told, strict=True)]
+        total += oracles.mme(lines)["sum"]
+    assert start == len(answers["mme"])
+    assert found["mme/mme"] == pytest.approx(total, abs=1e-9)
 
 
 def test_a_limit_takes_the_first_questions_of_each_part(checkpoint, tasks, tmp_path) -> None:

@@ -45,7 +45,6 @@ docs: .venv/.done
 
 # Ratios against what a user would do instead; over half an hour on 2 cores. Dated results: docs/LOG.md.
 bench: .venv/.done
-	$(BIN)/python -m tests.benchmarks.warm_workers
 	$(BIN)/python -m tests.benchmarks.driver_overhead
 	$(BIN)/python -m tests.benchmarks.fixed_cost
 	$(BIN)/python -m tests.benchmarks.tracking_outage

@@ -13,13 +13,11 @@ from tests.benchmarks.against_trainer import ROWS
 
 MAKEFILE = Path(__file__).parents[2] / "Makefile"
 SHORTEST = {
-    "warm_workers": ["--trials", "1"],
     "driver_overhead": ["--trials", "2"],
     "fixed_cost": ["--trials", "2", "--rounds", "1"],
     "tracking_outage": ["--trials", "2", "--rounds", "1", "--modes", "500"],
 }
 FIGURES = {
-    "warm_workers": {"process_per_trial_s", "warm_worker_s", "ratio", "sweep_start_s"},
     "driver_overhead": {"side", "trials", "wall_s", "driver_cpu_s", "driver_peak_mib"},
     "fixed_cost": {"side", "wall_s", "trial_s", "fixed_s", "cpu_s", "until_first_result_s"},
     "tracking_outage": {"pass_s_per_trial", "500_s_per_trial", "500_to_pass"},

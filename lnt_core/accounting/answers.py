@@ -1,7 +1,7 @@
 """Counts the samples that trials use: `max_length` may cut a conversation before its answer."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from lnt_core.config import ModelConfig
-from lnt_core.data.conversation import ImageCutOffError
+from lnt_core.data.conversation import Conversations, ImageCutOffError
 from lnt_core.data.encoding import may_lack_answer, may_lose_image
 from lnt_core.data.image_sizes import ImageSizes
 from lnt_core.data.processed import ProcessedConversations
@@ -92,15 +92,17 @@ def _cut(
     without_image: set[int] = set()
     if config.tiny:
         return without_answer, without_image
+    conversations = load_conversations(config) if config.checkpoint is not None else None
+    image_tokens = _image_tokens(config, conversations, samples, sizes)
     risky = [
         index
-        for index, (sample, tokens) in enumerate(_with_image_tokens(config, samples, sizes))
+        for index, (sample, tokens) in enumerate(zip(samples, image_tokens, strict=True))
         if may_lack_answer(sample, max_length=max_length, image_tokens=tokens)
         or may_lose_image(sample, max_length=max_length, image_tokens=tokens)
     ]
     if not risky:
         return without_answer, without_image
-    conversations = load_conversations(config)
+    conversations = conversations or load_conversations(config)
     for index in risky:
         sample = samples[index]
         if conversations.sees_images:  # their content does not matter, and may not be there yet
@@ -114,19 +116,19 @@ def _cut(
     return without_answer, without_image
 
 
-def _with_image_tokens(
-    config: ModelConfig, samples: Sequence[Sample], sizes: ImageSizes
-) -> Iterator[tuple[Sample, int]]:
-    """Each sample with the tokens of all its images."""
-    processed = None if config.checkpoint is None else load_conversations(config)
-    if not isinstance(processed, ProcessedConversations):
+def _image_tokens(
+    config: ModelConfig,
+    conversations: Conversations | None,
+    samples: Sequence[Sample],
+    sizes: ImageSizes,
+) -> list[int]:
+    """Of each sample, the tokens of all its images: exact where they depend on their sizes."""
+    if not isinstance(conversations, ProcessedConversations):
         most = most_image_tokens(config)
-        yield from ((sample, most * len(sample.images)) for sample in samples)
-        return
+        return [most * len(sample.images) for sample in samples]
     seen = list({sizes.of(path) for sample in samples for path in sample.images})
-    tokens = dict(zip(seen, processed.tokens_of(seen), strict=True))
-    for sample in samples:
-        yield sample, sum(tokens[sizes.of(path)] for path in sample.images)
+    tokens = dict(zip(seen, conversations.tokens_of(seen), strict=True))
+    return [sum(tokens[sizes.of(path)] for path in sample.images) for sample in samples]
 
 
 def _blank(path: Path, sizes: ImageSizes) -> Image.Image:

@@ -28,6 +28,7 @@ class Stage(NamedTuple):
 
 
 SCENE = (PIXELS, PIXELS)
+"""Height and width of a drawn image."""
 DRAWN = Sample((Path("drawn"),), ((f"{IMAGE}\n{CAPTION_PROMPT}", "A circle."),))
 
 
@@ -56,7 +57,9 @@ def data_notes(sweep: SweepConfig) -> tuple[list[str], list[str]]:
                 f"{stage.key}: {len(bad)} of {len(samples)} conversations contain {token!r}, which "
                 f"the model takes for an image: {some(bad)}; take it out"
             )
-            continue
+            samples = [sample for sample in samples if sample.name not in bad]
+            if not samples:
+                continue
         if names := without_system(sweep.model, samples):
             notes.append(
                 f"{stage.key}: {len(names)} of {len(samples)} conversations begin with a system "

@@ -37,8 +37,7 @@ def write_samples(
         items: All images of the split.
         path: The file to write, one JSON object per line.
         seed: Seed of the draw.
-        opening: How images are opened (`data.opening`): a sample
-            shows what the model sees.
+        opening: How images are opened (`data.opening`): a sample shows what the model sees.
     """
     import torch  # reading samples does without
 

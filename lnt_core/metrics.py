@@ -154,6 +154,12 @@ PADDED_SHARE = _metric(
     "0..1",
     "Padding among the tokens of the step's micro-batches, each as long as its longest sample.",
 )
+DATA_WAIT_SHARE = _metric(
+    "train/data_wait_share",
+    "0..1",
+    "Share of the step's time in which the training waited for images and tokens of a micro-batch; "
+    "more threads may help, `resources.loader_workers`.",
+)
 FINAL_LOSS = _metric("train/final_loss", "nats per answer token", "Mean loss of the last 10 steps.")
 MICRO_BATCH_SIZE = _metric(
     "train/micro_batch_size",

@@ -25,7 +25,7 @@ from lnt_core.config import TrialConfig
 from lnt_core.devices.chosen import default_device, is_torchrun, own_device
 from lnt_core.devices.faults import has_lost_device
 from lnt_core.devices.memory import MemoryMeter, empty
-from lnt_core.distributed.ranks import is_first, join, leave, num_workers, rank
+from lnt_core.distributed.ranks import end_process, is_first, join, num_workers, rank
 from lnt_core.distributed.sharded import is_sharded
 from lnt_core.errors import TrialError
 from lnt_core.files import write_text
@@ -38,6 +38,7 @@ from lnt_core.strategies.base import Strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.strategies.weights import save_connector, save_weights
 from lnt_core.training.engines import engine_for
+from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, Report, Trained, report_nothing, train
 from lnt_core.training.recovery import forget_checkpoints, is_kept, settle_checkpoint
 from lnt_core.worker import Prepared, Worker
@@ -83,7 +84,7 @@ def run_trial(
     ready = _get_ready(config, out, report=report, worker=worker, memory_gib=memory_gib)
     ready.prepared.share_captioning(captioning)
     prepare_s = time.perf_counter() - started
-    trained = _train(ready, out, report=report)
+    trained = _train(ready, out, report=report, loader_workers=worker.loader_workers)
     started = time.perf_counter()
     metrics = cost_metrics(ready.model, ready.prepared, ready.prediction, trained, ready.meter)
     if not trained.diverged:
@@ -187,7 +188,7 @@ def _get_ready(
     return _Ready(config, prepared, strategy, model, gradients, prediction, gathering, meter)
 
 
-def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
+def _train(ready: _Ready, out: Path, *, report: Report, loader_workers: int) -> Trained:
     """Run stage 2, with evaluations midway if the config asks for them."""
     config, prepared = ready.config, ready.prepared
     if rank():  # dropout differs between workers
@@ -206,8 +207,7 @@ def _train(ready: _Ready, out: Path, *, report: Report) -> Trained:
         strategy=ready.strategy,
         learning_rate=config.learning_rate,
         seed=config.seed_of_training,
-        store=prepared.store,
-        pad_id=prepared.pad_id,
+        loading=Loading(prepared.store, prepared.pad_id, loader_workers),
         hooks=Hooks(report, after_backward=ready.gradients, after_step=evaluate_midway),
         checkpoint=out / CHECKPOINT,
     )
@@ -342,6 +342,12 @@ def main() -> None:
         type=float,
         help="GiB that a process may use; limits `micro_batch_size: auto`",
     )
+    parser.add_argument(
+        "--loader-workers",
+        type=int,
+        default=1,
+        help="threads per worker that make micro-batches ahead (default: 1)",
+    )
     args = parser.parse_args()
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -351,7 +357,7 @@ def main() -> None:
     device = own_device(args.device)
     if config.train.deepspeed is not None or is_torchrun():
         join(device)
-    worker = Worker(args.cache, device=device)
+    worker = Worker(args.cache, device=device, loader_workers=args.loader_workers)
 
     def show(step: int, metrics: dict[str, float]) -> None:
         print(step, " ".join(f"{name}={value:.4g}" for name, value in metrics.items()), flush=True)  # noqa: T201
@@ -365,7 +371,7 @@ def main() -> None:
     )
     if is_first():
         print(json.dumps(asdict(result)))  # noqa: T201
-    leave()
+    end_process()
 
 
 if __name__ == "__main__":

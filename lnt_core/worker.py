@@ -55,10 +55,19 @@ class Worker:
             features of images.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         feature_cache_gib: Limit of image features on disk; what does not fit is recomputed.
+        loader_workers: Threads that make micro-batches while a trial trains.
     """
 
-    def __init__(self, cache: Path, *, device: str = "cpu", feature_cache_gib: float = 4.0) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        *,
+        device: str = "cpu",
+        feature_cache_gib: float = 4.0,
+        loader_workers: int = 1,
+    ) -> None:
         settle_device(device)
+        self.loader_workers = loader_workers
         self._cache = cache
         self.device = device
         self._max_bytes = int(feature_cache_gib * 2**30)
@@ -172,6 +181,7 @@ class Worker:
                 saved=saved,
                 deepspeed=deepspeed,
                 report=report,
+                loader_workers=self.loader_workers,
             )
             settle_numerics(self.device, train.precision, deterministic=train.deterministic)
             if is_sharded(base.model):

@@ -33,6 +33,10 @@ class ResourcesConfig(Frozen):
     (`LNT_CACHE`), by all trials and sweeps that share it. If it is reached, features of other
     models go first, unless a running process uses them; then further images go through the vision
     tower on every use, and a warning says so. 0: nothing is kept."""
+    loader_workers: int = Field(default=1, ge=0, le=256)
+    """Threads of each worker of a trial that open, scale and pad the images of its next
+    micro-batches while it trains. No digit depends on them. More help if `train/data_wait_share`
+    is not near 0. 0: micro-batches are made when they are due."""
     wait_for_nodes_s: float = Field(default=0.0, ge=0, le=7 * 24 * 3600)
     """Seconds that `lnt run --address` waits for an autoscaling cluster to start the nodes of the
     first trial."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lnt_core.devices.chosen import is_gpu
 
@@ -62,6 +62,11 @@ def empty(device: str | torch.device) -> None:
         torch.cuda.empty_cache()
     elif STATUS.exists():
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """A host tensor in page-locked memory if ``device`` is a GPU, else the tensor itself."""
+    return tensor.pin_memory() if is_gpu(device) else tensor
 
 
 def fence(device: str | torch.device, share: float) -> None:

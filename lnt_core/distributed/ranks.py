@@ -1,6 +1,7 @@
 """The workers of one trial: rank 0 of 1 unless a process group is initialized."""
 
 import os
+import sys
 from typing import TypeVar
 
 import torch.distributed as dist
@@ -56,10 +57,18 @@ def join(device: str) -> None:
         dist.init_process_group(backend, store=alone, rank=0, world_size=1)
 
 
-def leave() -> None:
-    """Destroy the process group, if there is one."""
-    if _joined():
-        dist.destroy_process_group()
+def end_process() -> None:
+    """Leave the process group and exit with code 0; returns if there is no group.
+
+    Python's own end is passed over: DeepSpeed keeps groups alive, and a thread of one that lets go
+    of a tensor of the last collective then would abort the process, which torchrun calls a failure.
+    """
+    if not _joined():
+        return
+    dist.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _joined() -> bool:

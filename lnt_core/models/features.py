@@ -1,30 +1,56 @@
 """What the frozen vision tower makes of images: computed once, kept on disk."""
 
+import functools
 import hashlib
-import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import PIL
 import torch
-import transformers
+from torch import Tensor
 
 from lnt_core.config.opening import USUAL, Opening
 from lnt_core.data.images import open_rgb
+from lnt_core.devices.memory import pinned
 from lnt_core.devices.numerics import numerics_in_force
 from lnt_core.models.feature_files import FeatureFiles
+from lnt_core.models.feature_kind import feature_kind
 from lnt_core.models.images import ImageInputs
 from lnt_core.models.vlm import VisionLanguageModel
 
 Paths = tuple[Path, ...]
 """The image files of one conversation."""
-_NOT_OF_THE_TOWER = {"text_config", "_name_or_path", "transformers_version"}
-"""Keys of a model's config that its features do not depend on."""
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The images of one conversation, ready for the model or for its tower, on the host."""
+
+    key: str
+    """Hash of their content; empty where nothing is kept."""
+    kept: ImageInputs | None
+    """What was kept of them."""
+    pixels: dict[str, Tensor] = field(default_factory=dict)
+    """What goes through the tower, if nothing was kept."""
+
+
+@dataclass(frozen=True)
+class ReadImages:
+    """The images of a batch, as far as they can be made ready without the model."""
+
+    files: FeatureFiles | None
+    """Where features are kept; None if they are not."""
+    groups: Sequence[Paths]
+    """The images of each conversation that has any."""
+    found: dict[Paths, _Read]
+
+
+Reader = Callable[[Sequence[Paths]], ReadImages]
 
 
 class FeatureStore:
@@ -76,32 +102,56 @@ class FeatureStore:
             ConfigError: The file system of the folder has no locks.
             DataError: An image cannot be read.
         """
-        groups = [group for group in groups if group]
-        if not groups:
+        return self.finished(self.reader()(groups))
+
+    def reader(self) -> Reader:
+        """A function that does of :meth:`get` what needs no model, which any thread may call.
+
+        Raises:
+            ConfigError: The file system of the folder has no locks.
+        """
+        files = self._current_files() if self._max_bytes else None
+        return functools.partial(self._read, files)
+
+    def finished(self, read: ReadImages) -> dict[str, Any]:
+        """What :meth:`get` returns, from what a function of :meth:`reader` has read.
+
+        Images that are not kept yet go through the tower, in this thread.
+        """
+        if not read.groups:
             return {}
-        rows = {group: self._inputs(group).to(self.device) for group in dict.fromkeys(groups)}
-        return self._base.joined([rows[group] for group in groups])
+        rows = {
+            group: self._inputs(read.files, group, one).to(self.device)
+            for group, one in read.found.items()
+        }
+        return self._base.joined([rows[group] for group in read.groups])
 
-    def _inputs(self, group: Paths) -> ImageInputs:
-        if not self._max_bytes:
-            return self._computed(group)
-        files, key = self._current_files(), self._key(group)
-        kept = files.read(key)
+    def _read(self, files: FeatureFiles | None, groups: Sequence[Paths]) -> ReadImages:
+        groups = [group for group in groups if group]
+        found = {group: self._read_one(files, group) for group in dict.fromkeys(groups)}
+        return ReadImages(files, groups, found)
+
+    def _read_one(self, files: FeatureFiles | None, group: Paths) -> _Read:
+        key = self._key(group) if files is not None else ""
+        kept = files.read(key) if files is not None else None
         if kept is not None:
-            return kept
-        if files.is_full:
-            return self._computed(group)
-        with files.making(key):
-            kept = files.read(key)  # made by another process meanwhile
-            if kept is None:
-                kept = self._computed(group)
-                if self._key(group) == key:  # else a file has changed since
-                    files.write(key, kept)
-        return kept
-
-    def _computed(self, group: Paths) -> ImageInputs:
+            return _Read(key, kept.pinned_for(self.device))
         images = [open_rgb(path, self.opening) for path in group]
-        return self._base.image_inputs([images])[0]
+        pixels = self._base.pixels_of(images)
+        return _Read(key, None, {name: pinned(t, self.device) for name, t in pixels.items()})
+
+    def _inputs(self, files: FeatureFiles | None, group: Paths, read: _Read) -> ImageInputs:
+        if read.kept is not None:
+            return read.kept
+        if files is None or files.is_full:
+            return self._base.through_tower(read.pixels)
+        with files.making(read.key):
+            kept = files.read(read.key)  # made by another process meanwhile, or earlier by this one
+            if kept is None:
+                kept = self._base.through_tower(read.pixels)
+                if self._key(group) == read.key:  # else a file has changed since
+                    files.write(read.key, kept)
+        return kept
 
     def _key(self, group: Paths) -> str:
         """Hash of the content of a conversation's images."""
@@ -137,32 +187,4 @@ class FeatureStore:
 
     @cached_property
     def _kind(self) -> str:
-        """Everything that features depend on, besides images and number formats."""
-        base = self._base
-        config = base.model.config
-        preprocessing = [p for p in (base.image_processor, base.processor) if p is not None]
-        return json.dumps(
-            [
-                type(base.model).__name__,
-                {key: v for key, v in config.to_dict().items() if key not in _NOT_OF_THE_TOWER},
-                config._attn_implementation,
-                base.feature_layers,
-                base.num_dropped,
-                [str(part.to_dict()) for part in preprocessing],
-                self.opening,
-                self._tower_sha256(),
-                [torch.__version__, transformers.__version__, PIL.__version__],
-            ],
-            default=str,
-        )
-
-    def _tower_sha256(self) -> str:
-        """Hash of the tower's weights, without what it contains of the connector."""
-        base, digest = self._base, hashlib.sha256()
-        trained = {id(parameter) for parameter in base.connector.values()}
-        for name, tensor in (*base.tower.named_parameters(), *base.tower.named_buffers()):
-            if id(tensor) not in trained:
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                flat = tensor.detach().cpu().reshape(-1).view(torch.uint8)
-                digest.update(flat.numpy().data)
-        return digest.hexdigest()
+        return feature_kind(self._base, self.opening)

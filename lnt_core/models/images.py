@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lnt_core.devices.memory import pinned
+
 
 @dataclass(frozen=True)
 class ImageInputs:
@@ -32,6 +34,14 @@ class ImageInputs:
             tuple(tensor.to(device, non_blocking=True) for tensor in self.features),
             self.shape,
             {key: tensor.to(device, non_blocking=True) for key, tensor in self.keys.items()},
+        )
+
+    def pinned_for(self, device: torch.device) -> "ImageInputs":
+        """The same in host memory from which a copy to ``device`` overlaps with its work."""
+        return ImageInputs(
+            tuple(pinned(tensor, device) for tensor in self.features),
+            self.shape,
+            {key: pinned(tensor, device) for key, tensor in self.keys.items()},
         )
 
     def copy_on_host(self) -> "ImageInputs":

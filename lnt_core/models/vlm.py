@@ -74,20 +74,28 @@ class VisionLanguageModel:
         for name, parameter in own.items():
             parameter.copy_(weights[name])
 
-    @torch.no_grad()
     def image_inputs(self, groups: Sequence[Sequence[Image.Image]]) -> list[ImageInputs]:
         """What the model is given of the images of each conversation, in RGB.
 
+        One conversation at a time, so that the result does not depend on the others.
+        """
+        return [self.through_tower(self.pixels_of(group)) for group in groups]
+
+    def pixels_of(self, images: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """What the image processor makes of the images of one conversation, on the host."""
+        return {"pixel_values": self.image_processor(images, return_tensors="pt")["pixel_values"]}
+
+    @torch.no_grad()
+    def through_tower(self, pixels: Mapping[str, Tensor]) -> ImageInputs:
+        """What the model is given of one conversation's images, from :meth:`pixels_of` them.
+
         Features are the tower's, of shape (images, tokens, channels), on the model's device.
         """
-        images = [image for group in groups for image in group]
-        pixels = self.image_processor(images, return_tensors="pt")["pixel_values"]
         weight = next(self.tower.parameters())
-        outputs = self.tower(pixels.to(weight), output_hidden_states=True, return_dict=True)
+        given = pixels["pixel_values"].to(weight, non_blocking=True)
+        outputs = self.tower(given, output_hidden_states=True, return_dict=True)
         layers = [outputs.hidden_states[layer] for layer in self.feature_layers]
-        features = torch.cat(layers, dim=-1)[:, self.num_dropped :]
-        parts = torch.split(features, [len(group) for group in groups])
-        return [ImageInputs((part,)) for part in parts]
+        return ImageInputs((torch.cat(layers, dim=-1)[:, self.num_dropped :],))
 
     def joined(self, parts: Sequence[ImageInputs]) -> dict[str, Any]:
         """What the forward pass takes for the images of a batch of conversations."""

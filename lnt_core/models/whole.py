@@ -1,7 +1,7 @@
 """A whole checkpoint of any architecture, which is given what its own processor makes."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class WholeModel(VisionLanguageModel):
     """A model that is run by its own forward pass; features are kept at the connector's inputs."""
-
-    @torch.no_grad()
-    def image_inputs(self, groups: Sequence[Sequence[Image.Image]]) -> list[ImageInputs]:
-        """What enters the connector for the images of each conversation, in RGB.
-
-        One conversation at a time, so that the result does not depend on the others.
-        """
-        return [self._recorded(group) for group in groups]
 
     def joined(self, parts: Sequence[ImageInputs]) -> dict[str, Any]:
         """What the forward pass of a trial's copy takes for the images of a batch."""
@@ -53,16 +45,17 @@ class WholeModel(VisionLanguageModel):
         length = done["input_ids"].shape[1]
         return {k: v for k, v in done.items() if not is_of_tokens(v, length)}
 
-    def _recorded(self, images: Sequence[Image.Image]) -> ImageInputs:
-        given = self.pixels_of(images)
-        moved = {key: value.to(self.device) for key, value in given.items()}
-        pixels = moved.pop("pixel_values")
+    @torch.no_grad()
+    def through_tower(self, pixels: Mapping[str, Tensor]) -> ImageInputs:
+        """What enters the connector for one conversation's images, on the model's device."""
+        moved = {k: value.to(self.device, non_blocking=True) for k, value in pixels.items()}
+        values = moved.pop("pixel_values")
         run = _inner(self.model).get_image_features
         taken = inspect.signature(run).parameters
         with Recorder(connector_modules(self.model, self.roles.require("connector"))) as recorder:
             weight = next(self.tower.parameters())
-            run(pixels.to(weight.dtype), **{k: v for k, v in moved.items() if k in taken})
-        return ImageInputs(recorder.features, tuple(pixels.shape), moved)
+            run(values.to(weight.dtype), **{k: v for k, v in moved.items() if k in taken})
+        return ImageInputs(recorder.features, tuple(values.shape), moved)
 
 
 def connector_modules(model: nn.Module, names: Sequence[str]) -> list[nn.Module]:

@@ -28,6 +28,7 @@ from lnt_core.seeding import cpu_threads, seed_everything
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
 from lnt_core.training.checkpoints import save_atomically
+from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, Report, Trained, report_nothing, train
 from lnt_core.training.recovery import settle_checkpoint
 from lnt_core.training.turn import turn
@@ -64,6 +65,7 @@ def train_connector(
     saved: Path,
     deepspeed: Deepspeed = None,
     report: Report = report_nothing,
+    loader_workers: int = 1,
 ) -> Weights:
     """Train the connector of stage 1, save it and return it.
 
@@ -81,6 +83,7 @@ def train_connector(
         deepspeed: The trial's `train.deepspeed`. Only ZeRO-3 matters: it shards the base.
         report: Called with the step and its metrics for every step of the training, those included
             that were done before it was killed.
+        loader_workers: Threads that make micro-batches ahead.
 
     Raises:
         TrialError: Training diverged.
@@ -92,7 +95,9 @@ def train_connector(
             return connector
         checkpoint = _checkpoint(saved, deepspeed)
         with cpu_threads(1):  # so that the result does not depend on which trial trains it
-            model, trained = _train(base, data, config, deepspeed, store, checkpoint, report)
+            model, trained = _train(
+                base, data, config, deepspeed, store, checkpoint, report, loader_workers
+            )
         connector = _connector(model, base)
         if is_first() and not trained.diverged:
             save_atomically(connector, saved)
@@ -171,6 +176,7 @@ def _train(
     store: FeatureStore,
     checkpoint: Path | None,
     report: Report,
+    loader_workers: int,
 ) -> tuple[nn.Module, Trained]:
     strategy = get_strategy("connector")
     model = tuned_copy(base, strategy, strategy.Config(), deepspeed)  # type: ignore[call-arg]
@@ -185,8 +191,7 @@ def _train(
         strategy=strategy,
         learning_rate=config.learning_rate,
         seed=config.seed,
-        store=store,
-        pad_id=int(pad_id),
+        loading=Loading(store, int(pad_id), loader_workers),
         hooks=Hooks(report, replay=True),
         checkpoint=checkpoint,
     )

@@ -1,14 +1,15 @@
 """The order of samples in training, and their collation into padded batches."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lnt_core.data.conversation import IGNORE, Encoded
-from lnt_core.models.features import FeatureStore
+from lnt_core.devices.memory import pinned
+from lnt_core.models.features import FeatureStore, Reader, ReadImages
 from lnt_core.seeding import generator
 
 
@@ -27,8 +28,19 @@ class Batch:
     def inputs(self, device: torch.device) -> dict[str, Any]:
         """Arguments of the forward pass, on ``device``."""
         tokens = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
-        moved = {key: value.to(device) for key, value in (tokens | self.extras).items()}
+        given = tokens | self.extras
+        moved = {key: value.to(device, non_blocking=True) for key, value in given.items()}
         return moved | self.images
+
+    def pinned_for(self, device: torch.device) -> "Batch":
+        """The same with tokens from which a copy to ``device`` overlaps with its work."""
+        return replace(
+            self,
+            input_ids=pinned(self.input_ids, device),
+            attention_mask=pinned(self.attention_mask, device),
+            labels=pinned(self.labels, device),
+            extras={key: pinned(value, device) for key, value in self.extras.items()},
+        )
 
 
 def sample_order(num_samples: int, *, seed: int) -> Iterator[int]:
@@ -39,8 +51,36 @@ def sample_order(num_samples: int, *, seed: int) -> Iterator[int]:
         epoch += 1
 
 
+@dataclass(frozen=True)
+class LoadedBatch:
+    """A micro-batch as far as it can be made without the model, on the host."""
+
+    tokens: Batch
+    """Without images."""
+    images: ReadImages
+
+    def pinned_for(self, device: torch.device) -> "LoadedBatch":
+        """The same, of whose tokens a copy to ``device`` overlaps with its work."""
+        return replace(self, tokens=self.tokens.pinned_for(device))
+
+    def finished(self, store: FeatureStore) -> Batch:
+        """The micro-batch with the features of its images; in the thread that trains."""
+        return replace(self.tokens, images=store.finished(self.images))
+
+
 def collate(samples: Sequence[Encoded], *, pad_id: int, store: FeatureStore) -> Batch:
     """Pad conversations to the longest of them, and add the features of their images."""
+    return load_batch(samples, pad_id=pad_id, read=store.reader()).finished(store)
+
+
+def load_batch(samples: Sequence[Encoded], *, pad_id: int, read: Reader) -> LoadedBatch:
+    """The part of :func:`collate` that any thread may do.
+
+    Args:
+        samples: Those of the micro-batch.
+        pad_id: Id of the padding token.
+        read: From ``FeatureStore.reader``.
+    """
 
     def padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
         tensors = [torch.tensor(row, dtype=torch.int64) for row in rows]
@@ -52,10 +92,11 @@ def collate(samples: Sequence[Encoded], *, pad_id: int, store: FeatureStore) -> 
         key: padded([s.extras.get(key, n) for s, n in zip(samples, none, strict=True)], 0)
         for key in keys
     }
-    return Batch(
+    tokens = Batch(
         input_ids=padded([sample.input_ids for sample in samples], pad_id),
         attention_mask=padded([[1] * len(sample.input_ids) for sample in samples], 0),
         labels=padded([sample.labels for sample in samples], IGNORE),
-        images=store.get([sample.images for sample in samples]),
+        images={},
         extras=extras,
     )
+    return LoadedBatch(tokens, read([sample.images for sample in samples]))

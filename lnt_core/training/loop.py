@@ -1,6 +1,5 @@
 """The training loop: sample order, optimizer steps, divergence, exact resume."""
 
-import functools
 import itertools
 import math
 import time
@@ -13,12 +12,12 @@ from torch import nn
 from lnt_core import metrics as metric
 from lnt_core.config import TrainConfig
 from lnt_core.data.conversation import Encoded
-from lnt_core.models.features import FeatureStore
 from lnt_core.strategies.base import Strategy
-from lnt_core.training.batches import collate, sample_order
+from lnt_core.training.batches import sample_order
 from lnt_core.training.checkpoint_times import CheckpointTimes
 from lnt_core.training.engine import Engine
 from lnt_core.training.engines import engine_for
+from lnt_core.training.loader import Loader, Loading
 from lnt_core.training.optimizer_step import AfterBackward, optimizer_step
 
 Report = Callable[[int, dict[str, float]], None]
@@ -94,8 +93,7 @@ def train(
     strategy: Strategy,  # type: ignore[type-arg]
     learning_rate: float,
     seed: int,
-    store: FeatureStore,
-    pad_id: int,
+    loading: Loading,
     hooks: Hooks,
     checkpoint: Path | None = None,
 ) -> Trained:
@@ -112,12 +110,10 @@ def train(
             after each step.
         learning_rate: Peak learning rate.
         seed: Seed of the sample order.
-        store: Image features.
-        pad_id: Id of the padding token.
+        loading: How micro-batches are made.
         hooks: Callbacks of the loop.
         checkpoint: File to resume from and to write checkpoints to; None for no checkpoints.
     """
-    to_batch = functools.partial(collate, pad_id=pad_id, store=store)
     total = config.num_steps(len(samples))
     engine = engine_for(config)(model, strategy, config, learning_rate=learning_rate, total=total)
     step, monitor, reported = _resumed(engine, checkpoint)
@@ -130,35 +126,42 @@ def train(
             engine.save(checkpoint, step=step, monitor=vars(monitor) | replayed)
 
     times = CheckpointTimes(config, engine.summed)
-    batches = _batches(samples, config.batch_size, seed=seed, num_done=step)
+    batches = _batches(samples, config.batch_size, seed=seed, steps=range(step, total))
     model.train()
     diverged, tokens, started = False, 0, time.perf_counter()
-    while step < total and not diverged:
-        chosen = next(batches)
-        step += 1
-        after = hooks.after_backward
-        done = optimizer_step(
-            engine, chosen, config, step=step, to_batch=to_batch, after_backward=after
-        )
-        tokens += sum(len(sample.input_ids) for sample in chosen)
-        diverged = monitor.diverged(done.loss)
-        tokens_per_s = tokens / (time.perf_counter() - started)
-        measured = done.metrics() | {metric.TOKENS_PER_S: tokens_per_s}
-        if hooks.replay:
-            reported.append(measured)
-        try:
-            hooks.report(step, measured)
-        except (KeyboardInterrupt, SystemExit):  # asked to stop: save the progress so far
-            keep()
-            raise
-        if hooks.after_step is not None and not diverged:
-            hooks.after_step(step)
-            model.train()
-        if checkpoint is not None and (step == total or times.due(step)):
-            times.write(keep)
+    with Loader(batches, loading, size=config.micro_batch) as loader:
+        while step < total and not diverged:
+            step += 1
+            num_tokens, measured = _step(engine, loader, config, step, hooks.after_backward)
+            tokens += num_tokens
+            measured[metric.TOKENS_PER_S] = tokens / (time.perf_counter() - started)
+            diverged = monitor.diverged(measured[metric.LOSS])
+            if hooks.replay:
+                reported.append(measured)
+            try:
+                hooks.report(step, measured)
+            except (KeyboardInterrupt, SystemExit):  # asked to stop: save the progress so far
+                keep()
+                raise
+            if hooks.after_step is not None and not diverged:
+                hooks.after_step(step)
+                model.train()
+            if checkpoint is not None and (step == total or times.due(step)):
+                times.write(keep)
     model.eval()
     elapsed = time.perf_counter() - started
     return Trained(step, diverged, monitor.mean(monitor.last), elapsed, tokens / elapsed)
+
+
+def _step(
+    engine: Engine, loader: Loader, config: TrainConfig, step: int, after: AfterBackward | None
+) -> tuple[int, dict[str, float]]:
+    """Take one optimizer step; returns the tokens of its global batch and what was measured."""
+    began, waited_s = time.perf_counter(), loader.waited_s
+    share = loader.next_share()
+    done = optimizer_step(engine, share, config, step=step, take=loader.take, after_backward=after)
+    waited = (loader.waited_s - waited_s) / (time.perf_counter() - began)
+    return share.num_tokens, done.metrics() | {metric.DATA_WAIT_SHARE: waited}
 
 
 def _resumed(
@@ -174,9 +177,10 @@ def _resumed(
 
 
 def _batches(
-    samples: Sequence[Encoded], batch_size: int, *, seed: int, num_done: int
+    samples: Sequence[Encoded], batch_size: int, *, seed: int, steps: range
 ) -> Iterator[list[Encoded]]:
-    """An endless stream of global batches, without the first ``num_done``."""
-    order = itertools.islice(sample_order(len(samples), seed=seed), num_done * batch_size, None)
-    while True:
+    """The global batches of these steps, counted from 0."""
+    order = sample_order(len(samples), seed=seed)
+    order = itertools.islice(order, steps.start * batch_size, None)
+    for _ in steps:
         yield [samples[i] for i in itertools.islice(order, batch_size)]

@@ -1,8 +1,7 @@
 """One optimizer step: the losses of its micro-batches, their gradients, the update."""
 
 import contextlib
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +9,10 @@ from torch import Tensor, nn
 
 from lnt_core import metrics as metric
 from lnt_core.config import TrainConfig
-from lnt_core.data.conversation import IGNORE, Encoded
-from lnt_core.distributed.ranks import num_workers, rank
+from lnt_core.data.conversation import IGNORE
 from lnt_core.training.batches import Batch
 from lnt_core.training.engine import Engine, Number
-from lnt_core.training.shares import padded_share, shares
+from lnt_core.training.shares import Share
 
 Gradient = Callable[[nn.Parameter], Tensor | None]
 """Returns a parameter's gradient of the global batch."""
@@ -50,33 +48,30 @@ class Step:
 
 def optimizer_step(
     engine: Engine,
-    chosen: Sequence[Encoded],
+    share: Share,
     config: TrainConfig,
     *,
     step: int,
-    to_batch: Callable[[Sequence[Encoded]], Batch],
+    take: Callable[[], Batch],
     after_backward: AfterBackward | None = None,
 ) -> Step:
-    """Take one optimizer step on the global batch, of which this worker runs its share.
+    """Take one optimizer step on a global batch, of which this worker runs its share.
 
     Args:
         engine: Computes gradients and takes the step.
-        chosen: The global batch.
+        share: What this worker runs.
         config: The training config.
         step: Number of this step, from 1.
-        to_batch: Collates the samples of a micro-batch.
+        take: Returns the micro-batches of the share, one after the other.
         after_backward: As in ``Hooks``.
     """
-    learnt = [sample.labels[1:] for sample in chosen]
-    num_answer_tokens = sum(len(labels) - labels.count(IGNORE) for labels in learnt)
-    dealt = shares(chosen, size=config.micro_batch, workers=num_workers())
-    own = dealt[rank()]
+    own = share.micro_batches
     total: Tensor | float = 0.0
     for number, samples in enumerate(own, start=1):
         loss = answer_loss(
             engine.model,
-            to_batch(samples or chosen[:1]),
-            num_answer_tokens=num_answer_tokens,
+            take(),
+            num_answer_tokens=share.num_answer_tokens,
             bf16=config.precision == "bf16",
         )
         loss = _reaching(loss, engine.model)
@@ -91,8 +86,8 @@ def optimizer_step(
     engine.clear()
     read = _read(loss_of_all, norm, *([] if penalty is None else [penalty]))
     rate = float(engine.state.schedule.get_last_lr()[0])
-    share = padded_share(itertools.chain(*dealt))
-    return Step(read[0], rate, read[1], None if penalty is None else read[2], share)
+    padded = share.padded_share
+    return Step(read[0], rate, read[1], None if penalty is None else read[2], padded)
 
 
 def _read(*values: Number) -> list[float]:
@@ -149,7 +144,7 @@ def answer_loss(
             logits_to_keep=keep,
             use_cache=False,
         ).logits
-    labels = batch.labels[:, -keep:].to(device)
+    labels = batch.labels[:, -keep:].to(device, non_blocking=True)
     loss = nn.functional.cross_entropy(
         logits[:, :-1].flatten(0, 1).float(),
         labels[:, 1:].flatten(),

@@ -1,9 +1,46 @@
 """Cuts a global batch into micro-batches of similar lengths, and deals them to the workers."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from lnt_core.data.conversation import Encoded
+from lnt_core.data.conversation import IGNORE, Encoded
+from lnt_core.distributed.ranks import num_workers, rank
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one worker runs of a global batch."""
+
+    micro_batches: tuple[Sequence[Encoded], ...]
+    """Equally many for each worker; one without samples runs with :attr:`stand_in`, uncounted."""
+    stand_in: Sequence[Encoded]
+    """One sample."""
+    num_tokens: int
+    """Tokens of the global batch."""
+    num_answer_tokens: int
+    """Those of them that are learnt."""
+    padded_share: float
+    """Padding among the tokens of the micro-batches of all workers, 0..1."""
+
+
+def own_share(chosen: Sequence[Encoded], *, size: int) -> Share:
+    """This worker's share of the global batch ``chosen``.
+
+    Args:
+        chosen: The samples of the global batch.
+        size: Most samples of a micro-batch.
+    """
+    dealt = shares(chosen, size=size, workers=num_workers())
+    learnt = [sample.labels[1:] for sample in chosen]
+    return Share(
+        micro_batches=tuple(dealt[rank()]),
+        stand_in=chosen[:1],
+        num_tokens=sum(len(sample.input_ids) for sample in chosen),
+        num_answer_tokens=sum(len(labels) - labels.count(IGNORE) for labels in learnt),
+        padded_share=padded_share(itertools.chain(*dealt)),
+    )
 
 
 def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[Sequence[Encoded]]]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 LOST_DEVICE = 70
 """Exit code of a process that can no longer use its GPU; Ray Tune starts another in its place."""
-_workers: dict[tuple[str, str, float], "Worker"] = {}
+_workers: dict[tuple[str, str, float, int], "Worker"] = {}
 
 
 def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = None) -> "Worker":
@@ -30,12 +30,17 @@ def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = Non
     from lnt_core.worker import Worker
 
     device = device or ("cuda" if resources.gpus_per_trial else "cpu")
-    key = (str(cache), device, resources.feature_cache_gib)
+    key = (str(cache), device, resources.feature_cache_gib, resources.loader_workers)
     if key not in _workers:
         torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
         quiet_transformers()
         fence(device, resources.gpu_share)
-        _workers[key] = Worker(cache, device=device, feature_cache_gib=resources.feature_cache_gib)
+        _workers[key] = Worker(
+            cache,
+            device=device,
+            feature_cache_gib=resources.feature_cache_gib,
+            loader_workers=resources.loader_workers,
+        )
     return _workers[key]
 
 

@@ -127,18 +127,15 @@ def trials_of(folder: Path) -> list[dict[str, Any]]:
         result = json.loads((trial / "result.json").read_text())
         metrics = result["metrics"]
         events = [json.loads(line)[2] for line in (trial / "events.jsonl").open()]
-        padded = [event["train/padded_share"] for event in events if "train/padded_share" in event]
+        steps = [event for event in events if "train/loss" in event]
         found.append(
             {
                 "rate": yaml.safe_load((trial / "trial.yaml").read_text())["learning_rate"],
                 "cider": metrics["select/cider"],
                 "trial_s": result["took_s"],
-                "tokens_per_s": next(
-                    event["train/tokens_per_s"]
-                    for event in reversed(events)
-                    if "train/tokens_per_s" in event
-                ),
-                "padded_share": statistics.fmean(padded),
+                "tokens_per_s": steps[-1]["train/tokens_per_s"],
+                "padded_share": statistics.fmean(s["train/padded_share"] for s in steps),
+                "waited_share": statistics.fmean(s["train/data_wait_share"] for s in steps),
                 "trainable": metrics["params/trainable"],
             }
         )

@@ -35,6 +35,7 @@ from lnt_core.training.batches import Batch
 from lnt_core.training.engines import PlainEngine
 from lnt_core.training.optimizer import set_checkpointing
 from lnt_core.training.optimizer_step import optimizer_step
+from lnt_core.training.shares import own_share
 from sweeps.plan.load import load_sweep
 
 PAPER_GB = 24.2
@@ -183,9 +184,9 @@ def our_step(
     images = {"pixel_values": batch.images["pixel_values"].to(device)}
     batch = replace(batch, images=images)
     ids, labels = (tuple(tensor[0].tolist()) for tensor in (batch.input_ids, batch.labels))
-    chosen = [Encoded(ids, labels, ())] * shape.batch
+    share = own_share([Encoded(ids, labels, ())] * shape.batch, size=train.micro_batch)
     tuned.train()
-    return lambda: optimizer_step(engine, chosen, train, step=1, to_batch=lambda _: batch)
+    return lambda: optimizer_step(engine, share, train, step=1, take=lambda: batch)
 
 
 def plain_step(

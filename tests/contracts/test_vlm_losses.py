@@ -11,6 +11,7 @@ from lnt_core.config import TrainConfig
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
+from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, train
 
 STEPS, RATE = 5, 3e-3
@@ -46,8 +47,7 @@ def our_losses(family, name: str, options: dict) -> list[float]:
         strategy=strategy,
         learning_rate=RATE,
         seed=0,
-        store=FeatureStore(family.base, max_bytes=2**24),
-        pad_id=family.pad_id,
+        loading=Loading(FeatureStore(family.base, max_bytes=2**24), pad_id=family.pad_id),
         hooks=Hooks(lambda step, metrics: losses.append(metrics["train/loss"])),
     )
     return losses

@@ -17,6 +17,7 @@ from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import AnyStrategyConfig, get_strategy
 from lnt_core.training.batches import collate, sample_order
+from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, train
 
 STEPS, BATCH, RATE, ORTHOGONAL = 10, 4, 3e-3, 0.5
@@ -84,8 +85,7 @@ def our_losses(base, scenes, name: str, options: dict) -> list[float]:
         strategy=strategy,
         learning_rate=RATE,
         seed=0,
-        store=FeatureStore(base, max_bytes=2**20),
-        pad_id=0,
+        loading=Loading(FeatureStore(base, max_bytes=2**20), pad_id=0),
         hooks=Hooks(report),
     )
     return losses

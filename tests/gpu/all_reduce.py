@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 
 from lnt_core.devices.chosen import collective_backend, is_gpu, own_device, settle_device
-from lnt_core.distributed.ranks import is_first, join, leave
+from lnt_core.distributed.ranks import end_process, is_first, join
 from tests.benchmarks.gpu_step import synchronise
 
 ROUNDS = 10
@@ -30,7 +30,7 @@ def main() -> None:
     rate = values.nbytes * ROUNDS / (time.perf_counter() - began) / 1e9
     if is_first():
         print(collective_backend(device), rate)
-    leave()
+    end_process()
 
 
 if __name__ == "__main__":

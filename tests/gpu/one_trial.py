@@ -13,7 +13,7 @@ import torch
 
 from lnt_core.config import TrialConfig
 from lnt_core.devices.chosen import is_torchrun, own_device
-from lnt_core.distributed.ranks import is_first, join, leave
+from lnt_core.distributed.ranks import end_process, is_first, join
 from lnt_core.metrics import LOSS
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
@@ -44,7 +44,7 @@ def main() -> None:
     if is_first():
         told = {"losses": losses, "metrics": last}
         (asked.parent / "told.json").write_text(json.dumps(told))
-    leave()
+    end_process()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from lnt_core.accounting.gathering import Gathering
 from lnt_core.config import TrialConfig
-from lnt_core.distributed.ranks import gather, is_first, join, leave, rank
+from lnt_core.distributed.ranks import end_process, gather, is_first, join, rank
 from lnt_core.distributed.sharded import able_to_run, in_parts
 from lnt_core.trial import evaluate
 from lnt_core.worker import Worker
@@ -58,7 +58,7 @@ def main() -> None:
             told[-1]["captions"] = (out / "captions_select.jsonl").read_text()
     if is_first():
         seen.write_text(json.dumps(told))
-    leave()
+    end_process()
 
 
 def is_gather(operation: str) -> bool:

@@ -23,6 +23,7 @@ from lnt_core.strategies import get_strategy
 from lnt_core.training.batches import Batch
 from lnt_core.training.engines import PlainEngine
 from lnt_core.training.optimizer_step import answer_loss, optimizer_step
+from lnt_core.training.shares import own_share
 
 SHAPE = StepShape(batch=128, tokens=100, image_tokens=36, feature_channels=96, answer_tokens=40)
 
@@ -61,10 +62,10 @@ def measure(name: str, *, checkpointing: bool) -> None:
     engine = PlainEngine(tuned, strategy, train, learning_rate=1e-3, total=4)
     whole = batch(SHAPE.batch, image_token)
     ids, labels = (tuple(tensor[0].tolist()) for tensor in (whole.input_ids, whole.labels))
-    chosen = [Encoded(ids, labels, ())] * SHAPE.batch
+    share = own_share([Encoded(ids, labels, ())] * SHAPE.batch, size=SHAPE.batch)
     meter = MemoryMeter.start(torch.device("cpu"))
     for step in (1, 2):
-        optimizer_step(engine, chosen, train, step=step, to_batch=lambda _: whole)
+        optimizer_step(engine, share, train, step=step, take=lambda: whole)
     print(json.dumps([predicted.growth_gib, meter.growth_gib]), flush=True)
 
 

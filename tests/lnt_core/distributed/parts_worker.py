@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from lnt_core.config import ModelConfig
-from lnt_core.distributed.ranks import gather, is_first, join, leave
+from lnt_core.distributed.ranks import end_process, gather, is_first, join
 from lnt_core.distributed.sharded import able_to_run, in_parts
 from lnt_core.models.build import load_base
 
@@ -80,7 +80,7 @@ def main() -> None:
     told = [load(*case, deepspeed, Path(seen).parent) for case in json.loads(asked)]
     if is_first():
         Path(seen).write_text(json.dumps(told))
-    leave()
+    end_process()
 
 
 if __name__ == "__main__":

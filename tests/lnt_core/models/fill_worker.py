@@ -27,21 +27,21 @@ def main() -> None:
     torch.manual_seed(0)
     base = load_base(model_config(tuple(args.parts)), cache=args.folder / "unused")
     torch.set_num_threads(int(os.environ["FILL_THREADS"]))
-    through, compute, rename = [], type(base).image_inputs, os.replace
+    through, compute, rename = [], type(base).through_tower, os.replace
 
-    def told(self, groups):
-        through.append(groups)
+    def told(self, pixels):
+        through.append(pixels)
         print("through", flush=True)
         if args.die_at == "tower" and len(through) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        return compute(self, groups)
+        return compute(self, pixels)
 
     def replaced(source, target) -> None:
         if args.die_at == "rename" and len(through) == 3 and str(target).endswith(".features"):
             os.kill(os.getpid(), signal.SIGKILL)
         rename(source, target)
 
-    type(base).image_inputs = told
+    type(base).through_tower = told
     files.os.replace = replaced
     store = FeatureStore(base, max_bytes=2**20, folder=args.folder)
     print("ready", flush=True)

@@ -23,9 +23,9 @@ def pixels(store, groups):
 def test_an_image_goes_through_the_tower_once(base, scenes, monkeypatch) -> None:
     groups = [sample.images for sample in load_samples(scenes.tune, seed=0)[:10]]
     store, asked = FeatureStore(base, max_bytes=2**20), []
-    real = type(base).image_inputs
+    real = type(base).through_tower
     monkeypatch.setattr(
-        type(base), "image_inputs", lambda self, g: asked.extend(g) or real(self, g)
+        type(base), "through_tower", lambda self, g: asked.append(g) or real(self, g)
     )
     first, again = pixels(store, groups), pixels(store, groups)
     assert first.equal(again)
@@ -63,8 +63,8 @@ def test_conversations_without_images_have_no_inputs(base) -> None:
 def counted(store, monkeypatch) -> list:
     """What goes through the tower of a store's model, from now on."""
     asked, kind = [], type(store._base)
-    real = kind.image_inputs
-    monkeypatch.setattr(kind, "image_inputs", lambda self, g: asked.extend(g) or real(self, g))
+    real = kind.through_tower
+    monkeypatch.setattr(kind, "through_tower", lambda self, g: asked.append(g) or real(self, g))
     return asked
 
 

@@ -13,6 +13,7 @@ from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.weights import load_weights, save_weights
+from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, train
 from tests.lnt_core.strategies.trained import inputs, options, trained
 
@@ -44,8 +45,7 @@ def test_adaloras_penalty_is_reported_beside_the_loss(base, scenes) -> None:
         strategy=strategy,
         learning_rate=1e-3,
         seed=0,
-        store=FeatureStore(base, max_bytes=2**20),
-        pad_id=0,
+        loading=Loading(FeatureStore(base, max_bytes=2**20), pad_id=0),
         hooks=Hooks(lambda step, metrics: heard.append(metrics)),
     )
     assert all(metrics["train/penalty"] > 0.1 for metrics in heard)

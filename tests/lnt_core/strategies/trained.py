@@ -8,6 +8,7 @@ from lnt_core.data.samples import load_samples
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import AnyStrategyConfig, get_strategy
+from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, train
 from tests.images import features
 
@@ -32,8 +33,7 @@ def trained(base, scenes, chosen, *, steps: int = STEPS, rate: float = 1e-2):
         strategy=strategy,
         learning_rate=rate,
         seed=0,
-        store=FeatureStore(base, max_bytes=2**20),
-        pad_id=0,
+        loading=Loading(FeatureStore(base, max_bytes=2**20), pad_id=0),
         hooks=Hooks(lambda step, metrics: None),
     )
     return model

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from lnt_core.config import TrialConfig
-from lnt_core.distributed.ranks import is_first, join, leave
+from lnt_core.distributed.ranks import end_process, is_first, join
 from lnt_core.worker import Worker
 
 
@@ -33,7 +33,7 @@ def main() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     Worker(Path(asked["cache"])).prepare(config, report=report)
-    leave()
+    end_process()
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from lnt_core.data.samples import load_samples
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
-from lnt_core.training import optimizer_step
+from lnt_core.training import shares as cut
 from lnt_core.training.batches import collate, sample_order
 from lnt_core.training.checkpoints import step_of
+from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, LossMonitor, train
 
 STEPS, BATCH, MICRO, RATE = 12, 4, 2, 3e-3
@@ -80,8 +81,7 @@ def run(
         strategy=strategy,
         learning_rate=RATE,
         seed=0,
-        store=FeatureStore(base, max_bytes=2**20),
-        pad_id=0,
+        loading=Loading(FeatureStore(base, max_bytes=2**20), pad_id=0),
         hooks=Hooks(report, after_step=None if midway is None else lambda step: midway(model)),
         checkpoint=checkpoint,
     )
@@ -164,7 +164,7 @@ def test_sorting_by_length_changes_only_the_order_of_summation(base, scenes, mon
     def as_drawn(chosen, *, size, workers):
         return [[chosen[i : i + size] for i in range(0, len(chosen), size)]]
 
-    monkeypatch.setattr(optimizer_step, "shares", as_drawn)
+    monkeypatch.setattr(cut, "shares", as_drawn)
     unsorted, _ = run(base, scenes, config)
     assert by_length == pytest.approx(unsorted, rel=1e-6)
 
@@ -262,8 +262,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(base, scenes) -> Non
         strategy=strategy,
         learning_rate=RATE,
         seed=0,
-        store=FeatureStore(base, max_bytes=2**20),
-        pad_id=0,
+        loading=Loading(FeatureStore(base, max_bytes=2**20), pad_id=0),
         hooks=Hooks(lambda step, metrics: steps.append(step)),
     )
     assert trained.diverged
@@ -286,8 +285,7 @@ def test_the_schedule_warms_up_then_follows_the_cosine(base, scenes) -> None:
         strategy=strategy,
         learning_rate=RATE,
         seed=0,
-        store=FeatureStore(base, max_bytes=2**20),
-        pad_id=0,
+        loading=Loading(FeatureStore(base, max_bytes=2**20), pad_id=0),
         hooks=Hooks(lambda step, metrics: rates.append(metrics["train/lr"])),
     )
     assert rates[0] == pytest.approx(RATE / 4)  # a warm-up of 4 steps

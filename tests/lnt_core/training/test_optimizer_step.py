@@ -1,7 +1,5 @@
 """How often one optimizer step makes the host wait for the device."""
 
-import functools
-
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -9,8 +7,8 @@ from lnt_core.data.samples import load_samples
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
-from lnt_core.training.batches import collate
 from lnt_core.training.engines import PlainEngine
+from lnt_core.training.loader import Loader, Loading
 from lnt_core.training.optimizer_step import optimizer_step
 from tests.parts import TRAIN
 
@@ -41,16 +39,16 @@ def test_loss_norm_and_penalty_are_read_together(base, scenes, trial_config, mon
     own_trainable(model)
     engine = Sgd(model, strategy, config, learning_rate=1e-3, total=4)
     samples = [base.conversations.encode(s) for s in load_samples(scenes.tune, seed=0)[:4]]
-    to_batch = functools.partial(collate, pad_id=0, store=FeatureStore(base, max_bytes=2**20))
-    for sample in samples:
-        to_batch([sample])  # features are computed once
-    together = []
+    store = FeatureStore(base, max_bytes=2**20)
+    store.get([sample.images for sample in samples])  # features are computed once
+    loader = Loader([samples], Loading(store, pad_id=0, workers=0), size=1)
+    share, together = loader.next_share(), []
     tolist = torch.Tensor.tolist
     monkeypatch.setattr(
         torch.Tensor, "tolist", lambda self: together.append(self.shape) or tolist(self)
     )
     with Reads() as reads:
-        done = optimizer_step(engine, samples, config, step=1, to_batch=to_batch)
+        done = optimizer_step(engine, share, config, step=1, take=loader.take)
     assert together.count((3,)) == 1
     assert reads.count == 0
     assert [type(value) for value in (done.loss, done.grad_norm, done.penalty)] == [float] * 3

@@ -19,12 +19,13 @@ from lnt_core.accounting.trial_costs import TrialSteps
 from lnt_core.config import DataConfig, ModelConfig, TuneConfig
 from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import GIB, held_by
-from lnt_core.distributed.ranks import gather, is_first, join, leave
+from lnt_core.distributed.ranks import end_process, gather, is_first, join
 from lnt_core.distributed.zero_config import stage_of
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.strategies import get_strategy
 from lnt_core.strategies.tuned import tuned_copy
+from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, train
 
 
@@ -78,8 +79,7 @@ def run(asked: dict, case: dict) -> dict:
             strategy=strategy,
             learning_rate=case.get("rate", 3e-3),
             seed=0,
-            store=store,
-            pad_id=0,
+            loading=Loading(store, pad_id=0),
             hooks=Hooks(report, after_backward=watch),
             checkpoint=Path(case["checkpoint"]) if "checkpoint" in case else None,
         )
@@ -135,7 +135,7 @@ def main() -> None:
     seen = [run(asked, case) for case in asked["cases"]]
     if is_first():
         Path(sys.argv[2]).write_text(json.dumps(seen))
-    leave()  # else a process may abort at its end
+    end_process()
 
 
 if __name__ == "__main__":

@@ -41,8 +41,9 @@ class TrainConfig(Frozen):
     batch_size: int = Field(default=128, ge=1, le=MAX_BATCH)
     """Samples per optimizer step, over all micro-batches and workers."""
     micro_batch_size: MicroBatchSize = 16
-    """Samples per forward and backward pass. With `auto` (stage 2 only) each trial uses the largest
-    size whose predicted step fits its device (``lnt_core.accounting.micro_batch``)."""
+    """Most samples of a forward and backward pass; one worker takes fewer where that saves padding.
+    With `auto` (stage 2 only) each trial uses the largest size whose predicted step fits its device
+    (``lnt_core.accounting.micro_batch``)."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Weight decay of AdamW."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)

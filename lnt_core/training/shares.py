@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from lnt_core.data.conversation import IGNORE, Encoded
 from lnt_core.distributed.ranks import num_workers, rank
 
+OVERHEAD_TOKENS = 256
+"""What a micro-batch costs besides its tokens, in tokens: kernels are launched, and weights read,
+once more (assumed; some 100 tokens for a 7B model on an A100, by the speed of its memory)."""
+
 
 @dataclass(frozen=True)
 class Share:
@@ -47,9 +51,10 @@ def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[S
     """Each worker's micro-batches of the global batch ``chosen``.
 
     Sorted by length, so that a micro-batch pads little: its rows are as long as its longest. The
-    longest come first, where memory that does not suffice is told at once. All workers have equally
-    many micro-batches, of numbers of samples that differ by at most one, and of similar lengths at
-    a time. A batch that is not split keeps its order, since nothing is padded less.
+    longest come first, where memory that does not suffice is told at once. A batch that fits one
+    micro-batch is not split, and keeps its order. One worker cuts where least is padded. Several
+    have equally many micro-batches, of numbers of samples that differ by at most one, and of
+    similar lengths at a time: they wait for each other.
 
     Args:
         chosen: The samples of the global batch.
@@ -62,8 +67,8 @@ def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[S
     Example:
         >>> samples = [Encoded((0,) * length, (0,) * length) for length in (3, 9, 2, 8, 4, 7)]
         >>> lengths = lambda part: [len(sample.input_ids) for sample in part]
-        >>> [lengths(part) for part in shares(samples, size=2, workers=1)[0]]
-        [[9, 8], [7, 4], [3, 2]]
+        >>> [lengths(part) for part in shares(samples, size=3, workers=1)[0]]
+        [[9, 8, 7], [4, 3, 2]]
         >>> [[lengths(part) for part in own] for own in shares(samples, size=2, workers=2)]
         [[[9, 8], [2]], [[7, 4], [3]]]
     """
@@ -71,6 +76,8 @@ def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[S
     count = rounds * workers
     if count > 1:
         chosen = sorted(chosen, key=lambda sample: len(sample.input_ids), reverse=True)
+        if workers == 1:
+            return [least_padded(chosen, size=size)]
     parts = [slice_of(chosen, index, count) for index in range(count)]
     dealt: list[list[Sequence[Encoded]]] = [[] for _ in range(workers)]
     for start in range(0, count, workers):
@@ -78,6 +85,36 @@ def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[S
         for own, part in zip(in_turn, parts[start : start + workers], strict=True):
             own.append(part)
     return dealt
+
+
+def least_padded(chosen: Sequence[Encoded], *, size: int) -> list[Sequence[Encoded]]:
+    """Cut samples, the longest first, into micro-batches that together take least time.
+
+    The time is taken to be that of their tokens, padding included, and of ``OVERHEAD_TOKENS`` each.
+
+    Args:
+        chosen: Samples by descending length.
+        size: Most samples of a micro-batch.
+
+    Example:
+        >>> samples = [Encoded((0,) * n, (0,) * n) for n in (900, 880, 200, 190, 180, 170)]
+        >>> [len(part) for part in least_padded(samples, size=4)]
+        [2, 4]
+    """
+    least, start_of = [0.0], [0]  # of the first samples, by their number
+    for end in range(1, len(chosen) + 1):
+        costs = {
+            start: least[start] + len(chosen[start].input_ids) * (end - start) + OVERHEAD_TOKENS
+            for start in range(max(0, end - size), end)
+        }
+        start = min(costs, key=costs.__getitem__)
+        least.append(costs[start])
+        start_of.append(start)
+    parts, end = [], len(chosen)
+    while end:
+        parts.append(chosen[start_of[end] : end])
+        end = start_of[end]
+    return parts[::-1]
 
 
 def micro_batches_each(num_samples: int, *, size: int, workers: int) -> int:

@@ -2,13 +2,20 @@
 
 import itertools
 import math
+import operator
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lnt_core.data.conversation import Encoded
-from lnt_core.training.shares import micro_batches_each, padded_share, shares
+from lnt_core.training.shares import (
+    OVERHEAD_TOKENS,
+    least_padded,
+    micro_batches_each,
+    padded_share,
+    shares,
+)
 
 
 def of_lengths(lengths) -> list[Encoded]:
@@ -21,16 +28,37 @@ def test_every_sample_is_dealt_once_and_every_worker_has_as_many(lengths, size, 
     dealt = shares(chosen, size=size, workers=workers)
     parts = list(itertools.chain(*dealt))
     assert sorted(map(id, itertools.chain(*parts))) == sorted(map(id, chosen))
-    each = micro_batches_each(len(chosen), size=size, workers=workers)
-    assert [len(own) for own in dealt] == [each] * workers
     sizes = [len(part) for part in parts]
     assert max(sizes) <= size
-    assert max(sizes) - min(sizes) <= 1
+    if workers > 1:
+        each = micro_batches_each(len(chosen), size=size, workers=workers)
+        assert [len(own) for own in dealt] == [each] * workers
+        assert max(sizes) - min(sizes) <= 1
 
 
 def test_a_batch_that_is_not_split_keeps_its_order() -> None:
     chosen = of_lengths([3, 9, 2])
     assert shares(chosen, size=4, workers=1) == [[chosen]]
+
+
+@given(st.lists(st.integers(1, 2000), min_size=2, max_size=9), st.integers(1, 4))
+def test_no_other_cut_takes_fewer_tokens_and_micro_batches(lengths, size) -> None:
+    ordered = sorted(lengths, reverse=True)
+    found = [len(part) for part in least_padded(of_lengths(ordered), size=size)]
+    inner = range(1, len(ordered))
+    cuts = itertools.chain.from_iterable(
+        itertools.combinations(inner, number) for number in range(len(ordered))
+    )
+    every = [list(map(operator.sub, (*cut, len(ordered)), (0, *cut))) for cut in cuts]
+    assert cost(ordered, found) == min(cost(ordered, c) for c in every if max(c) <= size)
+
+
+def cost(lengths: list[int], sizes: list[int]) -> int:
+    """Tokens, padding and overheads included, of consecutive parts of these sizes."""
+    starts = itertools.accumulate([0, *sizes[:-1]])
+    return sum(
+        lengths[start] * size + OVERHEAD_TOKENS for start, size in zip(starts, sizes, strict=True)
+    )
 
 
 def test_lengths_like_those_of_llava_are_padded_little() -> None:

@@ -18,7 +18,8 @@ from lnt_core.files import read_json, write_json
 
 IDS, LEARNT, IMAGES, PATHS, EXTRA = "input_ids", "learnt", "images", "paths", "extra-"
 """Columns: token ids; where in them each learnt run begins and ends; numbers of the images; the
-images' paths; what begins the name of an extra, whose row is empty where a sample has none."""
+images' paths; what begins the name of an extra, which is kept as runs of equal values: where each
+begins, and the value. A conversation without that extra has none."""
 ABOUT = "about.json"
 """The names of the extras, and how many conversations were left out."""
 _DTYPES = (np.uint8, np.uint16, np.int32)
@@ -69,7 +70,7 @@ class EncodedFiles(Sequence[Encoded]):
             _ints(ids),
             _ints(labels),
             tuple(self._path(image) for image in self._images.row(number).tolist()),
-            {name: _ints(values) for name, values in rows.items() if len(values)},
+            {name: _ints(_of_runs(row, len(ids))) for name, row in rows.items() if len(row)},
         )
 
     def _path(self, number: int) -> Path:
@@ -100,7 +101,7 @@ def write_encoded(
         for name in sample.extras.keys() - extras.keys():
             extras[name] = _Draft(folder, f"{EXTRA}{name}", rows=count - 1)
         for name, draft in extras.items():
-            draft.append(sample.extras.get(name, ()))
+            draft.append(_runs(sample.extras.get(name, ())))
     for draft in (*columns.values(), *extras.values()):
         draft.finish()
     write_json(folder / ABOUT, {"extras": sorted(extras), "left_out": num_samples - count})
@@ -114,6 +115,20 @@ def _learnt_runs(sample: Encoded) -> list[int]:
         raise ValueError("a label is neither its token nor IGNORE")
     edges: list[int] = np.flatnonzero(np.diff(learnt, prepend=False, append=False)).tolist()
     return edges
+
+
+def _runs(values: Sequence[int]) -> list[int]:
+    """Where each run of equal values begins, and the value, flat."""
+    row = np.asarray(values, np.int32)
+    begins = np.flatnonzero(np.append(True, row[1:] != row[:-1])) if len(row) else row
+    pairs: list[int] = np.stack([begins, row[begins]], axis=1).reshape(-1).tolist()
+    return pairs
+
+
+def _of_runs(flat: Integers, length: int) -> Integers:
+    """The ``length`` values of which ``_runs`` gave ``flat``."""
+    begins, values = flat.reshape(-1, 2).T
+    return np.repeat(values, np.diff(begins, append=length))
 
 
 def _ints(values: Integers) -> "array[int]":

@@ -16,7 +16,7 @@ SAMPLES = [
     Encoded([1, 2, 3, 4], [IGNORE, 2, IGNORE, 4], PAIR),
     Encoded([5, 6], [5, 6], (), {"kind": [0, 1]}),
     Encoded([65535, 7, 8], [IGNORE, IGNORE, 8], PAIR[:1]),
-    Encoded([9], [IGNORE], PAIR[1:], {"kind": [300], "place": [-5]}),
+    Encoded([9, 9, 9], [IGNORE] * 3, PAIR[1:], {"kind": [300, 300, 0], "place": [-5, 2, 2]}),
 ]
 
 
@@ -71,7 +71,9 @@ def test_three_processes_share_the_memory_of_100000_conversations(tmp_path) -> N
             own = ids[number : number + NUM_TOKENS].astype(np.int32)
             labels = own.copy()
             labels[:-99] = IGNORE
-            yield Encoded(*(array("i", row.tobytes()) for row in (own, labels)), (image,))
+            kinds = np.arange(NUM_TOKENS, dtype=np.int32) // 64 % 2
+            rows = (array("i", row.tobytes()) for row in (own, labels, kinds))
+            yield Encoded(next(rows), next(rows), (image,), {"mm_token_type_ids": next(rows)})
 
     write_encoded(tmp_path, samples(), images=images, num_samples=NUM_SAMPLES)
     context = multiprocessing.get_context("spawn")

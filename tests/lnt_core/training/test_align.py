@@ -115,7 +115,7 @@ def test_cut_twice_it_ends_with_the_same_connector_to_the_last_bit(
     assert sorted(whole) == list(range(1, 10))
     assert sorted(trained("cut", at={6: cut})) == [1, 2, 3, 4, 5]
     names = ["align.checkpoint.previous.pt", "align.checkpoint.pt"]
-    assert {path.name for path in (tmp_path / "cut").iterdir()} == set(names)
+    assert {path.name for path in (tmp_path / "cut").glob("align*")} == set(names)
     if damage:
         WAYS["flip"](tmp_path / "cut" / damage, random.Random(1))
     assert sorted(trained("cut", at={8: cut})) == list(

@@ -24,13 +24,16 @@ def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
         folder: The folder, named by a hash of everything that its files depend on.
         make: Writes the files into an empty folder; two calls must write the same.
     """
-    if folder.is_dir() and (folder in _checked or not folder_damage(folder)):
-        _checked.add(folder)
+    if is_whole(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent))
-    make(draft)
-    write_checksums(draft)
+    try:
+        make(draft)
+        write_checksums(draft)
+    except BaseException:
+        shutil.rmtree(draft)
+        raise
     if folder.is_dir() and (why := folder_damage(folder)):
         set_aside(folder, why, "it has been made again")
     try:
@@ -38,6 +41,14 @@ def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
     except OSError:  # another process has written the same files
         shutil.rmtree(draft)
     return folder
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a folder of the cache is there, and was as it was written when first asked about."""
+    if not folder.is_dir() or (folder not in _checked and folder_damage(folder)):
+        return False
+    _checked.add(folder)
+    return True
 
 
 def write_checksums(folder: Path) -> None:

@@ -1,13 +1,13 @@
 """What a worker keeps between trials: base model, stage 1, encoded data, image features, tasks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lnt_core.config import DataConfig, FilesConfig, TrialConfig
 from lnt_core.data.conversation import Encoded
-from lnt_core.data.encoding import encode_samples
-from lnt_core.data.samples import load_samples
+from lnt_core.data.encoded_cache import encoded_samples
 from lnt_core.data.scene_questions import scenes_data
 from lnt_core.data.stored import with_image_files
 from lnt_core.devices.chosen import settle_device
@@ -33,7 +33,7 @@ class Prepared:
 
     base: VisionLanguageModel
     """With the connector of stage 1."""
-    samples: tuple[Encoded, ...]
+    samples: Sequence[Encoded]
     store: FeatureStore
     select: PreparedTask
     report: tuple[PreparedTask, ...]
@@ -52,7 +52,7 @@ class Worker:
 
     Args:
         cache: Folder kept between runs and shared by workers: tiny models, scenes, stage 1,
-            features of images.
+            encoded data, features of images.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         feature_cache_gib: Limit of image features on disk; what does not fit is recomputed.
         loader_workers: Threads that make micro-batches while a trial trains.
@@ -143,10 +143,12 @@ class Worker:
         assert data.tune is not None
         assert data.select is not None
         base, store = self._aligned_base(config, data, report)
-        encoded = encode_samples(
+        encoded = encoded_samples(
+            data.tune,
             base.conversations,
-            load_samples(data.tune, seed=config.seed),
+            seed=config.seed,
             max_length=config.train.max_length,
+            cache=self._cache,
         )
         return Prepared(
             base=base,

@@ -34,13 +34,16 @@ class Lengths:
 
 def encoded_lengths(samples: Sequence[Encoded], *, image_id: int) -> Lengths:
     """Exact lengths of encoded conversations, in which ``image_id`` is the token of images."""
-    lengths = [len(sample.input_ids) for sample in samples]
-    answers = [next(i for i, t in enumerate(s.labels) if t != IGNORE) for s in samples]
+    lengths, answers, images = [], [], []
+    for sample in samples:  # once, as each may be read from disk
+        lengths.append(len(sample.input_ids))
+        answers.append(next(i for i, t in enumerate(sample.labels) if t != IGNORE))
+        images.append(sample.input_ids.count(image_id))
     return Lengths(
         num_samples=len(samples),
         mean=sum(lengths) / len(lengths),
         longest=max(lengths),
-        image_tokens=max(sample.input_ids.count(image_id) for sample in samples),
+        image_tokens=max(images),
         longest_answer=max(lengths) - min(answers),
     )
 

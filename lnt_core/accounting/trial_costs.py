@@ -1,7 +1,6 @@
 """Costs of a trial, predicted and measured, as metrics."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from torch import nn
@@ -53,11 +52,14 @@ class TrialSteps:
     known: dict[str, Any]
     """The worker's cache of predictions."""
 
-    @cached_property
+    @property
     def lengths(self) -> Lengths:
-        """Lengths of the tune data."""
-        image_id = self.prepared.base.model.config.image_token_id
-        return encoded_lengths(self.prepared.samples, image_id=image_id)
+        """Lengths of the tune data, for which all of it is read: once a worker."""
+        if "lengths" not in self.known:
+            image_id = self.prepared.base.model.config.image_token_id
+            self.known["lengths"] = encoded_lengths(self.prepared.samples, image_id=image_id)
+        found: Lengths = self.known["lengths"]
+        return found
 
     def of(self, train: TuneConfig) -> StepCost:
         """Cost of a step on each worker.

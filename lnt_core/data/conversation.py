@@ -54,8 +54,8 @@ class Encoded:
 
     def __post_init__(self) -> None:
         for name in ("input_ids", "labels"):
-            object.__setattr__(self, name, array(_INT32, getattr(self, name)))
-        extras = {name: array(_INT32, values) for name, values in self.extras.items()}
+            object.__setattr__(self, name, _int32(getattr(self, name)))
+        extras = {name: _int32(values) for name, values in self.extras.items()}
         object.__setattr__(self, "extras", extras)
 
     @property
@@ -72,6 +72,11 @@ class Encoded:
             labels=self.labels[:max_length],
             extras=extras,
         )
+
+
+def _int32(values: Sequence[int]) -> Sequence[int]:
+    is_one = isinstance(values, array) and values.typecode == _INT32
+    return values if is_one else array(_INT32, values)
 
 
 class ImageCutOffError(DataError):

@@ -2,7 +2,8 @@
 
 import itertools
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 from lnt_core.data.conversation import Conversations, Encoded
 from lnt_core.data.layouts import some
@@ -10,6 +11,8 @@ from lnt_core.data.samples import IMAGE, Sample
 from lnt_core.errors import DataError
 
 logger = logging.getLogger(__name__)
+TOLD_EVERY_S = 30.0
+"""Seconds between two lines of the log that tell how far the encoding is."""
 MOST_ADDED = 1000
 """Most tokens that a style or chat template is taken to put before the first answer, the question
 and its image aside."""
@@ -17,34 +20,35 @@ and its image aside."""
 
 def encode_samples(
     conversations: Conversations, samples: Sequence[Sample], *, max_length: int
-) -> tuple[Encoded, ...]:
+) -> Iterator[Encoded]:
     """Token ids of samples with an answer in their first ``max_length`` tokens; not of others.
 
     Raises:
         DataError: No sample has an answer left; or texts have the image token or a reserved
             character, or an image after an answer is cut off: the message names these samples.
+            Raised at the end, so that it names them all.
     """
-    encoded, bad = [], []
-    for sample in samples:
+    bad, num_kept, told = [], 0, time.monotonic()
+    for number, sample in enumerate(samples):
         try:
-            encoded.append(conversations.encode(sample, max_length=max_length))
+            encoded = conversations.encode(sample, max_length=max_length)
         except DataError as error:
             bad.append(f"{sample.name}: {error}")
+            continue
+        if encoded.is_learnt:
+            num_kept += 1
+            yield encoded
+        if time.monotonic() - told >= TOLD_EVERY_S:
+            logger.info(
+                "%s of %s conversations are encoded", f"{number + 1:,}", f"{len(samples):,}"
+            )
+            told = time.monotonic()
     if bad:
         raise DataError(
             f"{len(bad)} of {len(samples)} conversations cannot be used: {some(bad, '; ')}"
         )
-    kept = tuple(sample for sample in encoded if sample.is_learnt)
-    if not kept:
+    if not num_kept:
         raise DataError(f"no conversation has an answer in its first {max_length} tokens")
-    if len(kept) < len(encoded):
-        logger.warning(
-            "%d of %d conversations have no answer in their first %d tokens: left out",
-            len(encoded) - len(kept),
-            len(encoded),
-            max_length,
-        )
-    return kept
 
 
 def may_lack_answer(sample: Sample, *, max_length: int, image_tokens: int) -> bool:

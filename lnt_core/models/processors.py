@@ -81,6 +81,9 @@ class _NoVideos:
     def __call__(self, *_: Any, **__: Any) -> Any:
         raise ConfigError("lnt prepares text and images only, but was given a video")
 
+    def __repr__(self) -> str:  # in what a processor says of itself: the same in each process
+        return type(self).__name__
+
 
 class _WithoutVideos:
     """Lets a processor have ``_NoVideos``, without torchvision, which its own class wants."""

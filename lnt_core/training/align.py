@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from lnt_core.config import AlignConfig, DatasetConfig, TrainConfig, TuneConfig
-from lnt_core.data.encoding import encode_samples
-from lnt_core.data.samples import load_samples
+from lnt_core.data.encoded_cache import encoded_samples
 from lnt_core.distributed.ranks import gather, is_first, num_workers, rank, wait_for_all
 from lnt_core.distributed.sharded import whole
+from lnt_core.distributed.turn import turn
 from lnt_core.distributed.zero_config import Deepspeed, stage_of
 from lnt_core.errors import DamagedError, TrialError
 from lnt_core.files import check_torch, content_crc32, set_aside
@@ -31,7 +31,6 @@ from lnt_core.training.checkpoints import save_atomically
 from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, Report, Trained, report_nothing, train
 from lnt_core.training.recovery import settle_checkpoint
-from lnt_core.training.turn import turn
 
 logger = logging.getLogger(__name__)
 Weights = dict[str, torch.Tensor]
@@ -79,7 +78,7 @@ def train_connector(
         data: Images with captions or conversations.
         config: Learning rate, steps and batch sizes.
         store: Image features.
-        saved: File to write, named by a hash of everything that stage 1 depends on.
+        saved: File to write in the cache, named by a hash of everything that stage 1 depends on.
         deepspeed: The trial's `train.deepspeed`. Only ZeRO-3 matters: it shards the base.
         report: Called with the step and its metrics for every step of the training, those included
             that were done before it was killed.
@@ -96,7 +95,15 @@ def train_connector(
         checkpoint = _checkpoint(saved, deepspeed)
         with cpu_threads(1):  # so that the result does not depend on which trial trains it
             model, trained = _train(
-                base, data, config, deepspeed, store, checkpoint, report, loader_workers
+                base,
+                data,
+                config,
+                deepspeed,
+                store,
+                checkpoint,
+                report,
+                loader_workers,
+                cache=saved.parent,
             )
         connector = _connector(model, base)
         if is_first() and not trained.diverged:
@@ -177,16 +184,20 @@ def _train(
     checkpoint: Path | None,
     report: Report,
     loader_workers: int,
+    *,
+    cache: Path,
 ) -> tuple[nn.Module, Trained]:
     strategy = get_strategy("connector")
     model = tuned_copy(base, strategy, strategy.Config(), deepspeed)  # type: ignore[call-arg]
-    samples = load_samples(data, seed=config.seed)
+    samples = encoded_samples(
+        data, base.conversations, seed=config.seed, max_length=config.max_length, cache=cache
+    )
     pad_id = base.conversations.tokenizer.pad_token_id
     if rank():  # dropout differs between workers
         seed_everything(config.seed + rank())
     trained = train(
         model,
-        encode_samples(base.conversations, samples, max_length=config.max_length),
+        samples,
         _stage(config, deepspeed),
         strategy=strategy,
         learning_rate=config.learning_rate,

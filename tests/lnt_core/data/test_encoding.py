@@ -20,7 +20,7 @@ LONG = Sample((), (("What is there? " * 199 + "What is there?", "A."),))
 
 def test_what_has_no_answer_left_is_left_out_and_the_plan_counts_it(base, parts, tmp_path) -> None:
     samples = [SHORT, LONG, SHORT, LONG]
-    encoded = encode_samples(base.conversations, samples, max_length=100)
+    encoded = list(encode_samples(base.conversations, samples, max_length=100))
     assert len(encoded) == 2
     turns = [
         {"from": who, "value": text}
@@ -42,12 +42,12 @@ def test_a_text_with_a_reserved_character_is_named_with_its_place(base) -> None:
     samples = [SHORT, Sample((), turns, "line 7"), Sample((), turns, "line 9")]
     told = f"a question or answer contains '{image}', the image token: "
     with pytest.raises(DataError, match=f"2 of 3 conv.*: line 7: {told}.*; line 9: {told}"):
-        encode_samples(base.conversations, samples, max_length=100)
+        list(encode_samples(base.conversations, samples, max_length=100))
 
 
 def test_no_answer_at_all_is_an_error(base) -> None:
     with pytest.raises(DataError, match="no conversation has an answer in its first 100 tokens"):
-        encode_samples(base.conversations, [LONG], max_length=100)
+        list(encode_samples(base.conversations, [LONG], max_length=100))
 
 
 def test_an_image_beyond_the_cut_is_refused_by_plan_and_trial(base, parts, scenes) -> None:
@@ -67,4 +67,4 @@ def test_an_image_beyond_the_cut_is_refused_by_plan_and_trial(base, parts, scene
     tokens = [encoded.input_ids.count(conversations.image_id) for encoded in kept]
     assert tokens == [conversations.num_image_tokens] * 2
     with pytest.raises(DataError, match=f"line 7: it has an image beyond its first {last} tokens"):
-        encode_samples(conversations, [late, first], max_length=last)
+        list(encode_samples(conversations, [late, first], max_length=last))

@@ -18,24 +18,27 @@ POLL_S = 1.0
 
 
 @contextmanager
-def turn(path: Path) -> Iterator[None]:
+def turn(path: Path, *, alone: bool = False) -> Iterator[None]:
     """Hold the lock of a file that is about to be made; wait while another process holds it.
 
-    The lock ends with the process that holds it, however that ends. Rank 0 holds it for all workers
-    of a trial, which must all call this.
+    The lock ends with the process that holds it, however that ends.
 
     Args:
-        path: The file; the lock is ``<stem>.lock`` beside it, and gone afterwards.
+        path: The file or folder; the lock is ``<stem>.lock`` beside it, and gone afterwards.
+        alone: Each worker of a trial waits for its own turn. By default rank 0 holds the lock for
+            all of them, which must all call this.
 
     Raises:
         ConfigError: The file system has no locks.
     """
     lock, held, waited = path.with_suffix(".lock"), None, False
+    asks = alone or is_first()
     while True:
-        held = _locked(lock) if is_first() else None
-        if gather(held is not None)[0]:  # polled, for a collective that waits would time out
+        held = _locked(lock) if asks else None
+        has_it = held is not None
+        if has_it if alone else gather(has_it)[0]:  # polled: a collective that waits would time out
             break
-        if is_first() and not waited:
+        if asks and not waited:
             logger.info("waiting for another process, which makes %s", shown(path))
         waited = True
         time.sleep(POLL_S)

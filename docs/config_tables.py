@@ -115,10 +115,8 @@ def _alternatives(annotation: Any, metadata: Sequence[Any], places: Places) -> I
         for argument in arguments:
             if argument is not type(None):
                 yield from _alternatives(argument, metadata, places)
-    elif origin is Literal:
-        yield from (f"`{argument}`" for argument in arguments)
-    elif annotation is bool:
-        yield from ("`true`", "`false`")
+    elif origin is Literal or annotation is bool:
+        yield from (f"`{value}`" for value in arguments or ("true", "false"))
     elif origin is tuple:
         at_least = [m.min_length for m in metadata if isinstance(m, annotated_types.MinLen)]
         few = f", at least {at_least[0]}" if at_least else ""

@@ -13,7 +13,7 @@ import annotated_types
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-KINDS = {str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
+KINDS = {str: "text", int: "whole number", float: "number"}
 SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 Places = dict[type[BaseModel], list[str]]
 """The keys under which each config occurs, as ``data.tune``."""
@@ -115,8 +115,8 @@ def _alternatives(annotation: Any, metadata: Sequence[Any], places: Places) -> I
         for argument in arguments:
             if argument is not type(None):
                 yield from _alternatives(argument, metadata, places)
-    elif origin is Literal:
-        yield from (f"`{argument}`" for argument in arguments)
+    elif origin is Literal or annotation is bool:
+        yield from (f"`{value}`" for value in arguments or ("true", "false"))
     elif origin is tuple:
         at_least = [m.min_length for m in metadata if isinstance(m, annotated_types.MinLen)]
         few = f", at least {at_least[0]}" if at_least else ""

@@ -166,6 +166,11 @@ MICRO_BATCH_SIZE = _metric(
     "samples",
     "Micro-batch that the trial ran with, also where `auto` found it.",
 )
+GRADIENT_CHECKPOINTING = _metric(
+    "train/gradient_checkpointing",
+    "0 or 1",
+    "Whether the trial ran with gradient checkpointing, also where `auto` decided it.",
+)
 
 PREPARE_S = _metric(
     "time/prepare_s", "s", "Model, data and stage 1 made ready; short on a warm worker."

@@ -63,8 +63,8 @@ def ended(config: TrialConfig, out: Path) -> TrialResult | None:
 
 
 def _identity(config: TrialConfig) -> str:
-    """What a trial's attempts with any micro-batch size have in common."""
-    return trial_id(config.with_micro_batch(1))
+    """What a trial's attempts have in common, with more memory or less."""
+    return trial_id(config.with_micro_batch(1).with_checkpointing(on=False))
 
 
 def lost_files(out: Path, files: Mapping[str, str]) -> list[str]:

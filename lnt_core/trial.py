@@ -66,8 +66,8 @@ def run_trial(
         out: The trial's own folder, shared by all workers: checkpoint, captions and weights.
         report: Called with an optimizer step and metrics measured after it, in order of steps.
         worker: Keeps the base model and data between trials.
-        memory_gib: Total memory, in GiB, that this process may use on its GPU or host; limits the
-            micro-batch size that is found for `auto`. Default: what is free.
+        memory_gib: Total memory, in GiB, that this process may use on its GPU or host; decides what
+            `auto` finds. Default: what is free.
         reported: Up to which step the caller still has what was reported before: no checkpoint of
             a later step is resumed from. That of rank 0 counts.
         captioning: File through which the processes of a sweep tell each other how many images
@@ -92,6 +92,7 @@ def run_trial(
     metrics |= {
         metric.FINAL_LOSS: trained.final_loss,
         metric.MICRO_BATCH_SIZE: ready.config.train.micro_batch,
+        metric.GRADIENT_CHECKPOINTING: float(ready.config.train.checkpointing),
         metric.PREPARE_S: prepare_s,
         metric.TRAIN_S: trained.train_s,
         metric.EVALUATE_S: time.perf_counter() - started,
@@ -147,7 +148,7 @@ class _Ready:
     """A trial that is ready to train."""
 
     config: TrialConfig
-    """With a number in place of `micro_batch_size: auto`."""
+    """With what was found in place of `auto`."""
     prepared: Prepared
     strategy: Strategy  # type: ignore[type-arg]
     model: nn.Module
@@ -224,15 +225,15 @@ def _save(ready: _Ready, folder: Path) -> None:
 def _settle_checkpoint(config: TrialConfig, out: Path, reported: float) -> None:
     """Leave the checkpoint that the trial resumes from, with all that belongs to it.
 
-    Beside it are the gradients of the first steps, the micro-batch size that was found, and what
-    the caller was told. Where one of them is lost, an earlier checkpoint is taken.
+    Beside it are the gradients of the first steps, what was found for `auto`, and what the caller
+    was told. Where one of them is lost, an earlier checkpoint is taken.
 
     Raises:
         TrialError: The trial continues from another one's checkpoint, and that is gone.
     """
     measured = measured_steps(out / GRADIENTS) if config.train.analyse else math.inf
     whole = min(reported, measured)
-    if config.train.micro_batch_size == "auto" and kept_choice(config, out) is None:
+    if not config.train.is_settled and kept_choice(config, out) is None:
         whole = 0
     origin = config.started_from
     at_most = whole if origin is None else max(whole, origin.step)
@@ -340,7 +341,7 @@ def main() -> None:
     parser.add_argument(
         "--memory-gib",
         type=float,
-        help="GiB that a process may use; limits `micro_batch_size: auto`",
+        help="GiB that a process may use; decides what `auto` finds",
     )
     parser.add_argument(
         "--loader-workers",

@@ -90,7 +90,7 @@ def predict_step(
     """
 
     def measure(twin: nn.Module) -> list[int]:
-        set_checkpointing(twin.train(), on=train.gradient_checkpointing)
+        set_checkpointing(twin.train(), on=train.checkpointing)
         return run_step(twin, strategy, roles, train, shape, on_gpu=on_gpu)
 
     with torch.random.fork_rng(devices=[]), FakeTensorMode():

@@ -65,7 +65,7 @@ class TrialSteps:
         """Cost of a step on each worker.
 
         Args:
-            train: The training config; its micro-batch size must be a number.
+            train: The training config, with nothing `auto` in it.
         """
         key = f"{self.options.model_dump_json()} {train.model_dump_json()}"
         if key not in self.known:
@@ -117,7 +117,7 @@ class TrialSteps:
 def predict_trial(steps: TrialSteps, train: TuneConfig) -> Prediction:
     """The prediction for a trial with the training config ``train``."""
     whole = steps.of(train.model_copy(update={"gradient_checkpointing": False}))
-    step = steps.of(train) if train.gradient_checkpointing else whole
+    step = steps.of(train) if train.checkpointing else whole
     return Prediction(
         step=step,
         analysis_gib=step.weights_gib + steps.analysis_gib(train) if train.analyse else None,

@@ -3,7 +3,17 @@
 import itertools
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from lnt_core.config.bounds import MAX_BATCH, MAX_TOKENS, Seed
@@ -31,6 +41,16 @@ MicroBatchSize = Annotated[
 ]
 
 
+def _bool_or_auto(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return validate(value)
+    except ValidationError:
+        raise PydanticCustomError("auto", "must be `true`, `false` or `auto`") from None
+
+
+Checkpointing = Annotated[bool | Literal["auto"], WrapValidator(_bool_or_auto)]
+
+
 class TrainConfig(Frozen):
     """AdamW with linear warm-up and cosine decay to zero, as in the paper."""
 
@@ -50,7 +70,7 @@ class TrainConfig(Frozen):
     """Fraction of the optimizer steps in which the learning rate rises to its peak."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Norm to which gradients are clipped."""
-    gradient_checkpointing: bool = True
+    gradient_checkpointing: Checkpointing = True
     """Recompute activations in the backward pass instead of keeping them, to save memory."""
     compile: bool = False
     """Compile forward and backward (`torch.compile`): takes minutes once, then steps are faster."""
@@ -106,6 +126,22 @@ class TrainConfig(Frozen):
             raise ValueError("`micro_batch_size` is still 'auto', not yet resolved to a number")
         return self.micro_batch_size
 
+    @property
+    def checkpointing(self) -> bool:
+        """`gradient_checkpointing` as a boolean.
+
+        Raises:
+            ValueError: It is `auto`, which a trial replaces before it trains.
+        """
+        if self.gradient_checkpointing == "auto":
+            raise ValueError("`gradient_checkpointing` is still 'auto', not yet resolved")
+        return self.gradient_checkpointing
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether neither `micro_batch_size` nor `gradient_checkpointing` is `auto`."""
+        return "auto" not in (self.micro_batch_size, self.gradient_checkpointing)
+
 
 MAX_RATIO = 1000
 """Bound of the ratios of two learning rates, which the paper's grid spans four orders of."""
@@ -123,6 +159,10 @@ class RateRatio(Frozen):
 class TuneConfig(TrainConfig):
     """Training config of stage 2."""
 
+    gradient_checkpointing: Checkpointing = "auto"
+    """Recompute activations in the backward pass instead of keeping them, to save memory. With
+    `auto` (stage 2 only) each trial does so only if its predicted step would not fit its device
+    otherwise (``lnt_core.accounting.micro_batch``)."""
     rate_ratio: RateRatio = RateRatio()
     """Learning rates of the connector and of the embedding relative to the trial's, as
     `{connector: 0.1}`. `search.values` varies them by their keys, as `train.rate_ratio.connector`.
@@ -173,5 +213,14 @@ class AlignConfig(TrainConfig):
         if value == "auto":
             raise PydanticCustomError(
                 "auto", "must be a whole number: `auto` is for stage 2 (`train`) only"
+            )
+        return value
+
+    @field_validator("gradient_checkpointing")
+    @classmethod
+    def _the_same_for_all_trials(cls, value: Checkpointing) -> Checkpointing:
+        if value == "auto":
+            raise PydanticCustomError(
+                "auto", "must be `true` or `false`: `auto` is for stage 2 (`train`) only"
             )
         return value

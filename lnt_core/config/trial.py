@@ -48,10 +48,16 @@ class TrialConfig(Frozen):
         train = self.train.model_copy(update={"micro_batch_size": size})
         return self.model_copy(update={"train": train})
 
+    def with_checkpointing(self, *, on: bool) -> Self:
+        """A copy with gradient checkpointing on or off."""
+        train = self.train.model_copy(update={"gradient_checkpointing": on})
+        return self.model_copy(update={"train": train})
+
     @model_validator(mode="after")
     def _strategy_allows(self) -> Self:
         name = self.strategy.name
-        if self.train.gradient_checkpointing and not STRATEGIES[name].allows_checkpointing:
+        asked = self.train.gradient_checkpointing is True
+        if asked and not STRATEGIES[name].allows_checkpointing:
             raise ValueError(
                 f"`strategy` {name!r} does not work with gradient checkpointing; set "
                 "`train.gradient_checkpointing: false`"

@@ -41,7 +41,7 @@ class Engine(ABC):
         learning_rate: float,
         total: int,
     ) -> None:
-        if config.gradient_checkpointing:
+        if config.checkpointing:
             set_checkpointing(model, on=True)
         self._config = config
         self._parameters = [p for p in model.parameters() if p.requires_grad]

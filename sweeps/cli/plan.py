@@ -111,12 +111,14 @@ def _name(stage: PlannedStage1) -> str:
 
 def _strategies(planned: Plan) -> Table:
     memory = ("weights", "gradients", "optimizer", "activations")
-    right = ("micro-batch", *memory, "checkpointed", "not checkpointed", "captioning", "PFLOP")
+    activations = ("checkpointed", "not checkpointed")
+    right = ("micro-batch", "checkpointing", *memory, *activations, "captioning", "PFLOP")
     table = _table(("one trial, GiB",), right)
 
     def add(
         name: str,
         micro_batch: int | None,
+        checkpointing: bool | None,
         step: StepCost,
         activations_gib: Mapping[str, float | None],
         captioning_gib: float | None,
@@ -127,14 +129,17 @@ def _strategies(planned: Plan) -> Table:
             *(activations_gib["checkpointed"], activations_gib["whole"], captioning_gib),
         )
         texts = ("-" if size is None else f"{size:.3g}" for size in sizes)
-        table.add_row(name, str(micro_batch or "auto"), *texts, f"{pflop:.3g}")
+        is_on = {True: "on", False: "off", None: "auto"}[checkpointing]
+        table.add_row(name, str(micro_batch or "auto"), is_on, *texts, f"{pflop:.3g}")
 
     for s in planned.stages_1:
-        add(_name(s), s.micro_batch_size, s.step, s.activations_gib, None, s.train_pflop)
+        sizes = (s.micro_batch_size, s.gradient_checkpointing)
+        add(_name(s), *sizes, s.step, s.activations_gib, None, s.train_pflop)
     for t in {(t.strategy, t.options): t for t in planned.trials}.values():
         c, name = t.cost, f"{t.strategy} {t.options}".strip()
         captioning_gib = c.evaluation_gib - c.step.weights_gib
-        add(name, c.micro_batch_size, c.step, c.activations_gib, captioning_gib, c.train_pflop)
+        found = (c.micro_batch_size, c.gradient_checkpointing)
+        add(name, *found, c.step, c.activations_gib, captioning_gib, c.train_pflop)
     return table
 
 
@@ -192,13 +197,20 @@ def _assumed(sweep: SweepConfig) -> list[str]:
 
 
 def _found_on_the_device(planned: list[PlannedTrial]) -> list[str]:
-    if all(trial.cost.micro_batch_size is not None for trial in planned):
-        return []
-    return [
-        "With train.micro_batch_size: auto each trial finds its micro-batch size on its device; "
-        "the memory shown is for micro-batch size 1. With resources.gpu_memory_gib the size is "
-        "predicted here, for trials on GPUs."
-    ]
+    lines = []
+    if any(trial.cost.micro_batch_size is None for trial in planned):
+        lines.append(
+            "With train.micro_batch_size: auto each trial finds its micro-batch size on its "
+            "device; the memory shown is for micro-batch size 1. With resources.gpu_memory_gib "
+            "the size is predicted here, for trials on GPUs."
+        )
+    if any(trial.cost.gradient_checkpointing is None for trial in planned):
+        lines.append(
+            "With train.gradient_checkpointing: auto a trial checkpoints only if its step would "
+            "not fit its device otherwise; the memory shown is without. With "
+            "resources.gpu_memory_gib this is predicted here, for trials on GPUs."
+        )
+    return lines
 
 
 def plan_json(sweep: SweepConfig, planned: Plan) -> dict[str, Any]:
@@ -227,6 +239,7 @@ def plan_json(sweep: SweepConfig, planned: Plan) -> dict[str, Any]:
                 "trainable_share": trial.cost.trainable_share,
                 "trainable_by_role": trial.cost.trainable_by_role,
                 "micro_batch_size": trial.cost.micro_batch_size,
+                "gradient_checkpointing": trial.cost.gradient_checkpointing,
                 "memory_gib": trial.cost.memory_gib,
                 "evaluation_gib": trial.cost.evaluation_gib,
                 "analysis_gib": trial.cost.analysis_gib,

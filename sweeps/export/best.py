@@ -75,7 +75,7 @@ def best_config(
 
 
 def config_that_ran(execution: Execution, trial_id: str) -> TrialConfig:
-    """A trial's config, with the micro-batch size that it finally ran with."""
+    """A trial's config, with the micro-batch size and checkpointing that it finally ran with."""
     ran = execution.trial(trial_id) / RAN
     if ran.exists():
         return TrialConfig.model_validate(read_yaml(ran))

@@ -98,7 +98,7 @@ def training_arguments(
         if train.max_steps is not None
         else {"num_train_epochs": train.epochs or 1.0}
     )
-    checkpointing = train.gradient_checkpointing
+    checkpointing = train.checkpointing
     return {
         "learning_rate": config.learning_rate,
         "per_device_train_batch_size": train.micro_batch,

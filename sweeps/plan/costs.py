@@ -1,6 +1,7 @@
 """Predicted memory and compute of a sweep's strategies, from models without weights."""
 
 import copy
+import functools
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -8,10 +9,10 @@ from typing import TYPE_CHECKING
 from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.lengths import Lengths, estimated_lengths
 from lnt_core.accounting.meta_trial import MetaTrial, scored, tokens_of_prompt
-from lnt_core.accounting.micro_batch import MicroBatch, choose
+from lnt_core.accounting.micro_batch import MicroBatch, Predict, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
-from lnt_core.config import AlignConfig, AnyTaskConfig, LossConfig, TrainConfig
+from lnt_core.config import AlignConfig, AnyTaskConfig, LossConfig, TrainConfig, TuneConfig
 from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import held_by
 from lnt_core.distributed.zero_config import stage_of
@@ -39,10 +40,14 @@ class Cost:
     micro_batch_size: int | None
     """As given, or found for `resources.gpu_memory_gib`. None if the trial finds it on its device;
     the other values are then those of micro-batch size 1."""
+    gradient_checkpointing: bool | None
+    """Whether gradient checkpointing is on, as given or found in the same way. None if the trial
+    finds it on its device; the other values are then those without it."""
     step: StepCost
     """One optimizer step of one worker as configured, at the longest conversations."""
     alone: StepCost
-    """The same step without ZeRO, in a single process; with `auto`, at micro-batch size 1."""
+    """The same step without ZeRO, in a single process; where something is `auto`, as lean as it can
+    become: at micro-batch size 1, with gradient checkpointing."""
     evaluation_gib: float
     """GiB of the weights and of what captioning allocates in addition; with evaluations midway
     also of the optimizer."""
@@ -182,22 +187,25 @@ class Costs:
             ConfigError: The model lacks a part that the strategy tunes.
         """
         tuned = self.tuned(sweep, strategy)
-        is_auto, found = sweep.train.micro_batch_size == "auto", None
-        if is_auto:
-            found = _found(sweep, strategy, tuned, lengths)
-            size = {"micro_batch_size": found.size if found else 1}
-            tuned = replace(tuned, train=tuned.train.model_copy(update=size))
-        train = tuned.train
-        whole = tuned.predict(checkpointing=False, lengths=lengths)
-        checkpointed = None
-        if tuned.method.allows_checkpointing:
-            checkpointed = tuned.predict(checkpointing=True, lengths=lengths)
-        step = checkpointed if checkpointed and train.gradient_checkpointing else whole
-        alone = step
-        if is_auto:
-            on = train.gradient_checkpointing
-            alone = tuned.predict(checkpointing=on, lengths=lengths, micro_batch_size=1)
-        step = _shared(step, sweep, strategy)
+        allows = tuned.method.allows_checkpointing
+
+        @functools.cache
+        def predict(size: int, on: bool) -> StepCost:
+            return tuned.predict(checkpointing=on, lengths=lengths, micro_batch_size=size)
+
+        found = _found(sweep, strategy, predict, allows_checkpointing=allows)
+        size, on = _known(sweep.train, found, allows_checkpointing=allows)
+        guess = {"micro_batch_size": size or 1, "gradient_checkpointing": on or False}
+        train = sweep.train.model_copy(update=guess)
+        tuned = replace(tuned, train=train)
+        whole = predict(train.micro_batch, False)
+        checkpointed = predict(train.micro_batch, True) if allows else None
+        step = _shared(predict(train.micro_batch, train.checkpointing), sweep, strategy)
+        asked = sweep.train
+        alone = predict(
+            1 if asked.micro_batch_size == "auto" else train.micro_batch,
+            allows if asked.gradient_checkpointing == "auto" else train.checkpointing,
+        )
         flops_per_token = whole.flops / (train.micro_batch * lengths.longest)
         flops = flops_per_token * lengths.mean * num_processed(train, lengths)
         count = count_parameters(tuned.model)
@@ -213,7 +221,8 @@ class Costs:
             trainable_parameters=count.trainable,
             trainable_share=count.share,
             trainable_by_role=count_by_role(tuned.model, self._roles),
-            micro_batch_size=None if is_auto and found is None else train.micro_batch,
+            micro_batch_size=size,
+            gradient_checkpointing=on,
             step=step,
             alone=alone,
             evaluation_gib=evaluation_gib,
@@ -228,7 +237,7 @@ class Costs:
             too_big=step_too_big(sweep, tuned, step, lengths)
             or _captioning_too_big(sweep, tuned, standing_gib, evaluation_gib)
             or _analysis_too_big(sweep, analysis_gib)
-            or ("" if found is None or found.fits else f"micro_batch_size {found}"),
+            or _hardly_fits(found),
         )
 
     def answering_flops(self, sweep: SweepConfig, options: AnyTaskConfig, number: int) -> float:
@@ -315,20 +324,38 @@ def _shared(step: StepCost, sweep: SweepConfig, strategy: StrategyConfig) -> Ste
 
 
 def _found(
-    sweep: SweepConfig, strategy: StrategyConfig, tuned: MetaTrial, lengths: Lengths
+    sweep: SweepConfig, strategy: StrategyConfig, predict: Predict, *, allows_checkpointing: bool
 ) -> MicroBatch | None:
-    """The micro-batch size that replaces `auto`; None without GPUs of given memory."""
+    """What replaces each `auto`; None if there is none, or without GPUs of given memory."""
     train, room_gib = sweep.train, _memory_gib(sweep)
-    if room_gib is None or not sweep.resources.gpus_per_trial:
+    if train.is_settled or room_gib is None or not sweep.resources.gpus_per_trial:
         return None
+    return choose(
+        lambda size, on: _shared(predict(size, on), sweep, strategy),
+        train,
+        room_gib=room_gib,
+        workers=sweep.resources.workers_of(strategy.name),
+        allows_checkpointing=allows_checkpointing,
+    )
 
-    def predict(size: int) -> StepCost:
-        on = train.gradient_checkpointing
-        step = tuned.predict(checkpointing=on, lengths=lengths, micro_batch_size=size)
-        return _shared(step, sweep, strategy)
 
-    workers = sweep.resources.workers_of(strategy.name)
-    return choose(predict, train, room_gib=room_gib, workers=workers)
+def _known(
+    train: TuneConfig, found: MicroBatch | None, *, allows_checkpointing: bool
+) -> tuple[int | None, bool | None]:
+    """Micro-batch size and checkpointing, as given or found; None if trials find it themselves."""
+    if found is not None:
+        return found.size, found.checkpointing
+    size, on = train.micro_batch_size, train.gradient_checkpointing
+    if on == "auto" and not allows_checkpointing:
+        on = False
+    return None if size == "auto" else size, None if on == "auto" else on
+
+
+def _hardly_fits(found: MicroBatch | None) -> str:
+    """Why a trial may not fit that has the smallest micro-batch; empty otherwise."""
+    if found is None or found.fits or found.is_given:
+        return ""
+    return f"micro_batch_size {found}"
 
 
 def _captioning_too_big(
@@ -362,7 +389,7 @@ def step_too_big(sweep: SweepConfig, tuned: MetaTrial, step: StepCost, lengths: 
     memory_gib = _memory_gib(sweep)
     if memory_gib is None or step.peak_gib <= memory_gib:
         return ""
-    checkpointing = tuned.train.gradient_checkpointing
+    checkpointing = tuned.train.checkpointing
     fit = what_would_fit(
         lambda micro: tuned.predict(
             checkpointing=checkpointing, lengths=lengths, micro_batch_size=micro

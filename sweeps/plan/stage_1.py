@@ -30,6 +30,8 @@ class PlannedStage1:
     trainable_parameters: int
     trainable_share: float
     micro_batch_size: int
+    gradient_checkpointing: bool
+    """Whether gradient checkpointing is on."""
     step: StepCost
     """One optimizer step of one worker, at the longest conversations."""
     activations_gib: dict[str, float]
@@ -64,7 +66,7 @@ def _planned(stage: Stage1, costs: Costs) -> PlannedStage1:
     lengths = costs.stage_1_lengths(sweep, align)
     tuned = replace(costs.tuned(sweep, CONNECTOR, lends=False), train=align)
     steps = {on: tuned.predict(checkpointing=on, lengths=lengths) for on in (True, False)}
-    one = steps[align.gradient_checkpointing]
+    one = steps[align.checkpointing]
     step = sharded(one, stage=3, num_gpus=num_workers) if is_sharded else one
     flops_per_token = steps[False].flops / (align.micro_batch * lengths.longest)
     flops = flops_per_token * lengths.mean * num_processed(align, lengths)
@@ -78,6 +80,7 @@ def _planned(stage: Stage1, costs: Costs) -> PlannedStage1:
         trainable_parameters=count.trainable,
         trainable_share=count.share,
         micro_batch_size=align.micro_batch,
+        gradient_checkpointing=align.checkpointing,
         step=step,
         activations_gib={
             "checkpointed": steps[True].activations_gib,

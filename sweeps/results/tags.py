@@ -61,11 +61,16 @@ OPTIONS = _tag("lnt.options", "trial", "The strategy's options and other varied 
 SEED = _tag("lnt.seed", "trial", "Seed of the training.")
 NUM_STEPS = _tag("lnt.num_steps", "trial", "Optimizer steps of the whole training.")
 NODE = _tag("lnt.node", "trial", "IP address of the node it ran on.")
-MICRO_BATCH = _tag("lnt.micro_batch", "trial", "Size found for `micro_batch_size: auto`, and why.")
+MICRO_BATCH = _tag(
+    "lnt.micro_batch",
+    "trial",
+    "Micro-batch size and gradient checkpointing that were found for `auto`, and why.",
+)
 TRIAL_NOTE = _tag(
     "lnt.note",
     "trial",
-    "Why it was run again with a smaller micro-batch size, or why it has no analysis.",
+    "Why it was run again with gradient checkpointing or a smaller micro-batch size, or why it has "
+    "no analysis.",
 )
 STOPPED_BY = _tag("lnt.stopped_by", "trial", "`user` if it was stopped by `lnt trial stop`.")
 ADDED_BY = _tag("lnt.added", "trial", "Why it was added to the sweep: `edge`, `seed` or `clone`.")

@@ -5,11 +5,12 @@ What belongs to a trial that has not ended is seen to by the trial itself.
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lnt_core import metrics as metric
 from lnt_core import outcome
+from lnt_core.config import TrialConfig
 from lnt_core.errors import ConfigError, DamagedError
 from lnt_core.files import damaged_files, read_json, read_yaml, set_aside, write_yaml
 from lnt_core.trial import forget_progress
@@ -120,8 +121,8 @@ def _mend_end(execution: Execution, trial_id: str) -> None:
         outcome.forget_result(folder)
     elif (folder / RAN).exists() and (why := _damage_of_yaml(folder / RAN)):
         set_aside(folder / RAN, why, "it has been written again")
-        size = int(result.metrics[metric.MICRO_BATCH_SIZE])
-        write_config(read_trial(execution, trial_id).config.with_micro_batch(size), folder / RAN)
+        config = read_trial(execution, trial_id).config
+        write_config(_that_ran(config, result.metrics), folder / RAN)
 
 
 def _result(execution: Execution, trial_id: str) -> Result | None:
@@ -156,12 +157,20 @@ def left_by_itself(execution: Execution, trial_id: str) -> Result | None:
         files=done.files,
         took_s=took_s,
     )
-    ran = config.with_micro_batch(int(done.metrics[metric.MICRO_BATCH_SIZE]))
+    ran = _that_ran(config, done.metrics)
     if ran != config:
         write_config(ran, folder / RAN)
     execution.write_result(trial_id, made)
     forget_progress(folder)
     return made
+
+
+def _that_ran(config: TrialConfig, metrics: Mapping[str, float]) -> TrialConfig:
+    """A trial's config with what its final metrics say that it ran with."""
+    ran = config.with_micro_batch(int(metrics[metric.MICRO_BATCH_SIZE]))
+    if config.train.gradient_checkpointing != "auto":  # as given, whatever memory there was
+        return ran
+    return ran.with_checkpointing(on=bool(metrics[metric.GRADIENT_CHECKPOINTING]))
 
 
 def _is_sent(folder: Path) -> bool:

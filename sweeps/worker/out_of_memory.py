@@ -1,9 +1,10 @@
-"""Retries a trial that ran out of memory, with half the micro-batch size.
+"""Retries a trial that ran out of memory, with gradient checkpointing or half the micro-batch.
 
 When the GPU or the host has no memory left, torch raises an exception. If Ray's memory monitor
 kills the process before that, the driver writes a file in the trial's folder for the next attempt.
 """
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -12,6 +13,7 @@ from lnt_core.config import TrialConfig
 from lnt_core.devices.faults import is_out_of_memory
 from lnt_core.errors import DamagedError, TrialError
 from lnt_core.files import read_json, set_aside, write_json
+from lnt_core.strategies import STRATEGIES
 from sweeps.storage.execution import KILLS
 
 Done = TypeVar("Done")
@@ -30,44 +32,70 @@ def run_in_memory(
 ) -> tuple[Done, TrialConfig, str]:
     """Run a trial; if it runs out of memory, run it once more with half the micro-batch size.
 
-    The second attempt accumulates gradients over more micro-batches. The loss of an optimizer step
-    stays the same, since it is the mean over the whole batch. Training resumes from the checkpoint
-    of the first attempt, if there is one.
+    Where `gradient_checkpointing: auto` found that the trial can do without, it is run with
+    checkpointing first, at the same micro-batch size, and only then with half of that.
+
+    Each further attempt has the losses of the first, up to rounding: that of an optimizer step is
+    the mean over the whole batch, over however many micro-batches. Training resumes from the
+    checkpoint of the attempt before, if there is one.
 
     Args:
         config: The trial.
         run: Runs a trial with the config that it is called with.
         num_kills: How often the memory monitor has killed the trial's process so far.
-        begun: Returns the config with the size that was found for `micro_batch_size: auto`; before
-            that, the same config.
+        begun: Returns the config with what was found for each `auto`; before that, the same
+            config.
 
     Returns:
-        What ``run`` returned, the config of that run, and a note on the second attempt; the note is
-        empty if the first attempt succeeded.
+        What ``run`` returned, the config of that run, and a note on the further attempts; the note
+        is empty if the first attempt succeeded.
 
     Raises:
-        TrialError: The memory monitor killed the trial, and its micro-batch size has already been
-            halved or cannot be.
+        TrialError: The memory monitor killed the trial, and nothing is left to be tried.
     """
     first = begun(config)
-    to_find = first.train.micro_batch_size == "auto"  # no attempt has found a size yet
-    if num_kills > 1 or (num_kills and not to_find and halved(first) is None):
+    to_find = not first.train.is_settled  # no attempt has found anything yet
+    if num_kills > (1 if to_find else len(_leaner(config, first))):
         raise TrialError(TOO_LITTLE_MEMORY)
-    if not num_kills or to_find:
+    place = 0 if to_find else num_kills
+    while True:
         try:
-            done = run(config)
-            return done, begun(config), ""
+            done = run([config, *_leaner(config, begun(config))][place])
         except Exception as error:
-            first = begun(config)
-            if halved(first) is None or not is_out_of_memory(error):
+            place += 1
+            if place > len(_leaner(config, begun(config))) or not is_out_of_memory(error):
                 raise
-    smaller = halved(first)
-    assert smaller is not None
-    note = (
-        f"out of memory at micro_batch_size {first.train.micro_batch}; "
-        f"run again with {smaller.train.micro_batch}"
-    )
-    return run(smaller), smaller, note
+        else:
+            first = begun(config)
+            tried = [first, *_leaner(config, first)][: place + 1]
+            notes = [_note(before, after) for before, after in itertools.pairwise(tried)]
+            return done, tried[-1], "; ".join(notes)
+
+
+def _leaner(config: TrialConfig, first: TrialConfig) -> list[TrialConfig]:
+    """What is tried after the first attempt, each with less memory than the one before.
+
+    Args:
+        config: The trial.
+        first: The same with what was found for each `auto`.
+    """
+    attempts = [first]
+    is_found = config.train.gradient_checkpointing == "auto"
+    if is_found and first.train.gradient_checkpointing is False and _may_checkpoint(first):
+        attempts.append(first.with_checkpointing(on=True))
+    half = halved(attempts[-1])
+    return attempts[1:] if half is None else [*attempts[1:], half]
+
+
+def _may_checkpoint(config: TrialConfig) -> bool:
+    return STRATEGIES[config.strategy.name].allows_checkpointing
+
+
+def _note(before: TrialConfig, after: TrialConfig) -> str:
+    size = before.train.micro_batch
+    if after.train.micro_batch == size:
+        return f"out of memory at micro_batch_size {size}; run again with gradient checkpointing"
+    return f"out of memory at micro_batch_size {size}; run again with {after.train.micro_batch}"
 
 
 def count_kill(folder: Path) -> None:

@@ -28,6 +28,7 @@ def test_the_name_follows_content_not_place(trial_config, scenes, tmp_path) -> N
         {"seed": 1},
         {"train_seed": 1},
         NO_ANALYSIS,
+        {"train": TRAIN | {"gradient_checkpointing": "auto"}},
     ],
 )
 def test_what_changes_a_result_changes_the_name(change, trial_config) -> None:

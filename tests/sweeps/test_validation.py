@@ -83,6 +83,14 @@ SLIPS: dict[str, tuple[str, list[str]]] = {
             "train.micro_batch_size is 'atuo', but must be `auto` or a whole number of at least 1",
         ],
     ),
+    "checkpointing that is neither on nor off": (
+        FULL + "train: {gradient_checkpointing: atuo}\nalign: {gradient_checkpointing: auto}",
+        [
+            "align.gradient_checkpointing is 'auto', but must be `true` or `false`: `auto` is for "
+            "stage 2 (`train`) only",
+            "train.gradient_checkpointing is 'atuo', but must be `true`, `false` or `auto`",
+        ],
+    ),
     "batches that do not divide": (
         FULL + "train: {batch_size: 10, micro_batch_size: 4}",
         ["train: `batch_size` (10) must be a multiple of `micro_batch_size` (4)"],

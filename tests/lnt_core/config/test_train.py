@@ -48,6 +48,34 @@ def test_a_micro_batch_to_be_found_is_called_auto_and_is_of_stage_2(stage, value
         stage(micro_batch_size=value)
 
 
+def test_checkpointing_to_be_decided_is_no_boolean_until_it_is_decided() -> None:
+    train = TuneConfig()
+    assert train.model_dump(mode="json")["gradient_checkpointing"] == "auto"
+    assert not train.is_settled
+    with pytest.raises(ValueError, match="still 'auto'"):
+        train.checkpointing  # noqa: B018  reading it is what raises
+    for given, on in ((True, True), (False, False), ("true", True)):
+        train = TuneConfig(gradient_checkpointing=given)
+        assert train.checkpointing is on
+        assert train.is_settled
+    assert not TuneConfig(gradient_checkpointing=True, micro_batch_size="auto").is_settled
+    assert AlignConfig().checkpointing is True
+
+
+@pytest.mark.parametrize(
+    ("stage", "value", "told"),
+    [
+        (TuneConfig, "atuo", "must be `true`, `false` or `auto`"),
+        (TuneConfig, 2, "must be `true`, `false` or `auto`"),
+        (TuneConfig, None, "must be `true`, `false` or `auto`"),
+        (AlignConfig, "auto", r"must be `true` or `false`: `auto` is for stage 2 \(`train`\) only"),
+    ],
+)
+def test_checkpointing_to_be_decided_is_called_auto_and_is_of_stage_2(stage, value, told) -> None:
+    with pytest.raises(ValidationError, match=told):
+        stage(gradient_checkpointing=value)
+
+
 def test_an_epoch_leaves_out_a_batch_that_it_does_not_fill() -> None:
     assert TrainConfig(batch_size=128).num_steps(1000) == 7
     assert TrainConfig(batch_size=128, epochs=1).num_steps(10) == 1

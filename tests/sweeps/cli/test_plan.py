@@ -104,11 +104,16 @@ def test_the_tables_show_what_does_not_fit_and_what_was_assumed(capsys) -> None:
 
 
 @pytest.mark.parametrize("found_here", [True, False])
-def test_a_micro_batch_that_each_trial_finds_is_told(found_here, capsys) -> None:
+def test_what_each_trial_finds_on_its_device_is_told(found_here, capsys) -> None:
     argv = ["plan", "demo", "--no-files", "--set", "search.strategy=[full]"]
     argv += ["--set", "train.micro_batch_size=auto"]
+    argv += ["--set", "train.gradient_checkpointing=auto"]
     if found_here:
         argv += ["--set", "resources={gpus_per_trial: 1, gpu_memory_gib: 80}"]
     assert main(argv) == EXIT_DONE
+    out = capsys.readouterr().out
     told = "finds its micro-batch size on its device; the memory shown is for micro-batch size 1"
-    assert (told in capsys.readouterr().out) == (not found_here)
+    assert (told in out) == (not found_here)
+    assert ("train.gradient_checkpointing: auto a trial" in out) == (not found_here)
+    of_memory = [line.split() for line in out.splitlines() if line.startswith("full ")]
+    assert of_memory[0][1:3] == (["16", "off"] if found_here else ["auto", "auto"])

@@ -64,6 +64,16 @@ def test_the_precision_is_the_trials(precision, on_gpu, expected, trial_config) 
     assert (arguments["bf16"], arguments["tf32"]) == expected
 
 
+def test_checkpointing_is_told_as_it_ran_and_not_before_that_is_known(trial_config) -> None:
+    config = trial_config(train=TRAIN | {"gradient_checkpointing": "auto"})
+    for on, how in ((True, {"use_reentrant": False}), (False, None)):
+        arguments = training_arguments(config.with_checkpointing(on=on), on_gpu=False)
+        assert arguments["gradient_checkpointing"] is on
+        assert arguments["gradient_checkpointing_kwargs"] == how
+    with pytest.raises(ValueError, match="still 'auto'"):
+        training_arguments(config, on_gpu=False)
+
+
 def test_epochs_are_told_where_steps_are_not(trial_config) -> None:
     epochs = {k: v for k, v in TRAIN.items() if k != "max_steps"} | {"epochs": 0.5}
     arguments = training_arguments(trial_config(train=epochs), on_gpu=False)

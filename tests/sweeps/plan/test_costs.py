@@ -43,6 +43,7 @@ def test_gpu_hours_follow_the_stated_peak_and_share() -> None:
 
 def test_the_analysis_is_counted_unless_it_is_left_out() -> None:
     small = ("train.micro_batch_size=1", "data.select.batch_size=1", "data.select.max_new_tokens=1")
+    small = (*small, "train.gradient_checkpointing=true")
     own = ("resources.gpu_peak_tflops=100", "search.strategy=[layernorm_simple]", *small)
     found = cost(*own, "train.max_length=300")
     # one block's output for 8 images, the MLP's inside it, and little more
@@ -103,42 +104,64 @@ def test_what_fits_only_without_a_reserve_is_flagged() -> None:
     tight = cost("train.micro_batch_size=auto", attn_mlp)  # the preset's 80 GiB
     assert 0.9 * 80 < tight.memory_gib < 80
     assert tight.micro_batch_size == 1
-    assert tight.too_big.startswith("micro_batch_size 1, found automatically: ")
+    found = "micro_batch_size 1 with gradient checkpointing, found automatically: "
+    assert tight.too_big.startswith(found)
     assert "so it may run out" in tight.too_big
 
 
 @pytest.mark.parametrize(
-    ("resources", "size"),
+    ("resources", "size", "on"),
     [
-        ({}, None),
-        ({"gpu_memory_gib": 80}, None),  # of a GPU that no trial has
-        ({"gpus_per_trial": 1}, None),
-        ({"gpus_per_trial": 1, "gpu_memory_gib": 80}, 16),
-        ({"gpus_per_trial": 0.5, "gpu_memory_gib": 0.06}, 8),
-        ({"gpus_per_trial": 0.25, "gpu_memory_gib": 0.06}, 1),
+        ({}, None, None),
+        ({"gpu_memory_gib": 80}, None, None),  # of a GPU that no trial has
+        ({"gpus_per_trial": 1}, None, None),
+        ({"gpus_per_trial": 1, "gpu_memory_gib": 80}, 16, False),
+        ({"gpus_per_trial": 0.5, "gpu_memory_gib": 0.06}, 4, False),  # 8 with it
+        ({"gpus_per_trial": 0.25, "gpu_memory_gib": 0.06}, 1, True),
     ],
 )
-def test_a_micro_batch_is_found_here_for_a_stated_gpu_alone(resources, size) -> None:
+def test_what_is_auto_is_found_here_for_a_stated_gpu_alone(resources, size, on) -> None:
+    found = of_tiny(resources, micro_batch_size="auto")
+    assert (found.micro_batch_size, found.gradient_checkpointing) == (size, on)
+    assert found.gpu_hours > 0
+    if size is None:
+        one = of_tiny(resources, micro_batch_size=1, gradient_checkpointing=False)
+        assert found.step == one.step
+
+
+def of_tiny(resources: dict, strategy: str = "full", **train) -> Cost:
+    """The cost of a trial of the tiny model."""
     content = {
         "name": "s",
         "model": {"tiny": True},
-        "search": {"strategy": ["full"], "learning_rate": [1e-3]},
-        "train": {
-            "batch_size": 16,
-            "micro_batch_size": "auto",
-            "max_steps": 10,
-            "precision": "fp32",
-        },
+        "search": {"strategy": [strategy], "learning_rate": [1e-3]},
+        "train": {"batch_size": 16, "max_steps": 10, "precision": "fp32"} | train,
         "resources": resources | {"gpu_peak_tflops": 100},
     }
-    sweep = SweepConfig.model_validate(content)
-    (trial,) = plan(sweep).trials
-    assert trial.cost.micro_batch_size == size
-    assert trial.cost.gpu_hours > 0
-    if size is None:
-        one = content | {"train": content["train"] | {"micro_batch_size": 1}}
-        (of_one,) = plan(SweepConfig.model_validate(one)).trials
-        assert trial.cost.step == of_one.cost.step
+    (trial,) = plan(SweepConfig.model_validate(content)).trials
+    return trial.cost
+
+
+def test_checkpointing_is_on_where_the_stated_gpu_would_not_hold_the_step_otherwise() -> None:
+    gpu, size = {"gpus_per_trial": 1}, {"micro_batch_size": 16}
+    whole, lean = (of_tiny(gpu, **size, gradient_checkpointing=on) for on in (False, True))
+    assert lean.step.peak_gib < 0.9 * whole.step.peak_gib
+    needed_gib = whole.step.peak_gib / 0.9
+    for memory_gib, expected in ((1.01 * needed_gib, whole), (0.99 * needed_gib, lean)):
+        found = of_tiny(gpu | {"gpu_memory_gib": memory_gib}, **size)
+        assert found.gradient_checkpointing is expected.gradient_checkpointing
+        assert found.step == expected.step
+        assert found.alone == lean.step
+    unknown = of_tiny(gpu, **size)
+    assert (unknown.gradient_checkpointing, unknown.step) == (None, whole.step)
+    assert unknown.activations_gib["checkpointed"] == lean.step.activations_gib
+
+
+@pytest.mark.parametrize("memory", [{}, {"gpu_memory_gib": 0.001}])
+def test_a_strategy_that_allows_no_checkpointing_is_predicted_without(memory) -> None:
+    found = of_tiny({"gpus_per_trial": 1} | memory, "prefix")
+    assert found.gradient_checkpointing is False
+    assert found.step == found.alone
 
 
 def test_checkpointing_is_told_both_ways() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lnt_core.errors import ConfigError
-from lnt_core.files import checksums, write_json
+from lnt_core.files import checksums, read_yaml, write_json
 from lnt_core.outcome import ENDED, TrialResult, write_result
 from sweeps.plan.trials import trials
 from sweeps.storage.events import EVENTS, EventLog
@@ -30,6 +30,7 @@ METRICS = {
     "select/cider": 0.1 + 0.2,
     "train/final_loss": 1.0,
     "train/micro_batch_size": 4,
+    "train/gradient_checkpointing": 1.0,
     "time/prepare_s": 1.0,
     "time/train_s": 2.0,
     "time/evaluate_s": 3.0,
@@ -61,7 +62,7 @@ def trial(context):
     log = EventLog(folder / EVENTS)
     log.write(10, {"train/loss": 1.0, "train/final_loss": 1.0})
     log.close()
-    write_config(trial.config.with_micro_batch(4), folder / RAN)
+    write_config(trial.config.with_micro_batch(4).with_checkpointing(on=True), folder / RAN)
     return trial
 
 
@@ -136,7 +137,8 @@ def test_a_result_that_was_not_written_is_too(trial, context, execution) -> None
     (execution.trial(trial.id) / "checkpoint.pt").touch()
     mended(context)
     assert execution.result(trial.id).score == METRICS["select/cider"]
-    assert (execution.trial(trial.id) / RAN).exists()
+    ran = read_yaml(execution.trial(trial.id) / RAN)["train"]
+    assert (ran["micro_batch_size"], ran["gradient_checkpointing"]) == (4, True)
     assert not (execution.trial(trial.id) / "checkpoint.pt").exists()
 
 

@@ -1,4 +1,4 @@
-"""Out of memory: tried again once with half the micro batch, and said."""
+"""Out of memory: tried again with checkpointing or half the micro batch, and said."""
 
 import json
 import resource
@@ -90,11 +90,16 @@ def test_what_torch_really_raises_on_a_host_without_memory_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("micro", "ran_as", "fails_at", "last"),
-    [(2, 1, 4, 5), ("auto", 2, 2, 7)],  # two micro-batches a step, or one: 4 is found
+    ("changes", "ran_as", "fails_at", "last"),
+    [
+        # two micro-batches a step, or one: 4 is found
+        ({"micro_batch_size": 2}, (1, False), 4, 5),
+        ({"micro_batch_size": "auto"}, (2, False), 2, 7),
+        ({"gradient_checkpointing": "auto"}, (2, True), 4, 9),
+    ],
 )
 def test_a_trial_tried_again_ends_with_the_losses_of_one_that_had_memory(
-    micro, ran_as, fails_at, last, trial_config, tmp_path, monkeypatch
+    changes, ran_as, fails_at, last, trial_config, tmp_path, monkeypatch
 ) -> None:
     """It goes on from the checkpoint of its first attempt, which ran out in the third step."""
     from lnt_core.accounting.micro_batch import as_begun
@@ -102,10 +107,10 @@ def test_a_trial_tried_again_ends_with_the_losses_of_one_that_had_memory(
     from lnt_core.trial import run_trial
     from lnt_core.worker import Worker
 
-    config = trial_config(train=TRAIN | {"micro_batch_size": micro, "checkpoint_every_steps": 1})
+    config = trial_config(train=TRAIN | {"checkpoint_every_steps": 1} | changes)
     worker = Worker(tmp_path / "cache")
 
-    def losses(name: str) -> tuple[list[float], int]:
+    def losses(name: str) -> tuple[list[float], tuple[int, bool]]:
         heard: dict[int, float] = {}
 
         def report(step: int, metrics: dict[str, float]) -> None:
@@ -118,7 +123,8 @@ def test_a_trial_tried_again_ends_with_the_losses_of_one_that_had_memory(
             lambda c: run_trial(c, out=out, report=report, worker=worker),
             begun=lambda c: as_begun(c, out),
         )
-        return [heard[step] for step in sorted(heard)], ran.train.micro_batch
+        found = ran.train.micro_batch, ran.train.checkpointing
+        return [heard[step] for step in sorted(heard)], found
 
     undisturbed, _ = losses("undisturbed")
     calls = iter(range(1000))
@@ -171,6 +177,68 @@ class TestFoundAutomatically:
         assert (done, note) == (config, "")
         with pytest.raises(TrialError, match="memory monitor killed"):
             run_in_memory(config, lambda given: given, num_kills=2)
+
+
+class TestCheckpointingFoundAutomatically:
+    """The file says `gradient_checkpointing: auto`; the trial began without it."""
+
+    CHECKPOINTS = "out of memory at micro_batch_size 2; run again with gradient checkpointing"
+    HALVES = "out of memory at micro_batch_size 2; run again with 1"
+
+    @pytest.fixture
+    def config(self, trial_config):
+        return trial_config(train=TRAIN | {"gradient_checkpointing": "auto"})
+
+    def begun(self, config):
+        return config.with_checkpointing(on=False)
+
+    def tried(self, config, *, fails: int, begun=None, num_kills: int = 0):
+        """What was tried of a trial whose first attempts run out of memory, what ran, the note."""
+        given = []
+
+        def run(chosen):
+            given.append((chosen.train.gradient_checkpointing, chosen.train.micro_batch))
+            if len(given) <= fails:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+        begun = begun or self.begun
+        _, ran, note = run_in_memory(config, run, begun=begun, num_kills=num_kills)
+        return given, (ran.train.gradient_checkpointing, ran.train.micro_batch), note
+
+    def test_it_checkpoints_before_the_micro_batch_is_halved(self, config) -> None:
+        whole, lean, half = ("auto", 2), (True, 2), (True, 1)
+        assert self.tried(config, fails=0) == ([whole], (False, 2), "")
+        assert self.tried(config, fails=1) == ([whole, lean], lean, self.CHECKPOINTS)
+        notes = f"{self.CHECKPOINTS}; {self.HALVES}"
+        assert self.tried(config, fails=2) == ([whole, lean, half], half, notes)
+        with pytest.raises(torch.OutOfMemoryError):
+            self.tried(config, fails=3)
+
+    def test_killed_it_begins_with_the_next(self, config) -> None:
+        lean, half = (True, 2), (True, 1)
+        notes = f"{self.CHECKPOINTS}; {self.HALVES}"
+        assert self.tried(config, fails=0, num_kills=1) == ([lean], lean, self.CHECKPOINTS)
+        assert self.tried(config, fails=1, num_kills=1) == ([lean, half], half, notes)
+        assert self.tried(config, fails=0, num_kills=2) == ([half], half, notes)
+        with pytest.raises(TrialError, match="memory monitor killed"):
+            self.tried(config, fails=0, num_kills=3)
+
+    def test_with_it_on_already_the_micro_batch_is_halved(self, config) -> None:
+        found = self.tried(config, fails=1, begun=lambda given: given.with_checkpointing(on=True))
+        assert found == ([("auto", 2), (True, 1)], (True, 1), self.HALVES)
+
+    def test_given_as_false_it_stays_off(self, trial_config) -> None:
+        found = self.tried(trial_config(), fails=1)
+        assert found == ([(False, 2), (False, 1)], (False, 1), self.HALVES)
+
+    def test_a_strategy_that_does_not_allow_it_halves_at_once(self, trial_config) -> None:
+        auto = TRAIN | {"gradient_checkpointing": "auto"}
+        config = trial_config(train=auto, strategy={"name": "prefix", "num_tokens": 2})
+        assert self.tried(config, fails=1) == ([("auto", 2), (False, 1)], (False, 1), self.HALVES)
+
+    def test_killed_before_it_was_found_it_is_found_now(self, config) -> None:
+        done, _, note = run_in_memory(config, lambda given: given, num_kills=1)
+        assert (done, note) == (config, "")
 
 
 class TestKilledByTheMemoryMonitor:

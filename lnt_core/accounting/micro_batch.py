@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from lnt_core import metrics as metric
@@ -186,7 +186,8 @@ def kept_choice(config: TrialConfig, out: Path) -> MicroBatch | None:
         set_aside(path, error.why, "a trial that has not ended starts again")
         return None
     is_its_own = content.pop("trial") == trial_id(config)  # else left by another trial
-    return MicroBatch(**content) if is_its_own else None
+    is_whole = content.keys() == {field.name for field in fields(MicroBatch)}  # else of older code
+    return MicroBatch(**content) if is_its_own and is_whole else None
 
 
 def as_begun(config: TrialConfig, out: Path) -> TrialConfig:

@@ -36,7 +36,7 @@ def test_a_trial_goes_on_after_a_kill_with_its_number_which_is_told_everywhere(
     client, runs = sweep.runs()
     (run,) = [run for run in runs if run.data.tags["lnt.kind"] == "trial"]
     assert run.data.params["train.micro_batch_size"] == "auto"
-    assert run.data.tags["lnt.micro_batch"].startswith("2, found automatically: the predicted")
+    assert run.data.tags["lnt.micro_batch"].startswith("2 without gradient checkpointing, found")
     assert "lnt.note" not in run.data.tags
     ran = Path(client.download_artifacts(run.info.run_id, "ran.yaml"))
     assert yaml.safe_load(ran.read_text())["train"]["micro_batch_size"] == 2

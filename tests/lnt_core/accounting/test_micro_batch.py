@@ -13,6 +13,8 @@ from lnt_core.accounting import micro_batch
 from lnt_core.accounting.micro_batch import CHOSEN, SAFE_SHARE, as_begun, choose
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import TrainConfig, TuneConfig
+from lnt_core.files import write_json
+from lnt_core.identity import trial_id
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
 from tests.damage import WAYS, set_aside
@@ -198,6 +200,17 @@ def test_with_its_number_damaged_it_starts_again(way, trial_config, losses, tmp_
     WAYS[way](tmp_path / "cut" / CHOSEN, random.Random(1))
     assert losses(config, "cut") == losses(config, "whole")
     assert set_aside(tmp_path / "cut") == [f"{CHOSEN}.damaged-1"]
+
+
+def test_what_older_code_has_left_counts_for_nothing(trial_config, tmp_path) -> None:
+    config = trial_config(train=AUTO)
+    old = {"trial": trial_id(config), "size": 1, "peak_gib": 1.0, "limit_gib": 2.0}
+    write_json(tmp_path / CHOSEN, old)
+    assert as_begun(config, tmp_path) == config
+    write_json(
+        tmp_path / CHOSEN, old | {"checkpointing": True, "whole_gib": 3.0, "is_given": False}
+    )
+    assert as_begun(config, tmp_path).train.micro_batch == 1
 
 
 def test_another_trial_in_the_same_folder_finds_its_own(trial_config, losses, tmp_path) -> None:

@@ -38,7 +38,8 @@ def test_an_error_of_the_analysis_alone_fails_no_trial(tmp_path) -> None:
     before = _ended_by(error, trial.id, context, step=7)
     assert before == Result(TrialStatus.FAILED, 7, error=str(error))
     parts = ("time/prepare_s", "time/train_s", "time/evaluate_s")
-    metrics = dict.fromkeys(parts, 2.0) | {"train/micro_batch_size": 8, "select/cider": 3.0}
+    ran = {"train/micro_batch_size": 8, "train/gradient_checkpointing": 0.0}
+    metrics = dict.fromkeys(parts, 2.0) | ran | {"select/cider": 3.0}
     left = TrialResult("finished", 9, metrics, note=CUT_SHORT)
     folder = context.execution.trial(trial.id)
     (folder / "weights").mkdir()

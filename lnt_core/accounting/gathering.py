@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from lnt_core import metrics as metric
+from lnt_core.accounting.auto import SAFE_SHARE
 from lnt_core.accounting.connector import feature_channels
 from lnt_core.accounting.generation import predict_generation_gib
-from lnt_core.accounting.micro_batch import SAFE_SHARE
 from lnt_core.accounting.step import StepShape
 from lnt_core.devices.chosen import is_gpu
 from lnt_core.devices.memory import GIB, free_gib

@@ -63,7 +63,7 @@ class TrainConfig(Frozen):
     micro_batch_size: MicroBatchSize = 16
     """Most samples of a forward and backward pass; one worker takes fewer where that saves padding.
     With `auto` (stage 2 only) each trial uses the largest size whose predicted step fits its device
-    (``lnt_core.accounting.micro_batch``)."""
+    (``lnt_core.accounting.auto``)."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Weight decay of AdamW."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)
@@ -162,7 +162,7 @@ class TuneConfig(TrainConfig):
     gradient_checkpointing: Checkpointing = "auto"
     """Recompute activations in the backward pass instead of keeping them, to save memory. With
     `auto` (stage 2 only) each trial does so only if its predicted step would not fit its device
-    otherwise (``lnt_core.accounting.micro_batch``)."""
+    otherwise (``lnt_core.accounting.auto``)."""
     rate_ratio: RateRatio = RateRatio()
     """Learning rates of the connector and of the embedding relative to the trial's, as
     `{connector: 0.1}`. `search.values` varies them by their keys, as `train.rate_ratio.connector`.

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -76,7 +77,7 @@ class Loader:
         self._coming: deque[_Coming] = deque()
         self._to_load = self._in_order()
         self.waited_s = 0.0
-        """Seconds that the training has waited for micro-batches, or has made them itself."""
+        """Seconds that the training has waited for micro-batches, or has worked on them itself."""
 
     def next_share(self) -> Share:
         """The share of the next global batch.
@@ -84,7 +85,8 @@ class Loader:
         Raises:
             IndexError: There is none.
         """
-        self._load_ahead()
+        with self._waiting():
+            self._load_ahead()
         return self._shares.popleft()
 
     def take(self) -> Batch:
@@ -94,11 +96,16 @@ class Loader:
             DataError: An image cannot be read.
         """
         due = self._coming.popleft()
-        self._load_ahead()
-        started = time.perf_counter()
-        loaded = due.result()
-        self.waited_s += time.perf_counter() - started
+        with self._waiting():
+            self._load_ahead()
+            loaded = due.result()
         return loaded.finished(self._loading.store)
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.waited_s += time.perf_counter() - started
 
     def _in_order(self) -> Iterator[Sequence[Encoded]]:
         for chosen in self._batches:

@@ -6,10 +6,10 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lnt_core.accounting.auto import MicroBatch, Predict, choose
 from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.lengths import Lengths, estimated_lengths
 from lnt_core.accounting.meta_trial import MetaTrial, scored, tokens_of_prompt
-from lnt_core.accounting.micro_batch import MicroBatch, Predict, choose
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import AlignConfig, AnyTaskConfig, LossConfig, TrainConfig, TuneConfig

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from lnt_core.accounting import micro_batch
-from lnt_core.accounting.micro_batch import CHOSEN, SAFE_SHARE, as_begun, choose
+from lnt_core.accounting.auto import SAFE_SHARE, choose
+from lnt_core.accounting.micro_batch import CHOSEN, as_begun
 from lnt_core.accounting.predicted import StepCost
 from lnt_core.config import TrainConfig, TuneConfig
 from lnt_core.files import write_json

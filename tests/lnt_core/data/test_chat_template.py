@@ -50,3 +50,12 @@ def test_a_template_that_only_mentions_such_things_is_not(part, tokenizer) -> No
     tokenizer.chat_template = part + CHATML
     segments = ChatTemplate(tokenizer, None, "<image>").segments(TURNS)
     assert ("A circle.<|im_end|>", True) in segments
+
+
+def test_a_template_that_ends_the_last_answer_alone_is_refused(tokenizer) -> None:
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m['content'] }}"
+        "{% if loop.last %}<|im_end|>{% endif %}{% endfor %}"
+    )
+    with pytest.raises(ConfigError, match="after the last answer only"):
+        ChatTemplate(tokenizer, None, "<image>").segments([("A?", "B."), *TURNS])

@@ -57,6 +57,11 @@ def test_text_that_holds_the_image_token_is_refused(conversations) -> None:
         conversations("plain").encode(Sample((), (("What?", "An <image> of a dog."),)))
 
 
+def test_nothing_is_learnt_of_a_label_on_the_first_token_alone() -> None:
+    assert not Encoded((5, 6), (5, IGNORE)).is_learnt
+    assert Encoded((5, 6), (IGNORE, 6)).is_learnt
+
+
 def test_a_token_takes_eight_bytes_with_its_label() -> None:
     """32 bits each: a token id and a label; integers of Python take several times as much."""
     ids = range(70_000, 71_000)

@@ -1,5 +1,7 @@
 """CIDEr against known values and the reference implementation."""
 
+import os
+
 import pytest
 
 from lnt_core.evaluation.cider import CiderScorer, tokenize
@@ -34,6 +36,13 @@ def test_line_breaks_in_a_caption_do_not_shift_the_others() -> None:
 
 def test_tokens_are_lower_case_without_punctuation() -> None:
     assert tokenize([["A Dog, (running) -- fast!"]]) == [["a dog -lrb- running -rrb- fast"]]
+
+
+def test_java_is_put_on_the_path_for_the_tokenizer_alone(monkeypatch) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    before = os.environ["PATH"]
+    tokenize([["a dog"]])
+    assert os.environ["PATH"] == before
 
 
 @pytest.mark.golden

@@ -95,6 +95,14 @@ def test_of_shards_the_last_complete_step_is_taken(sharded) -> None:
     assert settle_checkpoint(sharded, at_most=ALL) == 6
 
 
+def test_of_shards_step_10_is_later_than_step_9(tmp_path) -> None:
+    folder = tmp_path / "checkpoint"
+    for step in (8, 9, 10):
+        write_shards(folder, step)
+    assert [step.name for step in complete_steps(folder)] == ["step-10", "step-9"]
+    assert settle_checkpoint(tmp_path / "checkpoint.pt", at_most=ALL) == 10
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", ["worker-0.pt", "worker-1.pt", COMPLETE])
 def test_of_shards_the_step_before_is_taken_where_one_is_damaged(name, way, sharded) -> None:

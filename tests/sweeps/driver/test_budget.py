@@ -40,6 +40,9 @@ def test_trials_before_a_resume_count() -> None:
     assert asked.refusal("c", "full") == (
         "the total would be 12 GPU-hours, but budget.gpu_hours is 10"
     )
+    few, _ = budget(trials=3)
+    few.spent_before([("full", 1.0, 0.0), ("full", 1.0, 0.0)])
+    assert [few.refusal(name, "full") for name in "cd"] == ["", "budget.trials is 3"]
 
 
 def test_a_trial_must_end_within_the_time_if_it_is_as_long_as_the_longest() -> None:

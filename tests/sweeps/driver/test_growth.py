@@ -48,6 +48,7 @@ def found(trials) -> list[tuple[str, float]]:
         (GRID, "highest", 4e-3),
         (GRID, "lowest", 1e-5),
         ((0.5, 0.2), "highest", None),
+        ((0.5, 0.25), "highest", None),  # 1.0 is the limit itself
         ((1e-3,), "highest", None),
         ((1e-3, 1e-3), "lowest", None),
     ],

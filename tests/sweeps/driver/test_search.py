@@ -1,5 +1,7 @@
 """TPE: the study of a resumed sweep, and the trials at the points that are drawn."""
 
+from dataclasses import replace
+
 import optuna
 import pytest
 
@@ -50,6 +52,14 @@ def test_a_resumed_study_knows_what_finished_and_asks_for_the_rest(sweep) -> Non
     known = [t for t in study.trials if t.value is not None]
     assert [(t.params["learning_rate"], t.value) for t in known] == [(1e-3, 7.0), (1e-2, 0.0)]
     assert tpe_search(sweep, execution).suggest("next") == trial.id
+
+
+def test_what_was_added_by_hand_is_no_point_of_the_study(sweep) -> None:
+    execution = new_execution(sweep)
+    drawn = trial_at(sweep, {"strategy": 0, "learning_rate": 1e-3})
+    add_trial(execution, replace(drawn, added_by="clone"))
+    execution.write_result(drawn.id, Result("finished", 1, {"select/cider": 7.0}))
+    assert resumed_study(sweep, execution, optuna.storages.InMemoryStorage()).trials == []
 
 
 def test_a_resumed_study_draws_no_point_again(sweep) -> None:

@@ -25,6 +25,7 @@ from sweeps.export.best import BEST, write_best
 from sweeps.export.evaluate import asked, score
 from sweeps.tracking.store import connect, experiment_id
 from tests.lnt_core.evaluation.tasks import oracles
+from tests.parts import TRAIN
 from tests.servers import HANG_S
 from tests.sweeps.cli.test_export import best_of
 
@@ -269,7 +270,8 @@ def test_an_export_scores_on_the_tasks_of_its_sweep_what_its_trial_did(
     held_out = {"task": "loss", **files}
     captions = {"task": "scenes", "max_new_tokens": 4, "report_split": None, **files}
     data = {"tune": scenes.tune, "select": captions, "report": [held_out]}
-    config = trial_config(strategy={"name": "lora"}, learning_rate=1e-2, data=data)
+    cut = TRAIN | {"max_length": 40}  # in the midst of answers
+    config = trial_config(strategy={"name": "lora"}, learning_rate=1e-2, data=data, train=cut)
     worker, silent = Worker(tmp_path / "cache"), lambda step, metrics: None
     trial = run_trial(config, out=tmp_path / "trial", report=silent, worker=worker)
     won = score_weights(config, tmp_path / "trial" / "weights", tmp_path / "won", worker=worker)

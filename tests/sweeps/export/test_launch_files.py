@@ -81,6 +81,12 @@ def test_epochs_are_told_where_steps_are_not(trial_config) -> None:
     assert "max_steps" not in arguments
 
 
+@pytest.mark.parametrize(("written", "told"), [({"checkpoint_every_steps": 7}, 7), ({}, 0.1)])
+def test_checkpoints_are_as_frequent_as_the_trials(written, told, trial_config) -> None:
+    arguments = training_arguments(trial_config(train=TRAIN | written), on_gpu=False)
+    assert arguments["save_steps"] == told
+
+
 def test_deepspeed_takes_its_file_and_agrees_with_the_arguments(config) -> None:
     config_of = pytest.importorskip("deepspeed.runtime.config").DeepSpeedConfig
     parsed = config_of(deepspeed(config))

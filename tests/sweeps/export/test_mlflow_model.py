@@ -8,7 +8,9 @@ from PIL import Image
 from lnt_core.config.opening import Opening
 from lnt_core.errors import ConfigError, DataError
 from lnt_core.evaluation.caption import Captioner
-from sweeps.export.mlflow_model import CaptionModel
+from sweeps.export.mlflow_model import CaptionModel, _is_small
+from sweeps.results.selection import Trial
+from sweeps.storage.execution import TrialStatus
 
 
 class Seen(Captioner):
@@ -49,3 +51,12 @@ def test_what_is_neither_a_file_nor_base64_is_refused(item, tmp_path, monkeypatc
 def test_base64_of_no_image_is_refused() -> None:
     with pytest.raises(DataError, match="an image given by its content cannot be decoded"):
         CaptionModel(Seen(Opening())).predict([base64.b64encode(b"no image").decode()])
+
+
+@pytest.mark.parametrize(
+    ("trainable", "share", "small"),
+    [(2**27, 0.5, True), (2**27 + 1, 0.5, False), (2**28, 1.0, True), (0, 0.0, False)],
+)
+def test_a_model_of_a_gib_in_float32_is_registered_with_its_base(trainable, share, small) -> None:
+    trial = Trial("r", "t", "full", 1e-3, TrialStatus.FINISHED, 1.0, None, trainable, share)
+    assert _is_small(trial) == small

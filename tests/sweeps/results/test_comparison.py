@@ -67,6 +67,13 @@ def test_strategies_are_compared_with_the_best_of_all(compared) -> None:
     assert compared["layernorm"].behind_best.mean == pytest.approx(40, abs=3)
 
 
+def test_a_repeat_is_no_other_trial_to_be_tied_with(sweep) -> None:
+    repeat = replace(CLOSE, trial_id="r", seed=1, is_repeat=True)
+    captions = {image: Caption("a dog", score) for image, score in SCORES["full-0.001"].items()}
+    compared = compare_winners(replace(sweep, trials=(BEST, repeat)), lambda _: captions)
+    assert compared["full"].tied == ()
+
+
 def test_without_captions_nothing_is_claimed(sweep) -> None:
     assert compare_winners(sweep, lambda _: None) == {}
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sweeps.results.confidence import mean_interval, paired_difference
+from sweeps.results.confidence import _expanded, mean_interval, paired_difference
 
 
 def scores(values) -> dict[str, float]:
@@ -42,6 +42,11 @@ def test_for_many_images_it_is_the_interval_of_students_t() -> None:
     found = paired_difference(ours, theirs)
     width = expected[1] - expected[0]
     assert (found.low, found.high) == pytest.approx(expected, abs=0.03 * width)
+
+
+def test_for_five_images_it_is_expanded_by_students_t_of_four_degrees_of_freedom() -> None:
+    normal = -(1.25**0.5) * 2.776445  # t, and sqrt(n / (n - 1)): the resamples' deviation is n's
+    assert _expanded(5) == pytest.approx((stats.norm.cdf(normal), stats.norm.cdf(-normal)))
 
 
 def test_a_mean_is_known_within_students_interval_of_95_percent() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lnt_core.config.bounds import MAX_SEED
 from lnt_core.metrics import OBJECTIVES
 from sweeps.config import SweepConfig
 from sweeps.plan.trials import trials
@@ -29,6 +30,7 @@ def test_a_tie_goes_to_fewer_parameters_then_to_the_smaller_rate() -> None:
         trial(rate=1e-2, trainable=5),
         trial(rate=1e-3, trainable=9),
         trial(rate=1e-4, trainable=5),
+        trial(rate=1e-5, trainable=9),
     ]
     assert winners(tied)[0].trial == tied[2]
 
@@ -71,6 +73,12 @@ def test_the_highest_mean_wins_and_stands_for_the_sweeps_own_seed() -> None:
 
 def test_fewer_seeds_never_win_against_more() -> None:
     assert winners([*seeds(1e-3, 1.0, 1.0), *seeds(1e-4, 99.0)])[0].trial.learning_rate == 1e-3
+
+
+def test_a_repeat_with_a_smaller_seed_does_not_stand_for_its_point() -> None:
+    own, repeat = seeds(1e-3, 5.0, 6.0)
+    (winner,) = winners([replace(own, seed=MAX_SEED), replace(repeat, seed=0)])
+    assert winner.trial.score == 5.0
 
 
 def test_equal_means_go_to_the_smaller_rate() -> None:

@@ -153,6 +153,15 @@ def test_a_trial_that_lost_something_it_left_is_run_again(
     assert not (execution.trial(trial.id) / ENDED).exists()
 
 
+def test_a_trial_that_diverged_is_too(trial, context, execution) -> None:
+    execution.write_result(trial.id, Result("diverged", 10, METRICS))
+    mended(context)
+    assert execution.result(trial.id).status == "diverged"
+    damage(execution.trial(trial.id) / EVENTS, empty)
+    mended(context)
+    assert execution.result(trial.id) is None
+
+
 def test_events_that_mlflow_has_are_not_missed(trial, context, execution) -> None:
     write_json(execution.trial(trial.id) / TRACKED, {"run_id": "r", "closed": True})
     damage(execution.trial(trial.id) / EVENTS, empty)

@@ -1,6 +1,7 @@
 """Orders to a server: in order, each carried out, however often the server is away."""
 
 import contextlib
+import errno
 import http.server
 import sqlite3
 import threading
@@ -96,6 +97,20 @@ def test_an_order_that_fails_is_repeated_and_those_behind_it_wait(caplog) -> Non
     assert "too slow" in caplog.text
 
 
+def test_the_waits_between_attempts_double_up_to_the_longest(caplog) -> None:
+    failures = iter([ConnectionError("away for long")] * 7)
+
+    def order() -> None:
+        for error in failures:
+            raise error
+
+    box = outbox()
+    box.put(order)
+    close(box)
+    told = [record.args for record in caplog.records if "away for long" in record.getMessage()]
+    assert [wait_s for _, wait_s in told] == [1, 2, 4, 8, 16, 30, 30]
+
+
 def test_the_routine_goes_on_while_there_are_no_orders() -> None:
     calls = threading.Semaphore(0)
     box = outbox(calls.release)
@@ -181,6 +196,11 @@ class TestWhatMlflowRaises:
         with answering(status) as uri:
             error = raised(lambda: MlflowClient(uri).get_run("0" * 32))
         assert is_away(error) is away
+
+    def test_a_full_disk_is_waited_for(self) -> None:
+        error = MlflowException("the run cannot be written")
+        error.__cause__ = OSError(errno.ENOSPC, "no space left")
+        assert is_away(error)
 
     def test_what_a_store_lacks_or_refuses_is_no_reason_to_wait(self, client) -> None:
         run_id = client.create_run(client.create_experiment("refused")).info.run_id

@@ -31,6 +31,16 @@ def test_what_mlflow_has_is_not_sent_again(tmp_path) -> None:
     assert sent(unsent) == []
 
 
+def test_what_was_sent_is_not_read_again(tmp_path) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, 1, 2)
+    unsent = UnsentEvents(path, {})
+    assert sent(unsent) == [1, 2]
+    write(path, 3)
+    path.write_bytes(b"x" + path.read_bytes()[1:])
+    assert sent(unsent) == [3]
+
+
 def test_what_could_not_be_sent_is_sent_again(tmp_path) -> None:
     write(tmp_path / "events.jsonl", 1, 2)
     unsent = UnsentEvents(tmp_path / "events.jsonl", {})

@@ -172,6 +172,7 @@ def _deepspeed_config(config: TuneConfig) -> dict[str, Any]:
     given = config.deepspeed if isinstance(config.deepspeed, dict) else {}
     own: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": config.micro_batch,
+        # one worker may cut a batch into others (`shares`): `backward` says which is the last
         "gradient_accumulation_steps": micro_batches_each(
             config.batch_size, size=config.micro_batch, workers=num_workers()
         ),

@@ -1,7 +1,8 @@
 """Encoded conversations in files: the same as in memory, and shared by processes."""
 
-import multiprocessing
 import random
+import subprocess
+import sys
 from array import array
 from pathlib import Path
 
@@ -76,17 +77,20 @@ def test_three_processes_share_the_memory_of_100000_conversations(tmp_path) -> N
             yield Encoded(next(rows), next(rows), (image,), {"mm_token_type_ids": next(rows)})
 
     write_encoded(tmp_path, samples(), images=images, num_samples=NUM_SAMPLES)
-    context = multiprocessing.get_context("spawn")
-    barrier, told = context.Barrier(NUM_PROCESSES), context.Queue()
-    processes = [
-        context.Process(target=_read_and_tell, args=(tmp_path, seed, barrier, told))
+    command = [sys.executable, __file__, str(tmp_path)]
+    readers = [
+        subprocess.Popen(
+            [*command, str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         for seed in range(NUM_PROCESSES)
     ]
-    for process in processes:
-        process.start()
-    grown = [told.get(timeout=300) for _ in processes]
-    for process in processes:
-        process.join()
+    for _ in range(NUM_STEPS):  # together: libraries are shared, too
+        told = [reader.stdout.readline() for reader in readers]
+        for reader in readers:
+            print(file=reader.stdin, flush=True)
+    for reader in readers:
+        reader.communicate(timeout=60)
+    grown = [float(line) for line in told]
     print(f"{sum(grown):.0f} MB: {grown}, files {_size_mb(tmp_path):.0f} MB")
     assert sum(grown) < MOST_MB
 
@@ -95,19 +99,31 @@ def _size_mb(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.iterdir()) / 1e6
 
 
-def _read_and_tell(folder: Path, seed: int, barrier, told) -> None:
+NUM_STEPS = 4
+
+
+def _read_and_tell(folder: Path, seed: int) -> None:
     """Tell by how many MB a process has grown, while all of them have read what they want."""
-    barrier.wait()  # libraries are shared, too
+    _tell("started")
     before = _pss_mb()
-    barrier.wait()
+    _tell("measured")
     files, draws = EncodedFiles(folder), random.Random(seed)
     for _ in range(NUM_READ):
         assert len(files[draws.randrange(len(files))].input_ids) == NUM_TOKENS
-    barrier.wait()
-    told.put(_pss_mb() - before)
-    barrier.wait()
+    _tell("read")
+    _tell(_pss_mb() - before)
+
+
+def _tell(step: object) -> None:
+    """Wait, too, until the others have come as far."""
+    print(step, flush=True)
+    sys.stdin.readline()
 
 
 def _pss_mb() -> float:
     lines = Path("/proc/self/smaps_rollup").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024 / 1e6
+
+
+if __name__ == "__main__":
+    _read_and_tell(Path(sys.argv[1]), int(sys.argv[2]))

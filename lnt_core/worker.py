@@ -179,7 +179,7 @@ class Worker:
                 base,
                 chosen,
                 config.align,
-                store=store,
+                store=self._store(base, config.data, gives_way=config.data.align is not None),
                 saved=saved,
                 deepspeed=deepspeed,
                 report=report,
@@ -193,22 +193,27 @@ class Worker:
 
     def _base(self, config: TrialConfig) -> tuple[VisionLanguageModel, FeatureStore]:
         seed_everything(config.align.seed if config.align else config.seed)
-        opening = config.data.opening
         base = load_base(
             config.model,
             cache=self._cache,
             device=self.device,
             precision=config.train.precision,
             deepspeed=config.train.deepspeed,
-            opening=opening,
+            opening=config.data.opening,
         )
-        store = FeatureStore(
+        return base, self._store(base, config.data)
+
+    def _store(
+        self, base: VisionLanguageModel, data: DataConfig, *, gives_way: bool = False
+    ) -> FeatureStore:
+        """Features of images; those that only stage 1 uses give way to those of all trials."""
+        return FeatureStore(
             base,
             max_bytes=self._max_bytes,
-            opening=opening,
+            opening=data.opening,
             folder=self._cache / "features",
+            gives_way=gives_way,
         )
-        return base, store
 
 
 def is_prepared(config: TrialConfig, cache: Path) -> bool:

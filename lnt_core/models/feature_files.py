@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 _CHECKSUM = 4
 """Bytes of the CRC-32 before the content."""
 _SUFFIX = ".features"
+_GIVES_WAY = "-gives-way"
 
 
 class FeatureFiles:
@@ -36,14 +37,17 @@ class FeatureFiles:
         root: Folder of all kinds of features, whose sizes count together.
         kind: Hash of everything besides the images that features depend on.
         max_bytes: Limit of all files below ``root``.
+        gives_way: Whether what is written makes room for what others write later, of the same kind
+            too; both read it.
 
     Raises:
         ConfigError: The file system has no locks.
     """
 
-    def __init__(self, root: Path, kind: str, *, max_bytes: int) -> None:
+    def __init__(self, root: Path, kind: str, *, max_bytes: int, gives_way: bool = False) -> None:
         self._root = root
-        self._folder = root / kind
+        folders = root / kind, root / f"{kind}{_GIVES_WAY}"
+        self._folder, self._beside = folders[::-1] if gives_way else folders
         self._max_bytes = max_bytes
         self._folder.mkdir(parents=True, exist_ok=True)
         self._in_use = _Lock(self._folder / "in_use.lock", fcntl.LOCK_SH)
@@ -53,18 +57,9 @@ class FeatureFiles:
 
     def read(self, key: str) -> ImageInputs | None:
         """What was written for ``key``, on the host; None if there is nothing, or it is damaged."""
-        try:
-            content = self._path(key).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            if error.errno != errno.EIO:
-                raise
-            return None
-        checksum, payload = content[:_CHECKSUM], content[_CHECKSUM:]
-        if not payload or checksum != _crc32(payload):
-            return None
-        return _parsed(payload)
+        payload = _payload_of(self._path(key))
+        payload = payload or _payload_of(self._path(key, self._beside))
+        return _parsed(payload) if payload else None
 
     @contextmanager
     def making(self, key: str) -> Iterator[None]:
@@ -151,8 +146,8 @@ class FeatureFiles:
             if self._count() + size <= self._max_bytes:
                 return
 
-    def _path(self, key: str) -> Path:
-        return self._folder / key[:2] / f"{key[2:]}{_SUFFIX}"
+    def _path(self, key: str, folder: Path | None = None) -> Path:
+        return (folder or self._folder) / key[:2] / f"{key[2:]}{_SUFFIX}"
 
 
 class _Lock:
@@ -172,6 +167,20 @@ class _Lock:
                 f"{shown(path)} cannot be locked ({error.strerror}): set LNT_CACHE to a folder on "
                 "a file system with locks, or `resources.feature_cache_gib` to 0"
             ) from error
+
+
+def _payload_of(path: Path) -> bytes:
+    """The content of a file behind its checksum; empty if it is not there or is damaged."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""
+    checksum, payload = content[:_CHECKSUM], content[_CHECKSUM:]
+    return payload if checksum == _crc32(payload) else b""
 
 
 def _crc32(payload: bytes) -> bytes:

@@ -67,6 +67,8 @@ class FeatureStore:
             that it never mixes the two.
         folder: Where features are kept and shared with other processes. Default: a temporary
             folder of this store.
+        gives_way: Whether its features make room for those of other stores of this model; these
+            use them as long as there is room for both.
     """
 
     def __init__(
@@ -76,11 +78,13 @@ class FeatureStore:
         max_bytes: int,
         opening: Opening = USUAL,
         folder: Path | None = None,
+        gives_way: bool = False,
     ) -> None:
         self._base = base
         self.opening = opening
         self._max_bytes = max_bytes
         self._folder = folder
+        self._gives_way = gives_way
         self._files: dict[str, FeatureFiles] = {}
         self._known: dict[Path, tuple[int, bytes]] = {}
 
@@ -174,7 +178,9 @@ class FeatureStore:
         numerics = numerics_in_force(self.device)
         if numerics not in self._files:
             kind = hashlib.sha256(f"{self._kind} {numerics}".encode()).hexdigest()[:32]
-            self._files[numerics] = FeatureFiles(self._root, kind, max_bytes=self._max_bytes)
+            self._files[numerics] = FeatureFiles(
+                self._root, kind, max_bytes=self._max_bytes, gives_way=self._gives_way
+            )
         return self._files[numerics]
 
     @cached_property

@@ -100,6 +100,25 @@ def test_features_of_other_models_make_room_unless_they_are_in_use(tmp_path) -> 
     assert size_of(tmp_path) == one
 
 
+def test_features_that_give_way_are_shared_and_make_room_once_nobody_writes_them(tmp_path) -> None:
+    giving = FeatureFiles(tmp_path, "a", max_bytes=2**20, gives_way=True)
+    giving.write(KEYS[0], inputs())
+    one = size_of(tmp_path)
+    files = FeatureFiles(tmp_path, "a", max_bytes=one)
+    assert same(files.read(KEYS[0]), inputs())
+    files.write(KEYS[1], inputs(1))
+    assert files.is_full  # while they are written, too
+    del giving
+    files = FeatureFiles(tmp_path, "a", max_bytes=one)
+    files.write(KEYS[1], inputs(1))
+    assert files.read(KEYS[0]) is None
+    giving = FeatureFiles(tmp_path, "a", max_bytes=one, gives_way=True)
+    assert same(giving.read(KEYS[1]), inputs(1))
+    giving.write(KEYS[0], inputs())
+    assert giving.is_full
+    assert same(files.read(KEYS[1]), inputs(1))
+
+
 def test_features_that_nobody_has_used_for_longest_go_first(tmp_path) -> None:
     for number, kind in enumerate(("old", "older")):
         FeatureFiles(tmp_path, kind, max_bytes=2**20).write(KEYS[0], inputs())

@@ -31,8 +31,9 @@ class ResourcesConfig(Frozen):
     feature_cache_gib: float = Field(default=4.0, ge=0, le=1e6)
     """Limit of the image features that are kept on disk, in the folder `features` of the cache
     (`LNT_CACHE`), by all trials and sweeps that share it. If it is reached, features of other
-    models go first, unless a running process uses them; then further images go through the vision
-    tower on every use, and a warning says so. 0: nothing is kept."""
+    models and of stage 1's own data go first, unless a running process uses them; then further
+    images go through the vision tower on every use, and a warning says so. `lnt plan` says how much
+    room there should be. 0: nothing is kept."""
     loader_workers: int = Field(default=1, ge=0, le=256)
     """Threads of each worker of a trial that open, scale and pad the images of its next
     micro-batches while it trains. No digit depends on them. More help if `train/data_wait_share`

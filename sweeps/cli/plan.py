@@ -58,6 +58,7 @@ def print_plan(sweep: SweepConfig, planned: Plan, notes: list[str]) -> None:
     console.print(_strategies(planned))
     for line in [
         _total(sweep, planned),
+        *_features(sweep, planned),
         *((planned.reports.line(),) if planned.reports else ()),
         *_may_grow(sweep),
         *_assumed(sweep),
@@ -166,6 +167,11 @@ def _total(sweep: SweepConfig, planned: Plan) -> str:
     return text + "."
 
 
+def _features(sweep: SweepConfig, planned: Plan) -> list[str]:
+    found = planned.features
+    return [] if found is None else [found.line(sweep.resources.feature_cache_gib)]
+
+
 def _may_grow(sweep: SweepConfig) -> list[str]:
     if not sweep.search.extend_at_edge:
         return []
@@ -228,6 +234,7 @@ def plan_json(sweep: SweepConfig, planned: Plan) -> dict[str, Any]:
             }
             for stage in planned.stages_1
         ],
+        "features": None if planned.features is None else asdict(planned.features),
         "reports": None if planned.reports is None else asdict(planned.reports),
         "trials": [
             {

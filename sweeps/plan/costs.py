@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lnt_core.accounting.auto import MicroBatch, Predict, choose
+from lnt_core.accounting.features import FeatureCost, predict_features
 from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.lengths import Lengths, estimated_lengths
 from lnt_core.accounting.meta_trial import MetaTrial, scored, tokens_of_prompt
@@ -238,6 +239,15 @@ class Costs:
             or _captioning_too_big(sweep, tuned, standing_gib, evaluation_gib)
             or _analysis_too_big(sweep, analysis_gib)
             or _hardly_fits(found),
+        )
+
+    def features(self, sweep: SweepConfig) -> FeatureCost | None:
+        """The cost of the features of one image; None where it is not known."""
+        return predict_features(
+            self._skeleton,
+            self._roles,
+            image_tokens=self._image_tokens,
+            bytes_per_value=2 if sweep.train.precision == "bf16" else 4,
         )
 
     def answering_flops(self, sweep: SweepConfig, options: AnyTaskConfig, number: int) -> float:

@@ -19,6 +19,7 @@ from sweeps.plan.space import (
 
 if TYPE_CHECKING:
     from sweeps.plan.costs import Cost, Costs
+    from sweeps.plan.features import PlannedFeatures
     from sweeps.plan.reports import PlannedReports
     from sweeps.plan.stage_1 import PlannedStage1
 
@@ -46,6 +47,8 @@ class Plan:
     """Every trial; for `tpe`, one entry per strategy and combination of values."""
     reports: "PlannedReports | None" = None
     """What winners and the untuned base are scored on at the end; None if on nothing."""
+    features: "PlannedFeatures | None" = None
+    """What is kept of the training images; None if their size is not known."""
 
     def too_big(self) -> list[str]:
         """A line for each stage 1 and strategy that does not fit the given GPU memory.
@@ -71,6 +74,7 @@ def plan(sweep: SweepConfig, *, files: bool = True) -> Plan:
             go with other values.
     """
     from sweeps.plan.costs import Costs  # imports torch, which most commands do not need
+    from sweeps.plan.features import planned_features
     from sweeps.plan.reports import planned_reports
     from sweeps.plan.stage_1 import planned_stages_1
 
@@ -81,6 +85,7 @@ def plan(sweep: SweepConfig, *, files: bool = True) -> Plan:
         planned_stages_1(sweep, predictor),
         _trials(sweep, predictor),
         planned_reports(sweep, predictor, files=files),
+        planned_features(sweep, predictor, files=files),
     )
 
 

@@ -85,6 +85,7 @@ def test_json_has_the_costs(capsys) -> None:
     assert activations["checkpointed"] == memory["activations_gib"] < activations["whole"]
     assert sum(trial["trainable_by_role"].values()) == trial["trainable_parameters"]
     assert trial["too_big"] is None
+    assert found["features"]["num_images"] == 80_000
 
 
 def test_the_tables_show_what_does_not_fit_and_what_was_assumed(capsys) -> None:
@@ -101,6 +102,7 @@ def test_the_tables_show_what_does_not_fit_and_what_was_assumed(capsys) -> None:
     assert of_memory[:3] == ["stage", "1", "16"]
     assert "of them for stage 1." in told
     assert "h are stage 1, for which all trials wait." in told
+    assert "Images: features of 80,000 take 78.1 GiB of disk. " in told
 
 
 @pytest.mark.parametrize("found_here", [True, False])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import tokenizers
+import torch
 import transformers
 
 from lnt_core import __version__
@@ -80,7 +81,8 @@ def _made(
     states = _states(images) if conversations.sees_images else None  # before they are opened
 
     def make(draft: Path) -> None:
-        encoded = encode_samples(conversations, samples, max_length=max_length)
+        processes = torch.get_num_threads()
+        encoded = encode_samples(conversations, samples, max_length=max_length, processes=processes)
         write_encoded(draft, encoded, images=images, num_samples=len(samples))
         if states is not None:
             np.save(draft / STATES, states)

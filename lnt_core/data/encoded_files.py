@@ -56,6 +56,11 @@ class EncodedFiles(Sequence[Encoded]):
             return [self._made(number) for number in range(len(self))[index]]
         return self._made(range(len(self))[index])
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest conversation."""
+        return self._ids.longest
+
     def image_paths(self) -> Iterator[Path]:
         """The images as they were given to ``write_encoded``."""
         return (self._path(number) for number in range(len(self._paths)))
@@ -75,6 +80,13 @@ class EncodedFiles(Sequence[Encoded]):
 
     def _path(self, number: int) -> Path:
         return Path(os.fsdecode(self._paths.row(number).tobytes()))
+
+
+def longest(samples: Sequence[Encoded]) -> int:
+    """Tokens of the longest conversation."""
+    if isinstance(samples, EncodedFiles):
+        return samples.longest
+    return max(len(sample.input_ids) for sample in samples)
 
 
 def write_encoded(
@@ -145,6 +157,10 @@ class _Column:
 
     def __len__(self) -> int:
         return len(self._offsets) - 1
+
+    @property
+    def longest(self) -> int:
+        return int(np.diff(self._offsets).max())
 
     def row(self, number: int) -> Integers:
         return self._values[self._offsets[number] : self._offsets[number + 1]]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from lnt_core.data.conversation import Conversations, Encoded
+from lnt_core.data.encoders import encoded_each
 from lnt_core.data.layouts import some
 from lnt_core.data.samples import IMAGE, Sample
 from lnt_core.errors import DataError
@@ -19,9 +20,15 @@ and its image aside."""
 
 
 def encode_samples(
-    conversations: Conversations, samples: Sequence[Sample], *, max_length: int
+    conversations: Conversations,
+    samples: Sequence[Sample],
+    *,
+    max_length: int,
+    processes: int = 1,
 ) -> Iterator[Encoded]:
     """Token ids of samples with an answer in their first ``max_length`` tokens; not of others.
+
+    ``processes``: How many encode at once, where there are many samples.
 
     Raises:
         DataError: No sample has an answer left; or texts have the image token or a reserved
@@ -29,13 +36,11 @@ def encode_samples(
             Raised at the end, so that it names them all.
     """
     bad, num_kept, told = [], 0, time.monotonic()
-    for number, sample in enumerate(samples):
-        try:
-            encoded = conversations.encode(sample, max_length=max_length)
-        except DataError as error:
-            bad.append(f"{sample.name}: {error}")
-            continue
-        if encoded.is_learnt:
+    each = encoded_each(conversations, samples, max_length=max_length, processes=processes)
+    for number, (sample, encoded) in enumerate(zip(samples, each, strict=True)):
+        if isinstance(encoded, str):
+            bad.append(f"{sample.name}: {encoded}")
+        elif encoded.is_learnt:
             num_kept += 1
             yield encoded
         if time.monotonic() - told >= TOLD_EVERY_S:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lnt_core.data.conversation import IGNORE, Encoded
-from lnt_core.data.encoded_files import EncodedFiles, write_encoded
+from lnt_core.data.encoded_files import EncodedFiles, longest, write_encoded
 
 PAIR = (Path("folder/a b.jpg"), Path("/caf\u00e9/\udcff.png"))
 SAMPLES = [
@@ -31,6 +31,7 @@ def test_what_is_read_is_what_was_written(tmp_path) -> None:
     files = write(tmp_path / "a", SAMPLES)
     assert list(files) == SAMPLES
     assert files[1:] == SAMPLES[1:]
+    assert longest(files) == longest(SAMPLES) == 4
     assert (files[-1], len(files), files.num_left_out) == (SAMPLES[-1], 4, 5)
     assert tuple(files.image_paths()) == PAIR
     with pytest.raises(IndexError):

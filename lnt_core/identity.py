@@ -80,7 +80,12 @@ def _opened(data: DataConfig) -> dict[str, str]:
 
 def _stage_identity(stage: TrainConfig) -> dict[str, Any]:
     """A stage's config without what changes no digit: how often its state is saved."""
-    return stage.model_dump(mode="json", exclude={"checkpoint_every_steps", "checkpoint_every_s"})
+    content = stage.model_dump(
+        mode="json", exclude={"checkpoint_every_steps", "checkpoint_every_s"}
+    )
+    if stage.micro_batch_by is None:  # the default, of which older trials knew nothing
+        del content["micro_batch_by"]
+    return content
 
 
 def _model_identity(config: TrialConfig) -> dict[str, Any]:

@@ -64,6 +64,11 @@ class TrainConfig(Frozen):
     """Most samples of a forward and backward pass; one worker takes fewer where that saves padding.
     With `auto` (stage 2 only) each trial uses the largest size whose predicted step fits its device
     (``lnt_core.accounting.auto``)."""
+    micro_batch_by: Literal["samples", "tokens"] | None = None
+    """With `tokens` a micro-batch of one worker may have more than `micro_batch_size` samples, as
+    long as they are, with their padding, no more tokens than that many of the longest conversation
+    of the data: it needs no more memory. Default: `tokens` where `micro_batch_size` is `auto`, else
+    `samples`."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Weight decay of AdamW."""
     warmup_ratio: float = Field(default=0.03, ge=0, lt=1)

@@ -44,8 +44,15 @@ class TrialConfig(Frozen):
         return self.seed if self.train_seed is None else self.train_seed
 
     def with_micro_batch(self, size: int) -> Self:
-        """A copy with another micro-batch size, which must divide `batch_size`."""
-        train = self.train.model_copy(update={"micro_batch_size": size})
+        """A copy with another micro-batch size, which must divide `batch_size`.
+
+        In place of `auto`, micro-batches are limited by their tokens, unless the config has that.
+        """
+        by = self.train.micro_batch_by
+        if by is None and self.train.micro_batch_size == "auto":
+            by = "tokens"
+        update = {"micro_batch_size": size, "micro_batch_by": by}
+        train = self.train.model_copy(update=update)
         return self.model_copy(update={"train": train})
 
     def with_checkpointing(self, *, on: bool) -> Self:

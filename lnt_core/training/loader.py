@@ -58,6 +58,7 @@ class Loader:
         batches: The global batches of the steps to come; read ahead.
         loading: How their micro-batches are made.
         size: Most samples of a micro-batch.
+        most_tokens: Tokens for which one worker takes more of them; see ``shares``.
     """
 
     def __init__(
@@ -66,11 +67,12 @@ class Loader:
         loading: Loading,
         *,
         size: int,
+        most_tokens: int = 0,
     ) -> None:
         workers = loading.workers
         self._batches = batches
         self._loading = loading
-        self._size = size
+        self._size, self._most_tokens = size, most_tokens
         self._pool = ThreadPoolExecutor(workers, "lnt-loader") if workers else None
         self._room = AHEAD * workers or 1
         self._shares: deque[Share] = deque()
@@ -109,7 +111,7 @@ class Loader:
 
     def _in_order(self) -> Iterator[Sequence[Encoded]]:
         for chosen in self._batches:
-            share = own_share(chosen, size=self._size)
+            share = own_share(chosen, size=self._size, most_tokens=self._most_tokens)
             self._shares.append(share)
             for samples in share.micro_batches:
                 yield samples or share.stand_in

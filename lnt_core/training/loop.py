@@ -12,6 +12,7 @@ from torch import nn
 from lnt_core import metrics as metric
 from lnt_core.config import TrainConfig
 from lnt_core.data.conversation import Encoded
+from lnt_core.data.encoded_files import longest
 from lnt_core.strategies.base import Strategy
 from lnt_core.training.batches import sample_order
 from lnt_core.training.checkpoint_times import CheckpointTimes
@@ -129,7 +130,8 @@ def train(
     batches = _batches(samples, config.batch_size, seed=seed, steps=range(step, total))
     model.train()
     diverged, tokens, started = False, 0, time.perf_counter()
-    with Loader(batches, loading, size=config.micro_batch) as loader:
+    most_tokens = config.micro_batch * longest(samples) if config.micro_batch_by == "tokens" else 0
+    with Loader(batches, loading, size=config.micro_batch, most_tokens=most_tokens) as loader:
         while step < total and not diverged:
             step += 1
             num_tokens, measured = _step(engine, loader, config, step, hooks.after_backward)

@@ -29,14 +29,15 @@ class Share:
     """Padding among the tokens of the micro-batches of all workers, 0..1."""
 
 
-def own_share(chosen: Sequence[Encoded], *, size: int) -> Share:
+def own_share(chosen: Sequence[Encoded], *, size: int, most_tokens: int = 0) -> Share:
     """This worker's share of the global batch ``chosen``.
 
     Args:
         chosen: The samples of the global batch.
         size: Most samples of a micro-batch.
+        most_tokens: As in :func:`shares`.
     """
-    dealt = shares(chosen, size=size, workers=num_workers())
+    dealt = shares(chosen, size=size, workers=num_workers(), most_tokens=most_tokens)
     learnt = [sample.labels[1:] for sample in chosen]
     return Share(
         micro_batches=tuple(dealt[rank()]),
@@ -47,7 +48,9 @@ def own_share(chosen: Sequence[Encoded], *, size: int) -> Share:
     )
 
 
-def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[Sequence[Encoded]]]:
+def shares(
+    chosen: Sequence[Encoded], *, size: int, workers: int, most_tokens: int = 0
+) -> list[list[Sequence[Encoded]]]:
     """Each worker's micro-batches of the global batch ``chosen``.
 
     Sorted by length, so that a micro-batch pads little: its rows are as long as its longest. The
@@ -60,6 +63,8 @@ def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[S
         chosen: The samples of the global batch.
         size: Most samples of a micro-batch.
         workers: Number of workers.
+        most_tokens: One worker's micro-batch may have more samples than ``size``, as long as these
+            are no more tokens, padding included.
 
     Returns:
         For each worker, its micro-batches. Some are empty if there are fewer samples than workers.
@@ -77,7 +82,7 @@ def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[S
     if count > 1:
         chosen = sorted(chosen, key=lambda sample: len(sample.input_ids), reverse=True)
         if workers == 1:
-            return [least_padded(chosen, size=size)]
+            return [least_padded(chosen, size=size, most_tokens=most_tokens)]
     parts = [slice_of(chosen, index, count) for index in range(count)]
     dealt: list[list[Sequence[Encoded]]] = [[] for _ in range(workers)]
     for start in range(0, count, workers):
@@ -87,7 +92,9 @@ def shares(chosen: Sequence[Encoded], *, size: int, workers: int) -> list[list[S
     return dealt
 
 
-def least_padded(chosen: Sequence[Encoded], *, size: int) -> list[Sequence[Encoded]]:
+def least_padded(
+    chosen: Sequence[Encoded], *, size: int, most_tokens: int = 0
+) -> list[Sequence[Encoded]]:
     """Cut samples, the longest first, into micro-batches that together take least time.
 
     The time is taken to be that of their tokens, padding included, and of ``OVERHEAD_TOKENS`` each.
@@ -95,17 +102,22 @@ def least_padded(chosen: Sequence[Encoded], *, size: int) -> list[Sequence[Encod
     Args:
         chosen: Samples by descending length.
         size: Most samples of a micro-batch.
+        most_tokens: As in :func:`shares`.
 
     Example:
         >>> samples = [Encoded((0,) * n, (0,) * n) for n in (900, 880, 200, 190, 180, 170)]
         >>> [len(part) for part in least_padded(samples, size=4)]
         [2, 4]
+        >>> [len(part) for part in least_padded(samples, size=1, most_tokens=900)]
+        [1, 1, 4]
     """
+    longest = [len(sample.input_ids) for sample in chosen]
     least, start_of = [0.0], [0]  # of the first samples, by their number
     for end in range(1, len(chosen) + 1):
         costs = {
-            start: least[start] + len(chosen[start].input_ids) * (end - start) + OVERHEAD_TOKENS
-            for start in range(max(0, end - size), end)
+            start: least[start] + longest[start] * (end - start) + OVERHEAD_TOKENS
+            for start in range(end)
+            if end - start <= size or longest[start] * (end - start) <= most_tokens
         }
         start = min(costs, key=costs.__getitem__)
         least.append(costs[start])

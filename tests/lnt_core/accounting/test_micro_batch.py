@@ -175,7 +175,7 @@ def test_a_trial_finds_it_and_trains_as_with_the_number_given(
     given = {size: trial_config(train=AUTO | {"micro_batch_size": size}) for size in (1, 4)}
     assert found == losses(given[4], "4")
     assert found == pytest.approx(losses(given[1], "1"), rel=REL)
-    assert as_begun(config, tmp_path / "auto") == given[4]
+    assert as_begun(config, tmp_path / "auto") == config.with_micro_batch(4)
     assert as_begun(config, tmp_path / "1") == config
     assert not (tmp_path / "1" / CHOSEN).exists()
 

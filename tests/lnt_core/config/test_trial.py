@@ -12,6 +12,24 @@ def test_a_micro_batch_that_was_found_takes_the_place_of_auto(trial_config) -> N
     assert config.with_micro_batch(8).train.micro_batch == 8
 
 
+@pytest.mark.parametrize(
+    ("given", "by"),
+    [
+        ({"micro_batch_size": "auto"}, "tokens"),
+        ({"micro_batch_size": "auto", "micro_batch_by": "samples"}, "samples"),
+        ({"micro_batch_size": 4}, None),
+        ({"micro_batch_size": 4, "micro_batch_by": "tokens"}, "tokens"),
+    ],
+)
+def test_memory_is_filled_by_tokens_where_auto_decides_unless_the_config_says(
+    trial_config, given, by
+) -> None:
+    config = trial_config(train={"batch_size": 4} | given)
+    found = config.with_micro_batch(2)
+    assert found.train.micro_batch_by == by
+    assert found.with_micro_batch(1).train.micro_batch_by == by  # half, out of memory
+
+
 def test_checkpointing_that_was_found_takes_the_place_of_auto(trial_config) -> None:
     config = trial_config(train={})
     assert config.train.gradient_checkpointing == "auto"

@@ -11,10 +11,11 @@ import torch
 from torch import nn
 
 from lnt_core.config import TrainConfig
-from lnt_core.data.samples import load_samples
+from lnt_core.data.samples import Sample, load_samples
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
+from lnt_core.training import batches, loader
 from lnt_core.training import shares as cut
 from lnt_core.training.batches import collate, sample_order
 from lnt_core.training.checkpoints import step_of
@@ -161,7 +162,7 @@ def test_sorting_by_length_changes_only_the_order_of_summation(base, scenes, mon
     config = CONFIG.model_copy(update={"max_steps": 20})
     by_length, _ = run(base, scenes, config)
 
-    def as_drawn(chosen, *, size, workers):
+    def as_drawn(chosen, *, size, **_):
         return [[chosen[i : i + size] for i in range(0, len(chosen), size)]]
 
     monkeypatch.setattr(cut, "shares", as_drawn)
@@ -173,6 +174,30 @@ def test_sorting_by_length_changes_only_the_order_of_summation(base, scenes, mon
 def test_the_micro_batch_does_not_change_the_loss(micro, usual, base, scenes) -> None:
     split, _ = run(base, scenes, CONFIG.model_copy(update={"micro_batch_size": micro}))
     assert split == pytest.approx(usual()[0], rel=1e-4)
+
+
+def test_by_tokens_micro_batches_are_fuller_and_no_longer(base, scenes, monkeypatch) -> None:
+    short = base.conversations.encode(Sample((), (("How many?", "Two."),)))
+    of_both = [*encoded(base, scenes)[:4], *[short] * 4]
+    monkeypatch.setitem(globals(), "encoded", lambda base, scenes: of_both)
+    shapes, collated = [], batches.load_batch
+
+    def noting(samples, **given):
+        loaded = collated(samples, **given)
+        shapes.append(loaded.tokens.input_ids.shape)
+        return loaded
+
+    monkeypatch.setattr(loader, "load_batch", noting)
+    longest = max(len(sample.input_ids) for sample in of_both)
+    few = CONFIG.model_copy(update={"batch_size": 8, "micro_batch_size": 1, "max_steps": 4})
+    one_by_one, _ = run(base, scenes, few)
+    assert {rows for rows, _ in shapes} == {1}
+    shapes.clear()
+    update = {"batch_size": 8, "micro_batch_size": 2, "micro_batch_by": "tokens"}
+    by_tokens, _ = run(base, scenes, few.model_copy(update=update))
+    assert by_tokens == pytest.approx(one_by_one, rel=1e-4)
+    assert max(rows for rows, _ in shapes) > 2
+    assert max(rows * tokens for rows, tokens in shapes) <= 2 * longest
 
 
 def test_a_label_on_the_first_token_counts_for_nothing(usual, base, scenes, monkeypatch) -> None:

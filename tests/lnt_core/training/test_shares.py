@@ -53,6 +53,34 @@ def test_no_other_cut_takes_fewer_tokens_and_micro_batches(lengths, size) -> Non
     assert cost(ordered, found) == min(cost(ordered, c) for c in every if max(c) <= size)
 
 
+@given(
+    st.lists(st.integers(1, 2000), min_size=2, max_size=9), st.integers(1, 3), st.integers(1, 9000)
+)
+def test_by_tokens_there_may_be_more_samples_but_no_more_tokens(lengths, size, tokens) -> None:
+    ordered = sorted(lengths, reverse=True)
+    (parts,) = shares(of_lengths(ordered), size=size, workers=1, most_tokens=tokens)
+    found = [len(part) for part in parts]
+    inner = range(1, len(ordered))
+    cuts = itertools.chain.from_iterable(
+        itertools.combinations(inner, number) for number in range(len(ordered))
+    )
+    every = [list(map(operator.sub, (*cut, len(ordered)), (0, *cut))) for cut in cuts]
+    allowed = [cut for cut in every if fits(ordered, cut, size, tokens)]
+    if len(ordered) > size:  # else it is one micro-batch as it is
+        assert cost(ordered, found) == min(cost(ordered, cut) for cut in allowed)
+    assert found in allowed
+    several = shares(of_lengths(ordered), size=size, workers=2, most_tokens=tokens)
+    assert several == shares(of_lengths(ordered), size=size, workers=2)
+
+
+def fits(lengths: list[int], sizes: list[int], size: int, tokens: int) -> bool:
+    starts = itertools.accumulate([0, *sizes[:-1]])
+    return all(
+        number <= size or lengths[start] * number <= tokens
+        for start, number in zip(starts, sizes, strict=True)
+    )
+
+
 def cost(lengths: list[int], sizes: list[int]) -> int:
     """Tokens, padding and overheads included, of consecutive parts of these sizes."""
     starts = itertools.accumulate([0, *sizes[:-1]])

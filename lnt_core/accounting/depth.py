@@ -11,7 +11,7 @@ from torch import nn
 
 from lnt_core.accounting.ledger import fake_twin
 from lnt_core.distributed.sharded import shape_of
-from lnt_core.models.roles import Roles
+from lnt_core.models.roles import Roles, parameters_of
 from lnt_core.strategies.base import base_of
 
 SHALLOW = (2, 3)
@@ -22,6 +22,8 @@ def at_full_depth(
     model: nn.Module, roles: Roles, measure: Callable[[nn.Module], list[int]]
 ) -> list[int]:
     """What ``measure`` would return for the whole model; call it under a ``FakeTensorMode``.
+
+    What it measures lacks :func:`tower_blocks`, which take part in no step.
 
     Models whose blocks differ, or with PEFT's prompt learning, are measured at full depth.
 
@@ -34,15 +36,34 @@ def at_full_depth(
     blocks, depth = [base_of(model).get_submodule(name) for name in roles.blocks], len(roles.blocks)
     few, more = SHALLOW
     differ = any(_form(block) != _form(blocks[0]) for block in blocks[1:])
+    unused = tower_blocks(model, roles)
     if depth <= more or differ or _has_prefix(model):
-        return measure(fake_twin(model))
+        return measure(fake_twin(model, without=unused))
     of_few, of_more = (
-        measure(_cut(fake_twin(model, without=blocks[kept:]), roles, kept)) for kept in SHALLOW
+        measure(_cut(fake_twin(model, without=[*blocks[kept:], *unused]), roles, kept))
+        for kept in SHALLOW
     )
     return [
         large + (depth - more) * (large - small) // (more - few)
         for small, large in zip(of_few, of_more, strict=True)
     ]
+
+
+def tower_blocks(model: nn.Module, roles: Roles) -> list[nn.Module]:
+    """The blocks of the vision tower, unless they hold what trains or is the connector's."""
+    if roles.vision is None:
+        return []
+    base = base_of(model)
+    used = {id(weight) for weight in parameters_of(base, roles.connector).values()}
+    found: list[nn.Module] = []
+    for blocks in base.get_submodule(roles.vision).modules():
+        weights = list(blocks.parameters())
+        if isinstance(blocks, nn.ModuleList) and not any(
+            weight.requires_grad or id(weight) in used for weight in weights
+        ):
+            inner = {id(module) for block in found for module in block.modules()}
+            found += [] if id(blocks) in inner else list(blocks)
+    return found
 
 
 def _has_prefix(model: nn.Module) -> bool:

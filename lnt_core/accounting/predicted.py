@@ -12,7 +12,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from lnt_core.accounting.connector import feature_channels
-from lnt_core.accounting.depth import at_full_depth
+from lnt_core.accounting.depth import at_full_depth, tower_blocks
 from lnt_core.accounting.lengths import Lengths
 from lnt_core.accounting.step import StepShape, run_step
 from lnt_core.config import TrainConfig
@@ -95,7 +95,7 @@ def predict_step(
 
     with torch.random.fork_rng(devices=[]), FakeTensorMode():
         weights, gradients, state, flops, *peaks = at_full_depth(model, roles, measure)
-    beside_gib = tower_gib + originals_gib
+    beside_gib = tower_gib + originals_gib + held_by(*tower_blocks(model, roles))
     if roles.vision is not None:
         tower_gib += held_by(base_of(model).get_submodule(roles.vision))
     return StepCost(

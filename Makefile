@@ -18,19 +18,18 @@ sweep: .venv/.done
 real: .venv/.done
 	$(BIN)/python -m tests.real
 
-# Two processes: a test file is one's or the other's (tests/conftest.py).
-test: .venv/.done check
-	$(BIN)/pytest -n 2
+test: .venv/.done check test-quick
 
-# The tests that only compute: no process, none that takes seconds. For between two edits.
+# The tests that only compute: no process, none that takes seconds. For between two edits. Two
+# processes: a test file is one's or the other's (tests/conftest.py).
 test-quick: .venv/.done
 	$(BIN)/pytest -n 2 -m "not heavy and not sweep and not fault and not cluster and not browser and not gpu"
 
-# Whole sweeps, faults, clusters and the browser (needs what .ci/run installs). LNT_SHARD=2/5 runs the
-# second of five parts. Threads that wait for another must not keep it from its core.
+# All others: processes, whole sweeps, faults, clusters and the browser (needs what .ci/run installs).
+# LNT_SHARD=2/5 runs the second of five parts. Threads that wait for another must not keep it from its core.
 test-tiers: export OMP_WAIT_POLICY = passive
 test-tiers: .venv/.done
-	$(BIN)/pytest -v -n 2 --durations=20 -m "(sweep or fault or cluster or browser) and not alone"
+	$(BIN)/pytest -v -n 2 --durations=20 -m "(heavy or sweep or fault or cluster or browser) and not alone"
 	$(BIN)/pytest -v -m alone
 
 check: .venv/.done

@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config, items) -> None:
         items[:] = [item for item in items if shard_of(item.path, count) == number]
         config.hook.pytest_deselected(items=left_out)
     for item in items:
-        if any(item.get_closest_marker(tier) for tier in TIERS):
+        if any(item.get_closest_marker(tier) for tier in ("heavy", *TIERS)):
             item.add_marker(pytest.mark.timeout(1800))
     num_tests = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: (_place(item.path), -num_tests[item.path]))

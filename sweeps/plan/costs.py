@@ -6,17 +6,14 @@ import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lnt_core.accounting.auto import MicroBatch, Predict, choose
 from lnt_core.accounting.features import FeatureCost, predict_features
-from lnt_core.accounting.fit import sharded, what_would_fit
 from lnt_core.accounting.lengths import Lengths, estimated_lengths
 from lnt_core.accounting.meta_trial import MetaTrial, scored, tokens_of_prompt
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
-from lnt_core.config import AlignConfig, AnyTaskConfig, LossConfig, TrainConfig, TuneConfig
+from lnt_core.config import AlignConfig, AnyTaskConfig, LossConfig, TrainConfig
 from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import held_by
-from lnt_core.distributed.zero_config import stage_of
 from lnt_core.errors import ConfigError, bad_field
 from lnt_core.models.build import build_on_meta
 from lnt_core.models.residual import keep_in_bf16
@@ -25,6 +22,15 @@ from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from sweeps.config import SweepConfig
 from sweeps.plan.image_tokens import tokens_of_an_image
+from sweeps.plan.room import (
+    analysis_too_big,
+    captioning_too_big,
+    found_for_auto,
+    hardly_fits,
+    known,
+    of_one_worker,
+    step_too_big,
+)
 from sweeps.plan.space import value_combinations, with_values
 
 if TYPE_CHECKING:
@@ -194,14 +200,14 @@ class Costs:
         def predict(size: int, on: bool) -> StepCost:
             return tuned.predict(checkpointing=on, lengths=lengths, micro_batch_size=size)
 
-        found = _found(sweep, strategy, predict, allows_checkpointing=allows)
-        size, on = _known(sweep.train, found, allows_checkpointing=allows)
+        found = found_for_auto(sweep, strategy, predict, allows_checkpointing=allows)
+        size, on = known(sweep.train, found, allows_checkpointing=allows)
         guess = {"micro_batch_size": size or 1, "gradient_checkpointing": on or False}
         train = sweep.train.model_copy(update=guess)
         tuned = replace(tuned, train=train)
         whole = predict(train.micro_batch, False)
         checkpointed = predict(train.micro_batch, True) if allows else None
-        step = _shared(predict(train.micro_batch, train.checkpointing), sweep, strategy)
+        step = of_one_worker(predict(train.micro_batch, train.checkpointing), sweep, strategy)
         asked = sweep.train
         alone = predict(
             1 if asked.micro_batch_size == "auto" else train.micro_batch,
@@ -236,9 +242,9 @@ class Costs:
             analysis_pflop=analysis_flops / 1e15,
             gpu_hours=gpu_hours(sweep, flops + analysis_flops),
             too_big=step_too_big(sweep, tuned, step, lengths)
-            or _captioning_too_big(sweep, tuned, standing_gib, evaluation_gib)
-            or _analysis_too_big(sweep, analysis_gib)
-            or _hardly_fits(found),
+            or captioning_too_big(sweep, tuned, standing_gib, evaluation_gib)
+            or analysis_too_big(sweep, analysis_gib)
+            or hardly_fits(found),
         )
 
     def features(self, sweep: SweepConfig) -> FeatureCost | None:
@@ -317,97 +323,6 @@ class Costs:
 def num_processed(train: TrainConfig, lengths: Lengths) -> int:
     """Samples processed in training, repetitions included."""
     return train.num_steps(lengths.num_samples) * train.batch_size
-
-
-def _memory_gib(sweep: SweepConfig) -> float | None:
-    """GPU memory of one trial, or None if it is not given; trials that share a GPU share it."""
-    memory = sweep.resources.gpu_memory_gib
-    return None if memory is None else memory * sweep.resources.gpu_share
-
-
-def _shared(step: StepCost, sweep: SweepConfig, strategy: StrategyConfig) -> StepCost:
-    """The step of one worker, with ZeRO if the strategy uses it."""
-    if not sweep.resources.may_use_deepspeed(strategy.name):
-        return step
-    workers = sweep.resources.workers_of(strategy.name)
-    return sharded(step, stage=stage_of(sweep.train.deepspeed), num_gpus=workers)
-
-
-def _found(
-    sweep: SweepConfig, strategy: StrategyConfig, predict: Predict, *, allows_checkpointing: bool
-) -> MicroBatch | None:
-    """What replaces each `auto`; None if there is none, or without GPUs of given memory."""
-    train, room_gib = sweep.train, _memory_gib(sweep)
-    if train.is_settled or room_gib is None or not sweep.resources.gpus_per_trial:
-        return None
-    return choose(
-        lambda size, on: _shared(predict(size, on), sweep, strategy),
-        train,
-        room_gib=room_gib,
-        workers=sweep.resources.workers_of(strategy.name),
-        allows_checkpointing=allows_checkpointing,
-    )
-
-
-def _known(
-    train: TuneConfig, found: MicroBatch | None, *, allows_checkpointing: bool
-) -> tuple[int | None, bool | None]:
-    """Micro-batch size and checkpointing, as given or found; None if trials find it themselves."""
-    if found is not None:
-        return found.size, found.checkpointing
-    size, on = train.micro_batch_size, train.gradient_checkpointing
-    if on == "auto" and not allows_checkpointing:
-        on = False
-    return None if size == "auto" else size, None if on == "auto" else on
-
-
-def _hardly_fits(found: MicroBatch | None) -> str:
-    """Why a trial may not fit that has the smallest micro-batch; empty otherwise."""
-    if found is None or found.fits or found.is_given:
-        return ""
-    return f"micro_batch_size {found}"
-
-
-def _captioning_too_big(
-    sweep: SweepConfig, tuned: MetaTrial, standing_gib: float, evaluation_gib: float
-) -> str:
-    """Why captions cannot be made with the batch asked for, and the largest half that fits."""
-    memory_gib, select = _memory_gib(sweep), scored(sweep.trial_data)
-    if memory_gib is None or evaluation_gib <= memory_gib:
-        return ""
-    problem = f"captioning needs {evaluation_gib:.1f} GiB, which do not fit {memory_gib:g} GiB"
-    while select.batch_size > 1:
-        select = select.model_copy(update={"batch_size": select.batch_size // 2})
-        gib = standing_gib + tuned.generation_gib(select)
-        if gib <= memory_gib:
-            return f"{problem}; data.select.batch_size {select.batch_size} would ({gib:.1f} GiB)"
-    return f"{problem}, not even one image at a time"
-
-
-def _analysis_too_big(sweep: SweepConfig, analysis_gib: float) -> str:
-    memory_gib = _memory_gib(sweep)
-    if memory_gib is None or analysis_gib <= memory_gib:
-        return ""
-    return (
-        f"the analysis of layers needs {analysis_gib:.1f} GiB, which do not fit {memory_gib:g} "
-        "GiB; train.analyse: false leaves it out"
-    )
-
-
-def step_too_big(sweep: SweepConfig, tuned: MetaTrial, step: StepCost, lengths: Lengths) -> str:
-    """Why a step does not fit the given memory, and what would fit; empty if it fits."""
-    memory_gib = _memory_gib(sweep)
-    if memory_gib is None or step.peak_gib <= memory_gib:
-        return ""
-    checkpointing = tuned.train.checkpointing
-    fit = what_would_fit(
-        lambda micro: tuned.predict(
-            checkpointing=checkpointing, lengths=lengths, micro_batch_size=micro
-        ),
-        tuned.train,
-        memory_gib=memory_gib,
-    )
-    return f"{step.peak_gib:.1f} GiB do not fit {memory_gib:g} GiB; {fit}"
 
 
 def gpu_hours(sweep: SweepConfig, flops: float) -> float | None:

@@ -26,7 +26,8 @@ test-quick: .venv/.done
 	$(BIN)/pytest -n 2 -m "not heavy and not sweep and not fault and not cluster and not browser and not gpu"
 
 # All others: processes, whole sweeps, faults, clusters and the browser (needs what .ci/run installs).
-# LNT_SHARD=2/5 runs the second of five parts. Threads that wait for another must not keep it from its core.
+# LNT_SHARD=2/5 runs the second of five parts. Threads that wait for another must not keep it from
+# its core.
 test-tiers: export OMP_WAIT_POLICY = passive
 test-tiers: .venv/.done
 	$(BIN)/pytest -v -n 2 --durations=20 -m "(heavy or sweep or fault or cluster or browser) and not alone"

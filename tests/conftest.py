@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from lnt_core.config import DataConfig, TrialConfig
     from lnt_core.models.vlm import VisionLanguageModel
 
-TIERS = ("sweep", "fault", "cluster", "browser")
-"""Markers of tests with processes that train, break or show something; see pyproject.toml."""
+TIERS = ("heavy", "sweep", "fault", "cluster", "browser")
+"""Markers of tests that `make test` leaves out, and `make test-tiers` runs; see pyproject.toml."""
 LONGEST = (
     *("cluster", "test_zero_engine.py", "test_damage.py", "test_signals.py", "test_bench.py"),
     *("test_take_home.py", "test_tiny.py", "test_zero.py", "test_outcome.py", "test_loop.py"),
@@ -56,7 +56,7 @@ def pytest_collection_modifyitems(config, items) -> None:
         items[:] = [item for item in items if shard_of(item.path, count) == number]
         config.hook.pytest_deselected(items=left_out)
     for item in items:
-        if any(item.get_closest_marker(tier) for tier in ("heavy", *TIERS)):
+        if any(item.get_closest_marker(tier) for tier in TIERS):
             item.add_marker(pytest.mark.timeout(1800))
     num_tests = collections.Counter(item.path for item in items)
     items.sort(key=lambda item: (_place(item.path), -num_tests[item.path]))
@@ -131,7 +131,7 @@ def _is_light(request):
     """
     began_s, before = time.process_time(), len(STARTED)
     yield
-    if any(request.node.get_closest_marker(name) for name in ("heavy", *TIERS)):
+    if any(request.node.get_closest_marker(name) for name in TIERS):
         return
     took_s, started = time.process_time() - began_s, STARTED[before:]
     advice = "mark it heavy (pyproject.toml), or make it lighter"

@@ -46,13 +46,12 @@ class TrialConfig(Frozen):
     def with_micro_batch(self, size: int) -> Self:
         """A copy with another micro-batch size, which must divide `batch_size`.
 
-        In place of `auto`, micro-batches are limited by their tokens, unless the config has that.
+        In place of `auto` it is filled by tokens, unless `micro_batch_by` says otherwise.
         """
         by = self.train.micro_batch_by
         if by is None and self.train.micro_batch_size == "auto":
             by = "tokens"
-        update = {"micro_batch_size": size, "micro_batch_by": by}
-        train = self.train.model_copy(update=update)
+        train = self.train.model_copy(update={"micro_batch_size": size, "micro_batch_by": by})
         return self.model_copy(update={"train": train})
 
     def with_checkpointing(self, *, on: bool) -> Self:

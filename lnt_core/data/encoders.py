@@ -12,7 +12,8 @@ from lnt_core.data.samples import Sample
 from lnt_core.errors import DataError
 
 LEAST = 20_000
-"""Samples below which processes take longer to start than they save."""
+"""Samples from which processes save more than they take to start: 1.6 times as fast by two hyper-
+threads of one core, and 0.9 times with 5,000 (docs/LOG.md, 2026-11-26)."""
 AT_A_TIME = 256
 """Samples that a process takes at a time."""
 

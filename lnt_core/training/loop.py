@@ -130,8 +130,9 @@ def train(
     batches = _batches(samples, config.batch_size, seed=seed, steps=range(step, total))
     model.train()
     diverged, tokens, started = False, 0, time.perf_counter()
-    most_tokens = config.micro_batch * longest(samples) if config.micro_batch_by == "tokens" else 0
-    with Loader(batches, loading, size=config.micro_batch, most_tokens=most_tokens) as loader:
+    with Loader(
+        batches, loading, size=config.micro_batch, most_tokens=_most_tokens(config, samples)
+    ) as loader:
         while step < total and not diverged:
             step += 1
             num_tokens, measured = _step(engine, loader, config, step, hooks.after_backward)
@@ -153,6 +154,11 @@ def train(
     model.eval()
     elapsed = time.perf_counter() - started
     return Trained(step, diverged, monitor.mean(monitor.last), elapsed, tokens / elapsed)
+
+
+def _most_tokens(config: TrainConfig, samples: Sequence[Encoded]) -> int:
+    """Tokens up to which one worker's micro-batch may have more samples than its size."""
+    return config.micro_batch * longest(samples) if config.micro_batch_by == "tokens" else 0
 
 
 def _step(

@@ -111,16 +111,17 @@ def least_padded(
         >>> [len(part) for part in least_padded(samples, size=1, most_tokens=900)]
         [1, 1, 4]
     """
-    longest = [len(sample.input_ids) for sample in chosen]
+    lengths = [len(sample.input_ids) for sample in chosen]
     least, start_of = [0.0], [0]  # of the first samples, by their number
     for end in range(1, len(chosen) + 1):
-        costs = {
-            start: least[start] + longest[start] * (end - start) + OVERHEAD_TOKENS
-            for start in range(end)
-            if end - start <= size or longest[start] * (end - start) <= most_tokens
-        }
-        start = min(costs, key=costs.__getitem__)
-        least.append(costs[start])
+        costs = []
+        for start in reversed(range(end)):
+            tokens = lengths[start] * (end - start)
+            if end - start > size and tokens > most_tokens:
+                break  # as for all earlier starts, which have more of both
+            costs.append((least[start] + tokens + OVERHEAD_TOKENS, start))
+        cost, start = min(costs)
+        least.append(cost)
         start_of.append(start)
     parts, end = [], len(chosen)
     while end:

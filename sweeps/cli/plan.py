@@ -58,7 +58,7 @@ def print_plan(sweep: SweepConfig, planned: Plan, notes: list[str]) -> None:
     console.print(_strategies(planned))
     for line in [
         _total(sweep, planned),
-        *_features(sweep, planned),
+        *((planned.features.line(),) if planned.features else ()),
         *((planned.reports.line(),) if planned.reports else ()),
         *_may_grow(sweep),
         *_assumed(sweep),
@@ -165,11 +165,6 @@ def _total(sweep: SweepConfig, planned: Plan) -> str:
         text += f", {total:,.4g} GPU-hours of training"
         text += f", {stage_1:,.4g} of them for stage 1" if stage_1 else ""
     return text + "."
-
-
-def _features(sweep: SweepConfig, planned: Plan) -> list[str]:
-    found = planned.features
-    return [] if found is None else [found.line(sweep.resources.feature_cache_gib)]
 
 
 def _may_grow(sweep: SweepConfig) -> list[str]:

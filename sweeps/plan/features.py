@@ -16,8 +16,10 @@ class PlannedFeatures:
     """Images that a trial trains on, at least once."""
     gib: float
     """GiB of the features of all of them."""
+    limit_gib: float
+    """`resources.feature_cache_gib`."""
     kept_share: float
-    """Share of them for which `resources.feature_cache_gib` has room, 0..1."""
+    """Share of them for which that has room, 0..1."""
     once_pflop: float
     """10^15 floating-point operations of the tower for what is kept, once for all trials."""
     each_pflop: float
@@ -26,17 +28,13 @@ class PlannedFeatures:
     """At `resources.mfu` of `resources.gpu_peak_tflops`; None if no peak is given."""
     each_gpu_hours: float | None
 
-    def line(self, limit_gib: float) -> str:
-        """The sentence for people.
-
-        Args:
-            limit_gib: `resources.feature_cache_gib`.
-        """
+    def line(self) -> str:
+        """The sentence for people."""
         told = f"Images: features of {self.num_images:,} take {self.gib:,.3g} GiB of disk. "
         once, each = (_within(hours) for hours in (self.once_gpu_hours, self.each_gpu_hours))
         if self.kept_share == 1:
             return f"{told}They are computed once for all trials{once}."
-        kept = f"resources.feature_cache_gib: {limit_gib:g} has room for {self.kept_share:.0%}"
+        kept = f"resources.feature_cache_gib: {self.limit_gib:g} has room for {self.kept_share:.0%}"
         return f"{told}{kept}; the others go through the vision tower in every trial{each}."
 
 
@@ -56,12 +54,13 @@ def planned_features(sweep: SweepConfig, costs: Costs, *, files: bool) -> Planne
     num_images = min(_num_images(sweep, lengths.num_samples, files=files), uses)
     if not num_images:
         return None
-    total_bytes, limit = num_images * one.num_bytes, sweep.resources.feature_cache_gib * GIB
-    kept_share = min(1.0, limit / total_bytes)
+    gib, limit_gib = num_images * one.num_bytes / GIB, sweep.resources.feature_cache_gib
+    kept_share = min(1.0, limit_gib / gib)
     once, each = num_images * kept_share * one.flops, uses * (1 - kept_share) * one.flops
     return PlannedFeatures(
         num_images=num_images,
-        gib=total_bytes / GIB,
+        gib=gib,
+        limit_gib=limit_gib,
         kept_share=kept_share,
         once_pflop=once / 1e15,
         each_pflop=each / 1e15,

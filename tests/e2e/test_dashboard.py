@@ -20,6 +20,15 @@ def parent(finished):
     return found
 
 
+def _heads(browser) -> list[str]:
+    """The table's columns from left to right; the grid adds their elements in any order."""
+    return browser.execute_script(
+        "return [...document.querySelectorAll('.ag-header-cell')].sort((a, b) => "
+        "a.getBoundingClientRect().left - b.getBoundingClientRect().left)"
+        ".map(head => head.innerText.trim())"
+    )
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium; .ci/run installs it")
 class TestDashboard:
     def test_trials_stand_below_their_sweep_the_best_first(
@@ -45,13 +54,11 @@ class TestDashboard:
     def test_the_trials_have_their_own_table_and_charts(self, dashboard, parent, browser) -> None:
         runs = f"{dashboard}/#/experiments/{parent.info.experiment_id}/runs"
         view = f"{runs}?viewStateShareKey={view_key(parent.info.run_id)}"
-        shown = page(
-            browser, view, ">lnt.strategy<", ">learning_rate<", ">select/cider<", "full lr="
+        names = ["lnt.strategy", "learning_rate", "select/cider"]
+        shown = page(browser, view, *(f">{name}<" for name in names), "full lr=")
+        WebDriverWait(browser, timeout=HANG_S).until(
+            lambda b: [head for head in _heads(b) if head in names] == names
         )
-        heads = [
-            shown.find(f">{name}<") for name in ("lnt.strategy", "learning_rate", "select/cider")
-        ]
-        assert heads == sorted(heads)
         assert f">{parent.info.run_name}</" not in shown.split("Run Name")[-1]
         page(browser, f"{view}&compareRunsMode=CHART", "Add chart", "full lr=")
         drawn = (

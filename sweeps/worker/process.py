@@ -1,5 +1,6 @@
 """The `Worker` of this process, and the memory that the process may use."""
 
+import gc
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = Non
     device = device or ("cuda" if resources.gpus_per_trial else "cpu")
     key = (str(cache), device, resources.feature_cache_gib, resources.loader_workers)
     if key not in _workers:
+        gc.freeze()  # modules are kept anyway: each trial collects garbage, and none of theirs
         torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
         quiet_transformers()
         fence(device, resources.gpu_share)

@@ -46,10 +46,8 @@ def mean_interval(scores: Sequence[float]) -> Interval:
     Args:
         scores: CIDEr x 100 of each image, at least 2.
     """
-    from scipy import stats  # takes half a second, which nobody waits for before a sweep
-
-    mean, error = float(np.mean(scores)), float(stats.sem(scores))
-    reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(scores) - 1)) * error
+    mean, n = float(np.mean(scores)), len(scores)
+    reach = _quantile_t((1 + CONFIDENCE) / 2, n) * float(np.std(scores, ddof=1)) / math.sqrt(n)
     return Interval(mean - reach, mean + reach)
 
 
@@ -100,8 +98,14 @@ def _resampled_means(
 
 def _expanded(n: int) -> tuple[float, float]:
     """The quantiles of the resampled means that bound the expanded interval, for n images."""
-    from scipy import stats
+    from scipy.special import ndtr
 
-    t = stats.t.ppf((1 - CONFIDENCE) / 2, n - 1)
-    tail = float(stats.norm.cdf(math.sqrt(n / (n - 1)) * t))
+    tail = float(ndtr(math.sqrt(n / (n - 1)) * _quantile_t((1 - CONFIDENCE) / 2, n)))
     return tail, 1 - tail
+
+
+def _quantile_t(share: float, n: int) -> float:
+    """A quantile of Student's t of a mean of n values."""
+    from scipy.special import stdtrit  # scipy.stats takes over a second to import
+
+    return float(stdtrit(n - 1, share))

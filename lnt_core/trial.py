@@ -5,6 +5,7 @@ From a shell: ``python -m lnt_core.trial trial.yaml --out DIR``. With `train.dee
 ``torchrun --nproc-per-node N -m lnt_core.trial ...`` runs the trial on N workers.
 """
 
+import argparse
 import json
 import logging
 import math
@@ -23,12 +24,10 @@ from lnt_core.analysis.gradients import GradientVariance, measured_steps
 from lnt_core.analysis.trial_analysis import CUT_SHORT, try_to_analyse
 from lnt_core.config import TrialConfig
 from lnt_core.devices.chosen import default_device, is_torchrun, own_device
-from lnt_core.devices.faults import has_lost_device
 from lnt_core.devices.memory import MemoryMeter, empty
-from lnt_core.distributed.ranks import end_process, is_first, join, num_workers, rank
+from lnt_core.distributed.ranks import end_process, is_first, join, rank
 from lnt_core.distributed.sharded import is_sharded
 from lnt_core.errors import TrialError
-from lnt_core.files import write_text
 from lnt_core.outcome import WEIGHTS as WEIGHTS  # part of this module's interface
 from lnt_core.outcome import TrialResult as TrialResult
 from lnt_core.outcome import forget_result, left_in, write_result
@@ -41,6 +40,7 @@ from lnt_core.training.engines import engine_for
 from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, Report, Trained, report_nothing, train
 from lnt_core.training.recovery import forget_checkpoints, is_kept, settle_checkpoint
+from lnt_core.trial_scores import evaluate
 from lnt_core.worker import Prepared, Worker
 
 CHECKPOINT = "checkpoint.pt"
@@ -252,56 +252,6 @@ def has_checkpoint(out: Path) -> bool:
     return is_kept(out / CHECKPOINT)
 
 
-def evaluate(
-    gathering: Gathering,
-    prepared: Prepared,
-    out: Path,
-    *,
-    bf16: bool,
-    excused: list[str] | None = None,
-) -> dict[str, float]:
-    """Scores on the task that chooses and on those that are reported, as metrics.
-
-    Writes a file for each task, with a line for each question.
-
-    Args:
-        gathering: Of the weights of the model that is scored.
-        prepared: The tasks, and the features of their images.
-        out: Folder of the files.
-        bf16: Run under bfloat16 autocast.
-        excused: If given, a task that fails has no scores, and why is added here.
-
-    Raises:
-        TrialError: A task cannot be scored: a user's scorer failed, or a score is NaN.
-    """
-    scores: dict[str, float] = {}
-    with gathering.for_captions() as how:
-        for task in (prepared.select, *prepared.report):
-            try:
-                evaluated = task.evaluate(gathering.model, prepared.store, bf16=bf16)
-            except Exception as error:
-                if excused is None or not _fails_alone(error):
-                    raise
-                kind = "" if isinstance(error, TrialError) else f"{type(error).__name__}: "
-                excused.append(f"{task.prefix} cannot be scored: {kind}{error}")
-                continue
-            scores |= {f"{task.prefix}/{name}": value for name, value in evaluated.summary.items()}
-            if is_first():
-                lines = [json.dumps(row, ensure_ascii=False) for row in evaluated.rows]
-                write_text(out / task.file, "\n".join(lines) + "\n")
-    return scores | how | {metric.SELECT_BATCH_SIZE: prepared.select.batch_size}
-
-
-def _fails_alone(error: Exception) -> bool:
-    """Whether an error concerns one task, and the others can be scored all the same.
-
-    Where workers wait for each other, only errors that all of them meet are such.
-    """
-    if isinstance(error, TrialError):
-        return True
-    return num_workers() == 1 and not isinstance(error, OSError) and not has_lost_device(error)
-
-
 def model_name(config: TrialConfig) -> str:
     """Short name of the base model, stored with the saved weights."""
     model = config.model
@@ -310,12 +260,7 @@ def model_name(config: TrialConfig) -> str:
     return "lnt-tiny" if model.tiny else f"{model.language_model} + {model.vision_tower}"
 
 
-def main() -> None:
-    """Run the trial of a YAML file and print its result as JSON."""
-    import argparse
-
-    import yaml
-
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path, help="YAML file with a TrialConfig")
     parser.add_argument(
@@ -349,7 +294,14 @@ def main() -> None:
         default=1,
         help="threads per worker that make micro-batches ahead (default: 1)",
     )
-    args = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Run the trial of a YAML file and print its result as JSON."""
+    import yaml
+
+    args = _parser().parse_args()
     if args.threads is not None:
         torch.set_num_threads(args.threads)
     logging.basicConfig(format="%(message)s")

@@ -99,7 +99,7 @@ def score_base(
     from lnt_core.analysis.trial_analysis import try_to_analyse
     from lnt_core.distributed.ranks import is_first
     from lnt_core.distributed.sharded import able_to_run, is_sharded
-    from lnt_core.trial import evaluate
+    from lnt_core.trial_scores import evaluate
     from sweeps.storage.samples import SAMPLES, write_samples
 
     prepared = worker.prepare(config)

@@ -157,16 +157,31 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
     Returns:
         The result, and whether this process has lost its GPU.
     """
+    events = EventLog(context.execution.trial(name) / EVENTS)
+    to_ray = RayReports(name)
+    try:
+        return _ran(config, name, context, events, to_ray), False
+    except (WorkerDiedError, NodeRefusedError):
+        raise
+    except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
+        if is_disk_full(error):
+            raise
+        result = _ended_by(error, name, context, step=to_ray.step)
+        return result, config.train.deepspeed is None and has_lost_device(error)
+    finally:
+        events.close()
+
+
+def _ran(
+    config: TrialConfig, name: str, context: Context, events: EventLog, to_ray: RayReports
+) -> Result:
+    """Run a trial in this process or in a group of workers; the result of one that has ended."""
     from lnt_core.accounting.micro_batch import as_begun
     from lnt_core.trial import TrialResult, run_trial
 
-    out = context.execution.trial(name)
-    events = EventLog(out / EVENTS)
-    to_ray, stage_1_to_ray = RayReports(name), RayReports(name, TrialStatus.STARTING)
-    resources = context.sweep.resources
-    num_workers = resources.workers_of(config.strategy.name)
+    out, resources = context.execution.trial(name), context.sweep.resources
+    stage_1_to_ray = RayReports(name, TrialStatus.STARTING)
     every_s = context.sweep.tracking.system_metrics_every_s
-    one_process = config.train.deepspeed is None  # else rank 0 samples its own node
 
     def report(step: int, metrics: dict[str, float]) -> None:
         events.write(step, metrics)
@@ -185,43 +200,32 @@ def _run(config: TrialConfig, name: str, context: Context) -> tuple[Result, bool
                 sample_every_s=every_s,
                 gate=context.gate,
             )
-        worker = worker_for(resources, context.cache)
-        memory_gib = memory_share_gib(resources)
         return run_trial(
             chosen,
             out=out,
             report=report,
-            worker=worker,
-            memory_gib=memory_gib,
+            worker=worker_for(resources, context.cache),
+            memory_gib=memory_share_gib(resources),
             captioning=context.execution.path / CAPTIONING,
             reported=events.whole_up_to(config.train.evaluate_at_steps),
         )
 
-    try:
-        with SystemMetrics(events, every_s if one_process else 0.0):
-            align_s = _aligned(config, context, stage_1_to_ray)
-            done, ran, note = run_in_memory(
-                config, run, num_kills=num_kills(out), begun=lambda given: as_begun(given, out)
-            )
-        if ran != config:
-            write_config(ran, out / RAN)
-        further = {metric.ALIGN_S: align_s} if align_s else {}
-        further |= utilisation(done.metrics, resources, num_workers=num_workers)
-        if further:
-            report(done.steps, further)
-        metrics = done.metrics | further
-        status = TrialStatus(done.status)
-        note = "; ".join(filter(None, (note, done.note)))
-        return Result(status, done.steps, metrics, note=note, files=done.files), False
-    except (WorkerDiedError, NodeRefusedError):
-        raise
-    except Exception as error:  # a bug or lack of memory in one trial must not end the sweep
-        if is_disk_full(error):
-            raise
-        result = _ended_by(error, name, context, step=to_ray.step)
-        return result, one_process and has_lost_device(error)
-    finally:
-        events.close()
+    # of several workers, rank 0 samples its own node
+    with SystemMetrics(events, every_s if config.train.deepspeed is None else 0.0):
+        align_s = _aligned(config, context, stage_1_to_ray)
+        done, ran, note = run_in_memory(
+            config, run, num_kills=num_kills(out), begun=lambda given: as_begun(given, out)
+        )
+    if ran != config:
+        write_config(ran, out / RAN)
+    further = {metric.ALIGN_S: align_s} if align_s else {}
+    num_workers = resources.workers_of(config.strategy.name)
+    further |= utilisation(done.metrics, resources, num_workers=num_workers)
+    if further:
+        report(done.steps, further)
+    note = "; ".join(filter(None, (note, done.note)))
+    status = TrialStatus(done.status)
+    return Result(status, done.steps, done.metrics | further, note=note, files=done.files)
 
 
 def _aligned(config: TrialConfig, context: Context, report: Report) -> float:

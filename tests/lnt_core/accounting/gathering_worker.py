@@ -16,7 +16,7 @@ from lnt_core.accounting.gathering import Gathering
 from lnt_core.config import TrialConfig
 from lnt_core.distributed.ranks import end_process, gather, is_first, join, rank
 from lnt_core.distributed.sharded import able_to_run, in_parts
-from lnt_core.trial import evaluate
+from lnt_core.trial_scores import evaluate
 from lnt_core.worker import Worker
 
 MEMORY_GIB = (None, 1e-3, None)

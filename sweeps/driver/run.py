@@ -103,22 +103,29 @@ def run_sweep(
             needs, seen = needs_of(sweep, planned), execution.path / "sweep.yaml"
             gate = start_gate(asked, needs, sweep.resources, found.nodes, seen)
         context = Context(sweep, execution, settings.cache.resolve(), budget, gate)
-        tracker: Tracker | None = None
-        try:
-            with signals.held():  # else its run might be left open
-                tracker = _tracker(context, client)
-            left_out = tune_trials(context, tracker, console, num_seeds=num_seeds)
-            return finish(context, tracker, client, console, left_out=left_out)
-        except BaseException as error:
-            stopped, full = signals.received() is not None, is_disk_full(error)
-            if stopped:
-                signals.closing()
-            if tracker is not None:
-                tracker.interrupted()
-                tracker.close("KILLED", patience_s=PATIENCE_S if stopped or full else None)
-            if full and not isinstance(error, DiskFullError):
-                raise disk_full(execution.path) from error
-            raise
+        return _run_trials(context, client, console, num_seeds=num_seeds)
+
+
+def _run_trials(
+    context: Context, client: "MlflowClient", console: Console, *, num_seeds: int
+) -> Outcome:
+    """Run the trials and pick the winners; whatever happens, no run in MLflow is left open."""
+    tracker: Tracker | None = None
+    try:
+        with signals.held():  # else its run might be left open
+            tracker = _tracker(context, client)
+        left_out = tune_trials(context, tracker, console, num_seeds=num_seeds)
+        return finish(context, tracker, client, console, left_out=left_out)
+    except BaseException as error:
+        stopped, full = signals.received() is not None, is_disk_full(error)
+        if stopped:
+            signals.closing()
+        if tracker is not None:
+            tracker.interrupted()
+            tracker.close("KILLED", patience_s=PATIENCE_S if stopped or full else None)
+        if full and not isinstance(error, DiskFullError):
+            raise disk_full(context.execution.path) from error
+        raise
 
 
 @contextmanager

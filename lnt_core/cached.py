@@ -15,7 +15,7 @@ _checked: set[Path] = set()
 """The folders that this process has found whole."""
 
 
-def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
+def cached_folder(folder: Path, make: Callable[[Path], None], *, alone: bool = False) -> Path:
     """A folder that is made unless it is there and whole.
 
     A folder in which something is damaged keeps its place until the new one is complete.
@@ -23,11 +23,16 @@ def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
     Args:
         folder: The folder, named by a hash of everything that its files depend on.
         make: Writes the files into an empty folder; two calls must write the same.
+        alone: No other process makes it now: what killed ones have left of it is deleted.
     """
     if is_whole(folder):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent))
+    prefix = f".{folder.name}-"
+    if alone:
+        for left in folder.parent.glob(f"{prefix}*"):
+            shutil.rmtree(left)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=prefix))
     try:
         make(draft)
         write_checksums(draft)

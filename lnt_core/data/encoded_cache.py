@@ -77,6 +77,7 @@ def encoded_samples(
 def _made(
     folder: Path, conversations: Conversations, samples: Sequence[Sample], max_length: int
 ) -> EncodedFiles:
+    """Made by this process, whose turn it is."""
     images = list(dict.fromkeys(path for sample in samples for path in sample.images))
     states = _states(images) if conversations.sees_images else None  # before they are opened
 
@@ -87,7 +88,7 @@ def _made(
         if states is not None:
             np.save(draft / STATES, states)
 
-    return EncodedFiles(cached_folder(folder, make))
+    return EncodedFiles(cached_folder(folder, make, alone=True))
 
 
 def _kept(folder: Path) -> EncodedFiles | None:

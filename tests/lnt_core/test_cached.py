@@ -48,3 +48,15 @@ def test_a_missing_file_is_a_damage(folder) -> None:
     (folder / "b").unlink()
     cached_folder(folder, make)
     assert (folder / "b").exists()
+
+
+def test_what_a_killed_maker_has_left_is_deleted_by_one_that_is_alone(tmp_path) -> None:
+    kept, left, another = (tmp_path / name for name in ("thing", ".thing-x", ".another-x"))
+    left.mkdir()
+    another.mkdir()
+    cached_folder(kept, make)
+    assert left.exists()  # its maker may be at work
+    (kept / "b").unlink()
+    cached_folder(kept, make, alone=True)
+    assert not left.exists()
+    assert another.exists()

@@ -7,6 +7,7 @@ from rich.console import Console
 from sweeps import signals
 from sweeps.cli.arguments import load, sweep_arguments
 from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.console import say
 from sweeps.plan.checks import check_sweep
 from sweeps.settings import read_settings
 
@@ -21,15 +22,11 @@ def _align(args: argparse.Namespace) -> int:
     console = Console()
     sweep = load(args)
     for note in check_sweep(sweep):
-        _say(console, note)
+        say(console, note)
 
     from sweeps.driver.stage_1 import align
 
     signals.advise(f"{signals.advice()} It goes on from its last checkpoint.".lstrip())
     for saved in align(sweep, read_settings(), console):
-        _say(console, f"Connector: {saved}")
+        say(console, f"Connector: {saved}")
     return EXIT_DONE
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from rich.table import Table
 from lnt_core.errors import ConfigError
 from sweeps.cli.arguments import override_argument
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_REFUSED
+from sweeps.console import say
 from sweeps.nodes.judge import Node
 from sweeps.nodes.nvidia import Driver
 from sweeps.plan.labels import counted
@@ -49,7 +50,7 @@ def _doctor(args: argparse.Namespace) -> int:
         *(f"Wrong: {line}" for line in found.problems),
         f"{counted(len(found.problems), 'problem') if found.problems else 'No problem'} found.",
     ):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
     return EXIT_REFUSED if found.problems else EXIT_DONE
 
 

@@ -14,6 +14,7 @@ from lnt_core.accounting.predicted import StepCost
 from sweeps.cli.arguments import load, sweep_arguments
 from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.config import MAX_EXTENSIONS, SweepConfig
+from sweeps.console import say
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.labels import counted, short_rate, short_share
 from sweeps.plan.makespan import makespans
@@ -67,7 +68,7 @@ def print_plan(sweep: SweepConfig, planned: Plan, notes: list[str]) -> None:
         *(f"(!) {line}" for line in planned.too_big()),
         *notes,
     ]:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, line)
 
 
 def _table(left: tuple[str, ...], right: tuple[str, ...], title: str = "") -> Table:

@@ -11,6 +11,7 @@ from sweeps.cli.arguments import DEFAULT_TRACKING_URI, load, sweep_arguments
 from sweeps.cli.best import print_winners
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED
 from sweeps.config import SweepConfig
+from sweeps.console import say
 from sweeps.passwords import redacted
 from sweeps.plan.labels import counted
 from sweeps.results import tags as tag
@@ -59,26 +60,21 @@ def _run(args: argparse.Namespace) -> int:
     )
     print_winners(console, outcome.sweep, outcome.compared)
     for line in _remarks(outcome, resume):
-        _say(console, line)
+        say(console, line)
     for line in _what_next(outcome, sweep):
-        _say(console, line)
+        say(console, line)
     for reason in outcome.not_logged:
-        _say(console, f"Not logged to MLflow: {reason}")
+        say(console, f"Not logged to MLflow: {reason}")
     if outcome.errors:
-        _say(
+        say(
             console,
             f"{counted(len(outcome.errors), 'trial')} failed; first error: {outcome.errors[0]}\n"
             f"The full error is error.txt in the trial's MLflow run. Retry with: {resume}",
         )
     for reason in outcome.unreported:
-        _say(console, f"Not scored on data.report: {reason}. Retry with: {resume}")
+        say(console, f"Not scored on data.report: {reason}. Retry with: {resume}")
     failed = outcome.errors or outcome.not_logged or outcome.unreported
     return EXIT_FAILED if failed else EXIT_DONE
-
-
-def _say(console: Console, line: str) -> None:
-    """Print a line as it is, so that it can be copied, whatever the width of the terminal."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _command(args: argparse.Namespace, *, resume: bool) -> str:

@@ -13,6 +13,7 @@ from lnt_core.errors import LntError
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.best import print_winners
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
+from sweeps.console import say
 from sweeps.plan.labels import short_rate
 from sweeps.results.captions import captions_in_store
 from sweeps.results.comparison import compare_winners
@@ -128,11 +129,6 @@ def _next(
         if away:
             say(console, "MLflow answers again")
         return snapshot
-
-
-def say(console: Console, line: str) -> None:
-    """Print one line as it is, without markup or wrapping."""
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def render(snapshot: Snapshot) -> RenderableType:

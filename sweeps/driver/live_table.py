@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lnt_core import metrics as metric
+from sweeps.console import say
 from sweeps.driver.stage_1_lines import Lines, TimeLeft
 from sweeps.plan.labels import counted
 from sweeps.storage.execution import Result, TrialStatus
@@ -118,14 +119,14 @@ class LiveTable:
     def report_ended(self, run: str, told: str) -> None:
         """Print what it scored, or why it has no scores."""
         self._rows.pop(run, None)
-        self._console.print(f"Reported, {told}", highlight=False, markup=False, soft_wrap=True)
+        say(self._console, f"Reported, {told}")
 
     def base_ended(self, score: float | None, note: str = "") -> None:
         """Print what the untuned base scored, and why it lacks scores if it does."""
         self._rows.pop(BASE_ID, None)
         shown = "" if score is None else f"{self._objective.label} {self._objective.shown(score)}"
         told = "; ".join(filter(None, (shown, note)))
-        self._console.print(f"Untuned base: {told}", highlight=False, markup=False, soft_wrap=True)
+        say(self._console, f"Untuned base: {told}")
 
     def started(self, trial_id: str, name: str) -> None:
         """Show a trial that starts or resumes."""
@@ -170,12 +171,10 @@ class LiveTable:
                 else result.status
             )
             loss = f"loss {row.loss:.3f}" if row.loss is not None else ""
-            self._console.print(
+            say(
+                self._console,
                 f"[{self._num_done}/{self._num_trials}] {row.name}  "
                 f"step {row.step}  {loss}  {score}  {row.took_s:.0f} s  {self._left()}",
-                highlight=False,
-                markup=False,
-                soft_wrap=True,
             )
 
     def added(self, count: int) -> None:
@@ -192,7 +191,7 @@ class LiveTable:
         self._rows.pop(trial_id, None)
         if reason not in self._told:
             self._told.add(reason)
-            self._console.print(reason, highlight=False, markup=False, soft_wrap=True)
+            say(self._console, reason)
 
     def _left(self) -> str:
         """Estimated time left, from the pace of the trials that this driver has run."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from lnt_core.errors import all_problems
 from sweeps import signals
 from sweeps.config import SweepConfig
+from sweeps.console import say
 from sweeps.driver.budget import start_budget
 from sweeps.driver.finish import Outcome, finish
 from sweeps.driver.gate import start_gate
@@ -78,7 +79,7 @@ def run_sweep(
         DiskFullError: The disk is full; the sweep can be resumed.
     """
     for note in check_sweep(sweep):
-        _say(console, note)
+        say(console, note)
     planned = planned_on_gpus(sweep)
     _warn(planned.too_big(), console)
     check_budget(sweep, planned, settings.cache.resolve())
@@ -135,7 +136,7 @@ def _opened(
     """Keep other drivers away, mend what is damaged, and write the trials that are planned."""
     with (
         execution.locked(),
-        told(execution.path, functools.partial(_say, console)),
+        told(execution.path, functools.partial(say, console)),
         noted(execution.path),
     ):
         planned = trials(sweep)
@@ -177,11 +178,7 @@ def _warn(lines: list[str], console: Console) -> None:
     The sweep runs all the same: a prediction may be wrong, and a trial out of memory fails alone.
     """
     for line in lines:
-        _say(console, f"Warning: {line}")
-
-
-def _say(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(console, f"Warning: {line}")
 
 
 def _tracker(context: Context, client: "MlflowClient") -> Tracker:

@@ -5,6 +5,8 @@ from collections import deque
 
 from rich.console import Console
 
+from sweeps.console import say
+
 EVERY_S = 30.0
 """Seconds between two lines."""
 WINDOW = 30
@@ -34,12 +36,8 @@ class Lines:
         if now_s - self._told_s < EVERY_S and step < self._total:
             return
         self._told_s = now_s
-        self._console.print(
-            f"{self._name}: step {step} of {self._total}, loss {loss:.3f}, {left}",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
-        )
+        line = f"{self._name}: step {step} of {self._total}, loss {loss:.3f}, {left}"
+        say(self._console, line)
 
 
 class TimeLeft:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE
+from sweeps.console import say
 from sweeps.plan.labels import (
     benchmark_name,
     benchmark_score,
@@ -91,15 +92,15 @@ def print_winners(
     if sweep.tasks_reported:
         console.print(_benchmarks(sweep))
     for line in ties(sweep, compared or {}):
-        console.print(line, highlight=False, soft_wrap=True)
+        say(console, line)
     for line in repeats(sweep):
-        console.print(line, highlight=False, soft_wrap=True)
+        say(console, line)
     others = Counter(t.status for t in sweep.trials if t.status != TrialStatus.FINISHED)
     if others:
         counts = ", ".join(f"{count} {status}" for status, count in sorted(others.items()))
-        console.print(f"Of {counted(len(sweep.trials), 'trial')}: {counts}.", highlight=False)
+        say(console, f"Of {counted(len(sweep.trials), 'trial')}: {counts}.")
     for advice in edge_advice(found):
-        console.print(advice, highlight=False, soft_wrap=True)
+        say(console, advice)
 
 
 def _benchmarks(sweep: Sweep) -> Table:

@@ -33,7 +33,7 @@ def worker_for(resources: ResourcesConfig, cache: Path, device: str | None = Non
     device = device or ("cuda" if resources.gpus_per_trial else "cpu")
     key = (str(cache), device, resources.feature_cache_gib, resources.loader_workers)
     if key not in _workers:
-        gc.freeze()  # modules are kept anyway: each trial collects garbage, and none of theirs
+        gc.freeze()  # modules stay: no trial's garbage collection need look through them
         torch.set_num_threads(max(1, int(resources.cpus_per_trial)))
         quiet_transformers()
         fence(device, resources.gpu_share)

@@ -57,7 +57,8 @@ class TestDashboard:
         names = ["lnt.strategy", "learning_rate", "select/cider"]
         shown = page(browser, view, *(f">{name}<" for name in names), "full lr=")
         WebDriverWait(browser, timeout=HANG_S).until(
-            lambda b: [head for head in _heads(b) if head in names] == names
+            lambda b: [head for head in _heads(b) if head in names] == names,
+            message=f"the columns are not in the order {names}",
         )
         assert f">{parent.info.run_name}</" not in shown.split("Run Name")[-1]
         page(browser, f"{view}&compareRunsMode=CHART", "Add chart", "full lr=")

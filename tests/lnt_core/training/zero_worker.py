@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import torch
 import transformers
 
+from lnt_core.accounting.predicted import StepCost
 from lnt_core.accounting.trial_costs import TrialSteps
 from lnt_core.config import DataConfig, ModelConfig, TuneConfig
 from lnt_core.data.samples import load_samples
@@ -51,13 +52,14 @@ def run(asked: dict, case: dict) -> dict:
     torch.manual_seed(0)
     options = strategy.Config(**case["options"])
     model = tuned_copy(base, strategy, options, train_config.deepspeed)
-    predicted = 0.0
+    predicted_gib = 0.0
     if case.get("predicted"):
         prepared = SimpleNamespace(base=base, samples=samples)
-        cost = TrialSteps(model, strategy, options, prepared, {}).of(train_config)
-        predicted = cost.weights_gib + cost.optimizer_gib - held_by(base.model)
-        if stage_of(train_config.deepspeed) == 3:  # keeps its part of them between steps
-            predicted += cost.gradients_gib
+        predicted_gib = standing_gib(
+            TrialSteps(model, strategy, options, prepared, {}).of(train_config),
+            base_gib=held_by(base.model),
+            sharded=stage_of(train_config.deepspeed) == 3,
+        )
     store = FeatureStore(base, max_bytes=0)
     losses, penalties, norms, gradients, ranks, engines = [], [], [], [], [], []
 
@@ -94,9 +96,15 @@ def run(asked: dict, case: dict) -> dict:
         "ranks": ranks,
         "bytes": gather(
             held_bytes(model, engines[0])
-            | {"standing": tensor_bytes() - before, "predicted": predicted * GIB}
+            | {"standing": tensor_bytes() - before, "predicted": predicted_gib * GIB}
         ),
     }
+
+
+def standing_gib(cost: StepCost, *, base_gib: float, sharded: bool) -> float:
+    """GiB that stand between steps besides the base, as predicted."""
+    standing = cost.weights_gib + cost.optimizer_gib - base_gib
+    return standing + cost.gradients_gib if sharded else standing  # keeps its part of them
 
 
 def tensor_bytes() -> int:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 import psutil
 
 from cluster.jobs import ENDED
+from tests import warm
 from tests.servers import HANG_S, free_ports, wait_for
 
 RAY = str(Path(sys.executable).parent / "ray")
@@ -40,7 +41,7 @@ class Cluster:
         behind_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         # as where the virtual environment is active: a job runs the `python` of the PATH
         path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        self._environment = os.environ | path | behind_token | environment
+        self._environment = os.environ | warm.of_workers() | path | behind_token | environment
         self._nodes: dict[str, subprocess.Popen] = {}
         self.address = ""
 
@@ -126,7 +127,7 @@ class Cluster:
 
     def trial_processes(self) -> list[psutil.Process]:
         """Workers that run trials."""
-        everyone = [p for ip in self._nodes for p in self._processes(ip)]
+        everyone = warm.forks() + [p for ip in self._nodes for p in self._processes(ip)]
         return [p for p in everyone if _has(p, "ray::ImplicitFunc")]
 
     def lnt(self, *argv: str, token: str | None = TOKEN, **environment: str):
@@ -136,7 +137,7 @@ class Cluster:
         if token is not None:
             ours["RAY_AUTH_TOKEN"] = token
         command = [LNT, *argv, "--address", self.address]
-        return subprocess.run(command, env=ours, capture_output=True, text=True)
+        return warm.run(command, env=ours)
 
     def submit(self, sweep: Path, *argv: str, **environment: str) -> str:
         """Returns the job's id; the variables are passed on to it."""
@@ -167,10 +168,11 @@ class Cluster:
     ) -> None:
         command = [*through, RAY, "start", "--block", "--disable-usage-stats"]
         command.append(f"--node-ip-address={ip}")
+        cold = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")} if through else {}
         with self._log(ip).open("ab") as log:
             self._nodes[ip] = subprocess.Popen(
                 [*command, *argv],
-                env=self._environment | environment,
+                env=self._environment | cold | environment,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -3,7 +3,6 @@
 import collections
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import psycopg
 import yaml
 
+from tests import warm
 from tests.cluster.raylets import LNT, Cluster
 from tests.micro import STAGE, outcome
 from tests.servers import HANG_S, USER, MlflowServer
@@ -64,7 +64,7 @@ class SubmittedSweep:
     def winners(self) -> list[tuple[str, float, str]]:
         """The winners with the score to the last digit, read by a client elsewhere."""
         command = [LNT, "best", self.name, "--json", "--tracking-uri", self._tracking.url]
-        done = subprocess.run(command, env=os.environ | USER, capture_output=True, text=True)
+        done = warm.run(command, env=os.environ | USER)
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)["winners"]
         return [(w["strategy"], w["learning_rate"], repr(w["score"])) for w in found]

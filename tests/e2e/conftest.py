@@ -19,6 +19,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
+from tests import warm
 from tests.e2e.browser import start_chromium
 from tests.micro import STAGE, outcome
 from tests.servers import HANG_S, free_ports, wait_for
@@ -61,24 +62,39 @@ class Sweep:
 
     def lnt(self, *argv: str, expect: int = 0) -> str:
         """Run `lnt` to its end; returns what it printed."""
-        done = subprocess.run(
-            [LNT, *argv], cwd=self.folder, env=self.environment, capture_output=True, text=True
-        )
+        done = self.run(*argv)
         assert done.returncode == expect, done.stdout + done.stderr
         return done.stdout
 
-    def start(self, *argv: str, by: Sequence[str] = ()) -> subprocess.Popen:
-        """Start `lnt` in a process group of its own; ``by``: a command that executes it."""
-        log = (self.folder / "driver.log").open("ab")
-        return subprocess.Popen(
-            [*by, LNT, *argv],
-            cwd=self.folder,
-            env=self.environment,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            preexec_fn=_hear_hang_ups,
-        )
+    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run `lnt` to its end, whatever that is."""
+        given = {"cwd": self.folder, "env": self.environment}
+        if self._imports_as_we_do():
+            given["env"] = self.environment | warm.of_workers()
+            return warm.run([LNT, *argv], **given)
+        return subprocess.run([LNT, *argv], capture_output=True, text=True, **given)
+
+    def start(
+        self, *argv: str, by: Sequence[str] = (), cold: bool = False
+    ) -> subprocess.Popen | warm.Process:
+        """Start `lnt` in a session of its own.
+
+        Args:
+            argv: Of `lnt`.
+            by: A command that executes it.
+            cold: Whether all processes import everything themselves, as they do for users.
+        """
+        with (self.folder / "driver.log").open("ab") as log:
+            streams = {"cwd": self.folder, "stdout": log, "stderr": log}
+            if self._imports_as_we_do() and not by and not cold:
+                environment = self.environment | warm.of_workers()
+                return warm.Process([LNT, *argv], env=environment, **streams)
+            session = {"start_new_session": True, "preexec_fn": _hear_hang_ups}
+            return subprocess.Popen([*by, LNT, *argv], env=self.environment, **streams, **session)
+
+    def _imports_as_we_do(self) -> bool:
+        """Whether no module is changed for this sweep as it is imported (tests/patched.py)."""
+        return self.environment.get("PYTHONPATH") == os.environ.get("PYTHONPATH")
 
     def best(self) -> dict:
         return json.loads(self.lnt("best", "small", "--json"))
@@ -198,16 +214,22 @@ def sweep_with(tmp_path, cache):
     return lambda **changes: Sweep(tmp_path / "sweep", cache, **changes)
 
 
-def kill(process: subprocess.Popen) -> None:
+def kill(process: subprocess.Popen | warm.Process) -> None:
     """kill -9, of the driver alone: its Ray must notice by itself."""
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def workers_of(driver: subprocess.Popen) -> list[psutil.Process]:
+def below(driver: subprocess.Popen | warm.Process) -> list[psutil.Process]:
+    """All processes that a driver has started, by the moment."""
+    return [*psutil.Process(driver.pid).children(recursive=True), *warm.forks()]
+
+
+def processes_called(driver: subprocess.Popen | warm.Process, title: str) -> list[psutil.Process]:
+    """Those below the driver that run this class of Ray's."""
+    return [p for p in below(driver) if p.cmdline() and p.cmdline()[0].startswith(f"ray::{title}")]
+
+
+def workers_of(driver: subprocess.Popen | warm.Process) -> list[psutil.Process]:
     """Processes of Ray Train under the driver."""
-    return [
-        process
-        for process in psutil.Process(driver.pid).children(recursive=True)
-        if process.cmdline() and process.cmdline()[0].startswith("ray::RayTrainWorker")
-    ]
+    return processes_called(driver, "RayTrainWorker")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from sweeps.passwords import PLACES
+from tests import warm
 from tests.servers import PASSWORD, USER, mlflow_server
 
 pytestmark = pytest.mark.sweep
@@ -36,7 +37,7 @@ def lnt(
         environment["HOME"] = str(home)
     if user:
         environment |= dict(zip(NAMES, (user, password), strict=True))
-    return subprocess.run([LNT, *argv], env=environment, capture_output=True, text=True)
+    return warm.run([LNT, *argv], env=environment)
 
 
 def test_a_raw_client_gets_401(server) -> None:

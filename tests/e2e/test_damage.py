@@ -3,7 +3,6 @@
 import itertools
 import random
 import shutil
-import subprocess
 from pathlib import Path
 
 import psutil
@@ -12,7 +11,7 @@ import pytest
 from lnt_core.errors import DamagedError
 from lnt_core.files import check_torch
 from tests.damage import WAYS, empty
-from tests.e2e.conftest import LNT, Sweep, kill
+from tests.e2e.conftest import Sweep, below, kill
 from tests.e2e.test_rescue import steps
 from tests.servers import HANG_S
 
@@ -62,7 +61,7 @@ def killed(tmp_path_factory, micro) -> Sweep:
         return bool(ended) and ended <= tracked and is_running
 
     sweep.wait_until(is_midway)
-    ray = psutil.Process(driver.pid).children(recursive=True)
+    ray = below(driver)
     kill(driver)
     psutil.wait_procs(ray, timeout=HANG_S)  # until then they may write
     return sweep
@@ -134,9 +133,7 @@ def lose(sweep: Sweep, what: str) -> None:
 
 def refused(sweep: Sweep, *argv: str) -> str:
     """Run a command that is refused; returns why."""
-    done = subprocess.run(
-        [LNT, *argv], cwd=sweep.folder, env=sweep.environment, capture_output=True, text=True
-    )
+    done = sweep.run(*argv)
     assert done.returncode == 2, done.stdout + done.stderr
     return done.stderr
 

@@ -4,9 +4,9 @@ import json
 import os
 import signal
 
-import psutil
 import pytest
 
+from tests.e2e.conftest import processes_called
 from tests.patched import sitecustomize
 from tests.servers import HANG_S
 
@@ -18,11 +18,7 @@ def test_a_killed_worker_costs_nothing_but_time(undisturbed, micro_with) -> None
     sweep = micro_with(resources={"max_concurrent_trials": 2})
     driver = sweep.start("run", "sweep.yaml")
     sweep.wait_until(lambda: bool(sweep.files("checkpoint.pt")))
-    workers = [
-        process
-        for process in psutil.Process(driver.pid).children(recursive=True)
-        if process.cmdline() and process.cmdline()[0].startswith("ray::ImplicitFunc")
-    ]
+    workers = processes_called(driver, "ImplicitFunc")
     assert workers
     os.kill(workers[0].pid, signal.SIGKILL)
     assert driver.wait(timeout=HANG_S) == 0

@@ -58,7 +58,7 @@ def test_a_trial_that_the_memory_monitor_kills_goes_on_with_half_the_micro_batch
         "RAY_memory_usage_threshold": f"{threshold:.3f}",
         "RAY_memory_monitor_refresh_ms": "100",
     }
-    driver = sweep.start("run", "sweep.yaml")
+    driver = sweep.start("run", "sweep.yaml", cold=True)
     sweep.wait_until(lambda: is_training(sweep))
     trials = sweep.files("checkpoint.pt")[0].parents[1]
     subprocess.run([sys.executable, "-c", HOG, str(2 * room_bytes), str(trials)], check=True)

@@ -1,9 +1,10 @@
 """The report of a finished sweep, from MLflow alone, in a real browser."""
 
-import subprocess
+import os
 
 import pytest
 
+from tests import warm
 from tests.e2e.browser import CHROMIUM, messages, requested
 from tests.e2e.conftest import LNT
 
@@ -26,7 +27,7 @@ def report(finished, tmp_path_factory) -> str:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     uri = f"sqlite:///{finished.folder / 'mlflow.db'}"
     command = [LNT, "report", "small", "--tracking-uri", uri]
-    done = subprocess.run(command, cwd=elsewhere, capture_output=True, text=True)
+    done = warm.run(command, cwd=elsewhere, env=os.environ)
     assert done.returncode == 0, done.stderr
     return f"file://{elsewhere / 'small.html'}"
 

@@ -44,7 +44,7 @@ def contents(sweep: Sweep) -> dict[Path, bytes]:
 
 
 def test_killed_three_times_and_resumed_at_once_it_ends_the_same(undisturbed, small) -> None:
-    driver = small.start("run", "sweep.yaml")
+    driver = small.start("run", "sweep.yaml", cold=True)
     small.wait_until(lambda: bool(list(small.folder.glob("lnt_runs/small/*/execution.json"))))
     time.sleep(3)  # into the start of Ray and MLflow
     kill(driver)

@@ -73,7 +73,7 @@ def test_at_any_moment_closes_and_can_be_resumed(
         (sweep.folder / "driver.log").unlink(missing_ok=True)
         again = ["--resume"] if has_execution(sweep) else []
         by = IGNORING if number == signal.SIGINT else ()
-        driver = sweep.start("run", "sweep.yaml", *again, by=by)
+        driver = sweep.start("run", "sweep.yaml", *again, by=by, cold=True)
         sweep.wait_until(lambda has_begun=has_begun: has_begun(sweep))
         delay_s = chance.uniform(0.3, spread_s)
         time.sleep(delay_s)

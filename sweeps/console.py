@@ -1,8 +1,25 @@
-"""Lines printed for people."""
+"""Lines and tables printed for people."""
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.style import StyleType
+from rich.table import Table
+from rich.text import Text
 
 
 def say(console: Console, line: str) -> None:
     """Print a line as it is, so that it can be copied, whatever the width of the terminal."""
     console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+class PlainTable(Table):
+    """A table whose cells are shown as they are: to rich, ``[q_proj]`` is markup, not text."""
+
+    def add_row(
+        self,
+        *cells: RenderableType | None,
+        style: StyleType | None = None,
+        end_section: bool = False,
+    ) -> None:
+        """Add a row; see `rich.table.Table.add_row`."""
+        plain = (Text(cell) if isinstance(cell, str) else cell for cell in cells)
+        super().add_row(*plain, style=style, end_section=end_section)

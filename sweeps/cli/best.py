@@ -8,11 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.exit_codes import EXIT_DONE
-from sweeps.console import say
+from sweeps.console import PlainTable, say
 from sweeps.plan.labels import (
     benchmark_name,
     benchmark_score,
@@ -63,7 +62,7 @@ def print_winners(
     """
     found = sweep.winners
     reported = any(winner.trial.report_score is not None for winner in found)
-    table = Table(
+    table = PlainTable(
         title=f"{sweep.name}: {sweep.objective.title}, {sweep.metric}", title_justify="left"
     )
     table.add_column("strategy", overflow="fold")  # a clone's text is long; numbers do not wrap
@@ -103,9 +102,9 @@ def print_winners(
         say(console, advice)
 
 
-def _benchmarks(sweep: Sweep) -> Table:
+def _benchmarks(sweep: Sweep) -> PlainTable:
     """The winners and the untuned base by the tasks of `data.report`."""
-    table = Table(title="data.report, which never chooses", title_justify="left")
+    table = PlainTable(title="data.report, which never chooses", title_justify="left")
     table.add_column("strategy", overflow="fold")
     for name in sweep.tasks_reported:
         table.add_column(benchmark_name(name), justify="right", no_wrap=True)

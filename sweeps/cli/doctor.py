@@ -3,12 +3,11 @@
 import argparse
 
 from rich.console import Console
-from rich.table import Table
 
 from lnt_core.errors import ConfigError
 from sweeps.cli.arguments import override_argument
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_REFUSED
-from sweeps.console import say
+from sweeps.console import PlainTable, say
 from sweeps.nodes.judge import Node
 from sweeps.nodes.nvidia import Driver
 from sweeps.plan.labels import counted
@@ -54,8 +53,8 @@ def _doctor(args: argparse.Namespace) -> int:
     return EXIT_REFUSED if found.problems else EXIT_DONE
 
 
-def _table(nodes: list[Node]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
+def _table(nodes: list[Node]) -> PlainTable:
+    table = PlainTable(box=None, padding=(0, 2, 0, 0))
     for column in ("node", "host", "trials", "python", "torch", "transformers", "driver", "GPUs"):
         table.add_column(column)
     for column in ("C++", "deepspeed", "flash-attn", "free disk"):

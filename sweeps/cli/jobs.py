@@ -101,9 +101,10 @@ def _submit(args: argparse.Namespace) -> int:
 
 def _jobs(args: argparse.Namespace) -> int:
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=None, padding=(0, 2, 0, 0))
+    from sweeps.console import PlainTable
+
+    table = PlainTable(box=None, padding=(0, 2, 0, 0))
     for column in ("job", "sweep", "status", "submitted", "took"):
         table.add_column(column, no_wrap=column == "job")
     for job in _of(args).list():

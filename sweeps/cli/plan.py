@@ -8,13 +8,12 @@ from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from lnt_core.accounting.predicted import StepCost
 from sweeps.cli.arguments import load, sweep_arguments
 from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.config import MAX_EXTENSIONS, SweepConfig
-from sweeps.console import say
+from sweeps.console import PlainTable, say
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.labels import counted, short_rate, short_share
 from sweeps.plan.makespan import makespans
@@ -71,8 +70,8 @@ def print_plan(sweep: SweepConfig, planned: Plan, notes: list[str]) -> None:
         say(console, line)
 
 
-def _table(left: tuple[str, ...], right: tuple[str, ...], title: str = "") -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
+def _table(left: tuple[str, ...], right: tuple[str, ...], title: str = "") -> PlainTable:
+    table = PlainTable(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
     for column in left:
         table.add_column(column)
     for column in right:
@@ -80,7 +79,7 @@ def _table(left: tuple[str, ...], right: tuple[str, ...], title: str = "") -> Ta
     return table
 
 
-def _trials(planned: Plan) -> Table:
+def _trials(planned: Plan) -> PlainTable:
     table = _table(("trial", "strategy"), ("lr", "trainable", "share", "memory", "GPU-hours"))
     for stage in planned.stages_1:
         table.add_row(
@@ -111,7 +110,7 @@ def _name(stage: PlannedStage1) -> str:
     return " ".join(filter(None, ("stage 1", stage.values, by)))
 
 
-def _strategies(planned: Plan) -> Table:
+def _strategies(planned: Plan) -> PlainTable:
     memory = ("weights", "gradients", "optimizer", "activations")
     activations = ("checkpointed", "not checkpointed")
     right = ("micro-batch", "checkpointing", *memory, *activations, "captioning", "PFLOP")

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from lnt_core.errors import LntError
 from sweeps.cli.arguments import name_argument, tracking_uri
 from sweeps.cli.best import print_winners
 from sweeps.cli.exit_codes import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
-from sweeps.console import say
+from sweeps.console import PlainTable, say
 from sweeps.plan.labels import short_rate
 from sweeps.results.captions import captions_in_store
 from sweeps.results.comparison import compare_winners
@@ -133,14 +132,14 @@ def _next(
 
 def render(snapshot: Snapshot) -> RenderableType:
     """Tables of the running trials and of each strategy's best trial so far."""
-    running = Table(box=None, padding=(0, 2, 0, 0))
+    running = PlainTable(box=None, padding=(0, 2, 0, 0))
     for column in ("running", "step", "loss"):
         running.add_column(column, justify="left" if column == "running" else "right")
     for trial in snapshot.running:
         loss = "-" if trial.loss is None else f"{trial.loss:.3f}"
         running.add_row(trial.name, trial.progress, loss)
     objective = snapshot.sweep.objective
-    best = Table(box=None, padding=(0, 2, 0, 0))
+    best = PlainTable(box=None, padding=(0, 2, 0, 0))
     for column in ("best so far", "lr", objective.label):
         best.add_column(column, justify="left" if column == "best so far" else "right")
     for winner in snapshot.sweep.winners:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lnt_core import metrics as metric
-from sweeps.console import say
+from sweeps.console import PlainTable, say
 from sweeps.driver.stage_1_lines import Lines, TimeLeft
 from sweeps.plan.labels import counted
 from sweeps.storage.execution import Result, TrialStatus
@@ -208,7 +208,7 @@ class LiveTable:
         return stage_1.name, steps, "-" if row.loss is None else f"{row.loss:.3f}", "-", progress
 
     def _render(self) -> RenderableType:
-        table = Table(box=None, padding=(0, 2, 0, 0))
+        table = PlainTable(box=None, padding=(0, 2, 0, 0))
         for column in ("trial", "step", "loss", self._objective.label, "status"):
             table.add_column(column, justify="left" if column in ("trial", "status") else "right")
         ended = [r for r in self._rows.values() if r.took_s]

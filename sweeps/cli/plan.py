@@ -12,13 +12,14 @@ from rich.console import Console
 from lnt_core.accounting.predicted import StepCost
 from sweeps.cli.arguments import load, sweep_arguments
 from sweeps.cli.exit_codes import EXIT_DONE
-from sweeps.config import MAX_EXTENSIONS, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.console import PlainTable, say
 from sweeps.plan.checks import check_sweep
 from sweeps.plan.labels import counted, short_rate, short_share
 from sweeps.plan.makespan import makespans
 from sweeps.plan.planned import Plan, PlannedTrial, plan
 from sweeps.plan.stage_1 import PlannedStage1
+from sweeps.search_space import MAX_EXTENSIONS
 
 PIPE_WIDTH = 160
 

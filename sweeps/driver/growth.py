@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from lnt_core.config.bounds import MAX_SEED
 from lnt_core.outcome import has_weights
-from sweeps.config import MAX_EXTENSIONS
 from sweeps.driver.report_runs import to_report
 from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, repeated_points, winners
+from sweeps.search_space import MAX_EXTENSIONS
 from sweeps.storage.execution import Result, TrialStatus
 from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import Context

@@ -12,9 +12,10 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 
 from lnt_core.evaluation.tasks import objective_of
-from sweeps.config import RateRange, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.plan.space import strategies, trial_config, value_combinations
 from sweeps.plan.trials import SweepTrial
+from sweeps.search_space import RateRange
 from sweeps.storage.execution import Execution, TrialStatus
 from sweeps.storage.trials import add_trial, all_trials
 from sweeps.worker.context import OBJECTIVE

@@ -8,8 +8,9 @@ from lnt_core.config import DataConfig, ModelConfig, TrialConfig
 from lnt_core.data.image_sizes import ImageSizes
 from lnt_core.data.samples import load_samples
 from lnt_core.errors import ConfigError
-from sweeps.config import SearchConfig, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.plan.labels import counted
+from sweeps.search_space import SearchConfig
 from sweeps.settings import Settings
 
 

@@ -14,7 +14,7 @@ from lnt_core.errors import ConfigError, all_problems, bad_field
 from lnt_core.evaluation.check import data_problems
 from lnt_core.paths import is_model_here, shown, why_not_writable
 from lnt_core.strategies import STRATEGIES, StrategyConfig
-from sweeps.config import MAX_TRIALS, MAX_VARIANTS, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.plan.labels import label, options_text
 from sweeps.plan.space import (
     ANY_STRATEGY,
@@ -27,6 +27,7 @@ from sweeps.plan.space import (
     value_combinations,
     with_values,
 )
+from sweeps.search_space import MAX_TRIALS, MAX_VARIANTS
 from sweeps.validation import validation_problems
 
 PROBE_RATE = 1e-3

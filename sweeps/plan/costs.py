@@ -3,7 +3,7 @@
 import copy
 import functools
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lnt_core.accounting.features import FeatureCost, predict_features
@@ -11,7 +11,7 @@ from lnt_core.accounting.lengths import Lengths, estimated_lengths
 from lnt_core.accounting.meta_trial import MetaTrial, scored, tokens_of_prompt
 from lnt_core.accounting.parameters import count_by_role, count_parameters
 from lnt_core.accounting.predicted import StepCost
-from lnt_core.config import AlignConfig, AnyTaskConfig, LossConfig, TrainConfig
+from lnt_core.config import AlignConfig, AnyTaskConfig, LossConfig
 from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import held_by
 from lnt_core.errors import ConfigError, bad_field
@@ -21,6 +21,7 @@ from lnt_core.models.roles import find_roles, parameters_of
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import Strategy, StrategyConfig, get_strategy
 from sweeps.config import SweepConfig
+from sweeps.plan.cost import Cost, gpu_hours, num_processed
 from sweeps.plan.image_tokens import tokens_of_an_image
 from sweeps.plan.room import (
     analysis_too_big,
@@ -35,50 +36,6 @@ from sweeps.plan.space import value_combinations, with_values
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Predicted cost of a trial of one strategy, which does not depend on the learning rate."""
-
-    trainable_parameters: int
-    trainable_share: float
-    trainable_by_role: dict[str, int]
-    micro_batch_size: int | None
-    """As given, or found for `resources.gpu_memory_gib`. None if the trial finds it on its device;
-    the other values are then those of micro-batch size 1."""
-    gradient_checkpointing: bool | None
-    """Whether gradient checkpointing is on, as given or found in the same way. None if the trial
-    finds it on its device; the other values are then those without it."""
-    step: StepCost
-    """One optimizer step of one worker as configured, at the longest conversations."""
-    alone: StepCost
-    """The same step without ZeRO, in a single process; where something is `auto`, as lean as it can
-    become: at micro-batch size 1, with gradient checkpointing."""
-    evaluation_gib: float
-    """GiB of the weights and of what captioning allocates in addition; with evaluations midway
-    also of the optimizer."""
-    analysis_gib: float
-    """GiB of the weights and of what the analysis of layers adds; 0 without `train.analyse`."""
-    activations_gib: dict[str, float | None]
-    """GiB with gradient checkpointing (``checkpointed``; None if the strategy does not support it)
-    and without (``whole``)."""
-    train_pflop: float
-    """10^15 floating-point operations of the whole training, forward and backward, without the
-    recomputation of gradient checkpointing."""
-    analysis_pflop: float
-    """10^15 floating-point operations of the analysis of layers."""
-    gpu_hours: float | None
-    """Time of training and analysis at `resources.mfu` of `resources.gpu_peak_tflops`; None if no
-    peak is given."""
-    too_big: str
-    """Why the trial does not fit `resources.gpu_memory_gib`, or may not, and what would fit; empty
-    if it fits."""
-
-    @property
-    def memory_gib(self) -> float:
-        """The peak of the trial: the largest of training, captioning and analysis."""
-        return max(self.step.peak_gib, self.evaluation_gib, self.analysis_gib)
 
 
 class Costs:
@@ -213,12 +170,11 @@ class Costs:
             1 if asked.micro_batch_size == "auto" else train.micro_batch,
             allows if asked.gradient_checkpointing == "auto" else train.checkpointing,
         )
-        flops_per_token = whole.flops / (train.micro_batch * lengths.longest)
-        flops = flops_per_token * lengths.mean * num_processed(train, lengths)
+        flops_of_a_token = whole.flops / (train.micro_batch * lengths.longest)
+        flops = flops_of_a_token * lengths.mean * num_processed(train, lengths)
         count = count_parameters(tuned.model)
-        standing_gib = step.weights_gib
-        if sweep.train.evaluate_at_steps:  # midway, the optimizer waits
-            standing_gib += step.optimizer_gib
+        waiting_gib = step.optimizer_gib if sweep.train.evaluate_at_steps else 0.0  # midway
+        standing_gib = step.weights_gib + waiting_gib
         select = scored(sweep.trial_data)
         evaluation_gib = standing_gib + tuned.generation_gib(select)
         analysis = tuned.analysis(select) if sweep.train.analyse else None
@@ -318,16 +274,3 @@ class Costs:
         with warnings.catch_warnings(), torch.device("meta"):  # nothing is allocated
             warnings.simplefilter("ignore")
             return method.apply(model, self._roles, strategy), method
-
-
-def num_processed(train: TrainConfig, lengths: Lengths) -> int:
-    """Samples processed in training, repetitions included."""
-    return train.num_steps(lengths.num_samples) * train.batch_size
-
-
-def gpu_hours(sweep: SweepConfig, flops: float) -> float | None:
-    """Hours of a GPU for so many operations; None if its peak is not given."""
-    peak_tflops = sweep.resources.gpu_peak_tflops
-    if peak_tflops is None:
-        return None
-    return flops / (peak_tflops * 1e12 * sweep.resources.mfu) / 3600

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from lnt_core.data.samples import load_samples
 from lnt_core.devices.memory import GIB
 from sweeps.config import SweepConfig
-from sweeps.plan.costs import Costs, gpu_hours, num_processed
+from sweeps.plan.cost import gpu_hours, num_processed
+from sweeps.plan.costs import Costs
 
 
 @dataclass(frozen=True)

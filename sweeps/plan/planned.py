@@ -18,7 +18,8 @@ from sweeps.plan.space import (
 )
 
 if TYPE_CHECKING:
-    from sweeps.plan.costs import Cost, Costs
+    from sweeps.plan.cost import Cost
+    from sweeps.plan.costs import Costs
     from sweeps.plan.features import PlannedFeatures
     from sweeps.plan.reports import PlannedReports
     from sweeps.plan.stage_1 import PlannedStage1

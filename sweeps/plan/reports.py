@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from lnt_core.evaluation.tasks import make_task
 from sweeps.config import SweepConfig
-from sweeps.plan.costs import Costs, gpu_hours
+from sweeps.plan.cost import gpu_hours
+from sweeps.plan.costs import Costs
 from sweeps.plan.space import strategies
 
 

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 
 from lnt_core.config import TrialConfig
 from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, StrategyConfig
-from sweeps.config import RateRange, SweepConfig
+from sweeps.config import SweepConfig
+from sweeps.search_space import RateRange
 
 Values = tuple[tuple[str, Any], ...]
 """One combination of `search.values`: ``(("train.weight_decay", 0.1), ...)``. Lists become tuples,

@@ -9,7 +9,8 @@ from lnt_core.distributed.zero_config import stage_of
 from lnt_core.strategies.connector import ConnectorConfig
 from sweeps.config import SweepConfig
 from sweeps.plan.base import Stage1, stages_1
-from sweeps.plan.costs import Costs, gpu_hours, num_processed
+from sweeps.plan.cost import gpu_hours, num_processed
+from sweeps.plan.costs import Costs
 from sweeps.plan.labels import options_text
 from sweeps.plan.room import step_too_big
 

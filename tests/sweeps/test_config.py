@@ -3,9 +3,10 @@
 import pytest
 
 from sweeps.cli.main import main
-from sweeps.config import PAPER_RATES, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.passwords import PLACES
 from sweeps.plan.load import load_sweep
+from sweeps.search_space import PAPER_RATES
 
 
 def test_the_papers_grid_has_its_ends_and_its_count() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from sweeps.cli.exit_codes import EXIT_DONE
 from sweeps.cli.main import main
-from sweeps.config import PAPER_RATES
+from sweeps.search_space import PAPER_RATES
 
 pytestmark = pytest.mark.heavy
 

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from lnt_core.config import StartedFrom
 from lnt_core.files import checksums
-from sweeps.config import MAX_EXTENSIONS, SearchConfig
 from sweeps.driver.growth import Growth, beyond_edges, next_rate
 from sweeps.plan.trials import SweepTrial
 from sweeps.results.selection import Trial, winners
+from sweeps.search_space import MAX_EXTENSIONS, SearchConfig
 from sweeps.storage.trials import add_trial, all_trials, read_trial
 from tests.damage import flip
 from tests.sweeps.driver.executions import at_rate, context_of, finish

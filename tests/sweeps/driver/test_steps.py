@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweeps.config import SearchConfig, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.driver.search import asha
 from sweeps.driver.steps import rung_steps
+from sweeps.search_space import SearchConfig
 
 
 def search(factor: int, grace: float) -> SearchConfig:

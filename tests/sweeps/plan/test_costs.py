@@ -9,7 +9,8 @@ from lnt_core.errors import ConfigError
 from lnt_core.models.build import build_on_meta
 from sweeps.config import SweepConfig
 from sweeps.plan.checks import check_sweep
-from sweeps.plan.costs import Cost, Costs
+from sweeps.plan.cost import Cost
+from sweeps.plan.costs import Costs
 from sweeps.plan.load import load_sweep
 from sweeps.plan.planned import plan
 from sweeps.plan.space import strategies

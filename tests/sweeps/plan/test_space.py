@@ -2,10 +2,11 @@
 
 import pytest
 
-from sweeps.config import SearchConfig, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.driver.steps import rung_steps
 from sweeps.plan.labels import label
 from sweeps.plan.space import points
+from sweeps.search_space import SearchConfig
 
 
 def sweep(**search) -> SweepConfig:

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 from lnt_core.config import TrialConfig
-from sweeps.config import PAPER_RATES, SweepConfig
+from sweeps.config import SweepConfig
 from sweeps.plan.load import load_sweep
 from sweeps.plan.trials import trials
+from sweeps.search_space import PAPER_RATES
 
 
 def sweep(**search) -> SweepConfig:

@@ -96,7 +96,6 @@ def _forward_backward(
         embedded = embed(model, roles, shape)
         logits = model(
             inputs_embeds=embedded,
-            attention_mask=torch.ones(shape.batch, shape.tokens, dtype=torch.long),
             logits_to_keep=min(shape.answer_tokens + 1, shape.tokens),
             use_cache=False,
         ).logits

@@ -12,13 +12,18 @@ from lnt_core.devices.memory import pinned
 from lnt_core.models.features import FeatureStore, Reader, ReadImages
 from lnt_core.seeding import generator
 
+LOOKS_AHEAD = "token_type_ids"
+"""The extra of models in which some tokens look ahead (Gemma 3, PaliGemma): it says which."""
+
 
 @dataclass(frozen=True)
 class Batch:
     """One micro-batch of B conversations, padded on the right to T tokens."""
 
     input_ids: Tensor  # (B, T)
-    attention_mask: Tensor  # (B, T)
+    attention_mask: Tensor | None  # (B, T)
+    """None where each token looks back only: padding then stands behind all that it could disturb,
+    and without a mask torch's attention leaves out what lies ahead, half of its work."""
     labels: Tensor  # (B, T)
     images: dict[str, Any]
     """What the model takes of the images; empty if no conversation has any."""
@@ -27,17 +32,19 @@ class Batch:
 
     def inputs(self, device: torch.device) -> dict[str, Any]:
         """Arguments of the forward pass, on ``device``."""
-        tokens = {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
-        given = tokens | self.extras
+        given = {"input_ids": self.input_ids, **self.extras}
+        if self.attention_mask is not None:
+            given["attention_mask"] = self.attention_mask
         moved = {key: value.to(device, non_blocking=True) for key, value in given.items()}
         return moved | self.images
 
     def pinned_for(self, device: torch.device) -> "Batch":
         """The same with tokens from which a copy to ``device`` overlaps with its work."""
+        mask = self.attention_mask
         return replace(
             self,
             input_ids=pinned(self.input_ids, device),
-            attention_mask=pinned(self.attention_mask, device),
+            attention_mask=None if mask is None else pinned(mask, device),
             labels=pinned(self.labels, device),
             extras={key: pinned(value, device) for key, value in self.extras.items()},
         )
@@ -92,9 +99,10 @@ def load_batch(samples: Sequence[Encoded], *, pad_id: int, read: Reader) -> Load
         key: padded([s.extras.get(key, n) for s, n in zip(samples, none, strict=True)], 0)
         for key in keys
     }
+    all_real = [[1] * len(sample.input_ids) for sample in samples]
     tokens = Batch(
         input_ids=padded([sample.input_ids for sample in samples], pad_id),
-        attention_mask=padded([[1] * len(sample.input_ids) for sample in samples], 0),
+        attention_mask=padded(all_real, 0) if LOOKS_AHEAD in extras else None,
         labels=padded([sample.labels for sample in samples], IGNORE),
         images={},
         extras=extras,

@@ -168,7 +168,7 @@ def batch_of(shape: StepShape, image_token: int, dtype: torch.dtype) -> Batch:
     labels = ids.clone()
     labels[:, : -shape.answer_tokens] = IGNORE
     features = torch.randn(shape.batch, shape.image_tokens, shape.feature_channels, dtype=dtype)
-    return Batch(ids, torch.ones_like(ids), labels, {"pixel_values": features})
+    return Batch(ids, None, labels, {"pixel_values": features})
 
 
 def our_step(
@@ -209,7 +209,7 @@ def plain_step(
     batch = batch_of(shape, model.config.image_token_id, next(model.parameters()).dtype)
     inputs = {
         "input_ids": batch.input_ids.to(device),
-        "attention_mask": batch.attention_mask.to(device),
+        "attention_mask": torch.ones_like(batch.input_ids, device=device),
         "labels": batch.labels.to(device),
         "pixel_values": batch.images["pixel_values"].to(device),
     }

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import TypeAdapter
+from torch.nn.utils.rnn import pad_sequence
 from transformers import get_cosine_schedule_with_warmup
 
 from lnt_core.config import TrainConfig
@@ -110,7 +111,9 @@ def pefts_losses(base, scenes, config: peft.PeftConfig) -> list[float]:
         images = [Image.open(samples[i].images[0]).convert("RGB") for i in chosen]
         loss = model(
             input_ids=batch.input_ids,
-            attention_mask=batch.attention_mask,
+            attention_mask=pad_sequence(
+                [torch.ones(len(encoded[i].input_ids)) for i in chosen], batch_first=True
+            ),
             labels=batch.labels,
             pixel_values=base.image_processor(images, return_tensors="pt")["pixel_values"],
         ).loss

@@ -34,7 +34,7 @@ def batch(size: int, image_token: int) -> Batch:
     labels = ids.clone()
     labels[:, : -SHAPE.answer_tokens] = IGNORE
     features = torch.randn(size, SHAPE.image_tokens, SHAPE.feature_channels)
-    return Batch(ids, torch.ones_like(ids), labels, {"pixel_values": features})
+    return Batch(ids, None, labels, {"pixel_values": features})
 
 
 def measure(name: str, *, checkpointing: bool) -> None:

@@ -100,9 +100,9 @@ def _forward_backward(
             use_cache=False,
         ).logits
     del embedded
-    labels = torch.zeros(logits.shape[0] * (logits.shape[1] - 1), dtype=torch.long)
+    labels = torch.zeros(logits.shape[:2], dtype=torch.long)
     loss = nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(), labels, reduction="sum"
+        logits.flatten(0, 1).float(), labels.flatten(), reduction="sum"
     )
     del logits
     torch.autograd.backward(loss)

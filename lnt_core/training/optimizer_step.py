@@ -145,9 +145,11 @@ def answer_loss(
             use_cache=False,
         ).logits
     labels = batch.labels[:, -keep:].to(device, non_blocking=True)
+    # the labels are shifted: a part of the logits would be a copy
+    shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE)
     loss = nn.functional.cross_entropy(
-        logits[:, :-1].flatten(0, 1).float(),
-        labels[:, 1:].flatten(),
+        logits.flatten(0, 1).float(),
+        shifted.flatten(),
         ignore_index=IGNORE,
         reduction="sum",
     )

@@ -127,7 +127,7 @@ class Cluster:
 
     def trial_processes(self) -> list[psutil.Process]:
         """Workers that run trials."""
-        everyone = warm.forks() + [p for ip in self._nodes for p in self._processes(ip)]
+        everyone = [p for ip in self._nodes for p in self._processes(ip)]
         return [p for p in everyone if _has(p, "ray::ImplicitFunc")]
 
     def lnt(self, *argv: str, token: str | None = TOKEN, **environment: str):
@@ -182,7 +182,7 @@ class Cluster:
         return self._folder / f"{ip}.log"
 
     def _processes(self, ip: str) -> list[psutil.Process]:
-        return psutil.Process(self._nodes[ip].pid).children(recursive=True)
+        return warm.with_forks(psutil.Process(self._nodes[ip].pid))
 
 
 def _has(process: psutil.Process, *words: str) -> bool:

@@ -220,14 +220,14 @@ def kill(process: subprocess.Popen | warm.Process) -> None:
     process.wait()
 
 
-def below(driver: subprocess.Popen | warm.Process) -> list[psutil.Process]:
-    """All processes that a driver has started, by the moment."""
-    return [*psutil.Process(driver.pid).children(recursive=True), *warm.forks()]
-
-
 def processes_called(driver: subprocess.Popen | warm.Process, title: str) -> list[psutil.Process]:
     """Those below the driver that run this class of Ray's."""
-    return [p for p in below(driver) if p.cmdline() and p.cmdline()[0].startswith(f"ray::{title}")]
+    found = []
+    for process in warm.with_forks(psutil.Process(driver.pid)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+            if "".join(process.cmdline()[:1]).startswith(f"ray::{title}"):
+                found.append(process)
+    return found
 
 
 def workers_of(driver: subprocess.Popen | warm.Process) -> list[psutil.Process]:

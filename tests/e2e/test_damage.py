@@ -10,8 +10,9 @@ import pytest
 
 from lnt_core.errors import DamagedError
 from lnt_core.files import check_torch
+from tests import warm
 from tests.damage import WAYS, empty
-from tests.e2e.conftest import Sweep, below, kill
+from tests.e2e.conftest import Sweep, kill
 from tests.e2e.test_rescue import steps
 from tests.servers import HANG_S
 
@@ -61,7 +62,7 @@ def killed(tmp_path_factory, micro) -> Sweep:
         return bool(ended) and ended <= tracked and is_running
 
     sweep.wait_until(is_midway)
-    ray = below(driver)
+    ray = warm.with_forks(psutil.Process(driver.pid))
     kill(driver)
     psutil.wait_procs(ray, timeout=HANG_S)  # until then they may write
     return sweep

@@ -5,6 +5,6 @@ the CPU time of a test that only wants to see it end. A fork is a process of its
 environment, an id and an end of its own; of our code it has imported nothing.
 """
 
-from tests.warm.processes import Process, forks, of_workers, run
+from tests.warm.processes import Process, of_workers, run, with_forks
 
-__all__ = ["Process", "forks", "of_workers", "run"]
+__all__ = ["Process", "of_workers", "run", "with_forks"]

@@ -1,6 +1,7 @@
 """Starts processes that are forks of a server's, with the part of `subprocess.Popen` tests use."""
 
 import atexit
+import contextlib
 import functools
 import json
 import os
@@ -89,13 +90,20 @@ def _content(file: IO[bytes]) -> str:
     return file.read().decode()
 
 
-def forks() -> list[psutil.Process]:
-    """All that run now, and those that wait for them."""
-    return [f for s in _servers for f in psutil.Process(s.pid).children(recursive=True)]
+def with_forks(process: psutil.Process) -> list[psutil.Process]:
+    """What is below a process by now, and below the forks that what is there stands in for."""
+    found = process.children(recursive=True)
+    asked = {f"for {p.pid}" for p in found}
+    for started in _servers:
+        for keeper in psutil.Process(started.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if keeper.name() in asked:
+                    found += keeper.children(recursive=True)
+    return found
 
 
 def of_workers() -> dict[str, str]:
-    """Variables with which Ray's workers are forks too: among `forks`, not below the raylet."""
+    """Variables with which Ray's workers are forks too: see `with_forks`."""
     folders = [str(SITE), os.environ.get("PYTHONPATH", "")]
     return {"PYTHONPATH": os.pathsep.join(filter(None, folders)), "LNT_TESTS_WARM": server()}
 

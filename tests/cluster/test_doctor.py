@@ -59,8 +59,10 @@ def test_each_node_says_what_is_wrong_there(odd_nodes, micro, tmp_path, cache) -
     at = ["--address", odd_nodes.gcs]
     token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "LNT_CACHE": str(cache)}
     until = time.monotonic() + HANG_S
-    while "\n127.0.0.4 " not in (done := lnt("doctor", *at, cwd=tmp_path, **token)).stdout:
+    done = lnt("doctor", *at, cwd=tmp_path, **token)
+    while not all(f"\n{ip} " in done.stdout for ip in ("127.0.0.3", "127.0.0.4")):
         assert time.monotonic() < until, done.stdout + done.stderr
+        done = lnt("doctor", *at, cwd=tmp_path, **token)
     old_driver = (
         "127.0.0.4: NVIDIA driver 570.86.15 supports CUDA 12.8 at most, but torch 2.13.0 (CUDA "
         "13.0) needs driver 580 or newer: install it, or a torch that is built for CUDA 12 "

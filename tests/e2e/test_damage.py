@@ -12,7 +12,7 @@ from lnt_core.errors import DamagedError
 from lnt_core.files import check_torch
 from tests import warm
 from tests.damage import WAYS, empty
-from tests.e2e.conftest import Sweep, kill
+from tests.e2e.conftest import Sweep, kill, processes_called
 from tests.e2e.test_rescue import steps
 from tests.servers import HANG_S
 
@@ -54,16 +54,20 @@ def killed(tmp_path_factory, micro) -> Sweep:
     sweep = Sweep(folder / "sweep", folder / "cache", **micro)
     driver = sweep.start("run", "sweep.yaml")
 
+    def ended() -> set[Path]:
+        return {path.parent for path in sweep.files("result.json")}
+
     def is_midway() -> bool:
-        tracked = {path.parent for path in sweep.files("tracked.json")}
-        ended = {path.parent for path in sweep.files("result.json")}
-        running = {path.parent for path in sweep.files("checkpoint.previous.pt")} - ended
-        is_running = any(10 < len(steps(path)) < 55 for path in running & tracked)
-        return bool(ended) and ended <= tracked and is_running
+        running = {path.parent for path in sweep.files("checkpoint.previous.pt")} - ended()
+        return len(ended()) == 1 and any(10 < len(steps(path)) < 55 for path in running)
 
     sweep.wait_until(is_midway)
+    (worker,) = processes_called(driver, "ImplicitFunc")
+    worker.suspend()  # else another trial may have ended when the first one is tracked
+    sweep.wait_until(lambda: ended() <= {path.parent for path in sweep.files("tracked.json")})
     ray = warm.with_forks(psutil.Process(driver.pid))
     kill(driver)
+    worker.kill()
     psutil.wait_procs(ray, timeout=HANG_S)  # until then they may write
     return sweep
 

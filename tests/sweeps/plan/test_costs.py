@@ -117,7 +117,7 @@ def test_what_fits_only_without_a_reserve_is_flagged() -> None:
         ({"gpu_memory_gib": 80}, None, None),  # of a GPU that no trial has
         ({"gpus_per_trial": 1}, None, None),
         ({"gpus_per_trial": 1, "gpu_memory_gib": 80}, 16, False),
-        ({"gpus_per_trial": 0.5, "gpu_memory_gib": 0.06}, 4, False),  # 8 with it
+        ({"gpus_per_trial": 0.5, "gpu_memory_gib": 0.062}, 4, False),  # 8 with it
         ({"gpus_per_trial": 0.25, "gpu_memory_gib": 0.06}, 1, True),
     ],
 )

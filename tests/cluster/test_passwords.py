@@ -1,5 +1,6 @@
 """PostgreSQL as the tracking store itself: where its password may be, what is said without it."""
 
+import contextlib
 import os
 import subprocess
 
@@ -84,11 +85,12 @@ def test_no_process_of_a_server_has_it_among_its_arguments(database, tracking, t
         )
     try:
         wait_for(f"http://127.0.0.1:{port}/health", log, process=ui)
-        arguments = [
-            " ".join(process.cmdline())
-            for server in (ui.pid, tracking.pid)
-            for process in [psutil.Process(server), *psutil.Process(server).children(True)]
-        ]
+        servers = [psutil.Process(pid) for pid in (ui.pid, tracking.pid)]
+        processes = [p for server in servers for p in [server, *server.children(recursive=True)]]
+        arguments = []
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended meanwhile
+                arguments.append(" ".join(process.cmdline()))
     finally:
         ui.terminate()
         ui.wait(timeout=HANG_S)

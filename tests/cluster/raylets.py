@@ -168,6 +168,7 @@ class Cluster:
     ) -> None:
         command = [*through, RAY, "start", "--block", "--disable-usage-stats"]
         command.append(f"--node-ip-address={ip}")
+        # a fork would see the folders of the test process
         cold = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")} if through else {}
         with self._log(ip).open("ab") as log:
             self._nodes[ip] = subprocess.Popen(

@@ -57,14 +57,17 @@ def killed(tmp_path_factory, micro) -> Sweep:
     def ended() -> set[Path]:
         return {path.parent for path in sweep.files("result.json")}
 
+    def begun() -> set[Path]:
+        return ended() | {path.parent for path in sweep.files("checkpoint.previous.pt")}
+
     def is_midway() -> bool:
-        running = {path.parent for path in sweep.files("checkpoint.previous.pt")} - ended()
+        running = begun() - ended()
         return len(ended()) == 1 and any(10 < len(steps(path)) < 55 for path in running)
 
     sweep.wait_until(is_midway)
     (worker,) = processes_called(driver, "ImplicitFunc")
-    worker.suspend()  # else another trial may have ended when the first one is tracked
-    sweep.wait_until(lambda: ended() <= {path.parent for path in sweep.files("tracked.json")})
+    worker.suspend()  # else the next trial may have ended when these are tracked
+    sweep.wait_until(lambda: begun() <= {path.parent for path in sweep.files("tracked.json")})
     ray = warm.with_forks(psutil.Process(driver.pid))
     kill(driver)
     worker.kill()

@@ -16,7 +16,7 @@ from sweeps import signals
 from sweeps.cli.exit_codes import EXIT_BY_SIGNAL, EXIT_FAILED, EXIT_NO_ACCESS, EXIT_REFUSED
 from sweeps.passwords import redact_output, redacted
 from sweeps.settings import quiet_libraries
-from sweeps.storage.full_disk import DiskFullError
+from sweeps.storage.full_disk import DiskFullError, is_disk_full
 
 COMMANDS = {
     "plan": ("sweeps.cli.plan", "check a sweep and list its trials and costs; start nothing"),
@@ -84,6 +84,12 @@ def _run(argv: Sequence[str]) -> int:
             raise
         print(f"lnt: {redacted(str(error))}", file=sys.stderr)
         return _exit_code(error)
+    except Exception as error:
+        if signals.received() is not None or not is_disk_full(error):
+            raise
+        told = f"{redacted(str(error))}: the disk is full. Free some space. {signals.advice()}"
+        print(f"lnt: {told}".rstrip(), file=sys.stderr)
+        return EXIT_FAILED
     return code
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from sweeps.resources import ResourcesConfig
 from sweeps.results import tags as tag
 from sweeps.settings import Settings
 from sweeps.storage.execution import Execution, TrialStatus
+from sweeps.storage.full_disk import is_disk_full
 from sweeps.storage.stage_1 import end_stage_1, stage_1_folder, stage_1_logged
 from sweeps.tracking.outbox import Outbox
 from sweeps.tracking.provenance import provenance_tags
@@ -36,7 +38,8 @@ if TYPE_CHECKING:
     from lnt_core.training.loop import Report
 
 PATIENCE_S = 30.0
-"""Seconds to wait for MLflow after an interruption. The next `lnt align` sends the rest."""
+"""Seconds to wait for MLflow after an interruption, or on a full disk, which MLflow's store may be
+on, too. The next `lnt align` sends the rest."""
 
 
 def align(sweep: SweepConfig, settings: Settings, console: Console) -> list[Path]:
@@ -90,7 +93,8 @@ def _align(stage: Stage1, sweep: SweepConfig, cache: Path, console: Console) -> 
                 _train(stage, execution, cache, sweep.resources, show)
     finally:
         outbox.put(tracked.interrupt)
-        patience_s = PATIENCE_S if signals.received() else None
+        cut_short = signals.received() is not None or is_disk_full(sys.exception())
+        patience_s = PATIENCE_S if cut_short else None
         outbox.close(waiting=lambda: console.print("Waiting for MLflow ..."), patience_s=patience_s)
 
 

@@ -92,9 +92,9 @@ def tune_trials(
                 _tuner(context, queue, callback).fit()
                 control.hurry()  # the user who stopped the last trial waits for an answer
                 tracker.obey_the_last()
-        callback.base.check()
-        if callback.stopper.disk_is_full:
+        if callback.stopper.disk_is_full:  # also why the base, if it still ran, has not ended
             raise disk_full(execution.path)
+        callback.base.check()
     weights.settle()
     return callback.left_out
 

@@ -5,7 +5,12 @@ import errno
 from lnt_core.errors import LntError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-TEXTS = ("No space left on device", "PytorchStreamWriter failed", "Disk quota exceeded")
+TEXTS = (
+    "No space left on device",
+    "PytorchStreamWriter failed",
+    "Disk quota exceeded",
+    "database or disk is full",  # SQLite
+)
 
 
 class DiskFullError(LntError):
@@ -15,6 +20,8 @@ class DiskFullError(LntError):
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one of its causes, was raised because the disk or a quota is full."""
     while error is not None:
+        if isinstance(error, DiskFullError):
+            return True
         if isinstance(error, OSError) and error.errno in FULL:
             return True
         if any(text in str(error) for text in TEXTS):

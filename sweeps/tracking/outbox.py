@@ -43,8 +43,9 @@ SERVER_ERROR_S = 600.0
 """How long an order is repeated that makes the server fail: its database may be restarting, but
 the order may also be what it fails on."""
 POLL_S = 0.5
+MIN_DELAY_S = 1.0
 MAX_DELAY_S = 30.0
-"""Longest delay between two attempts while the server is unreachable."""
+"""Longest delay between two attempts while the server is unreachable; each is twice the last."""
 JOIN_S = 10.0
 """Seconds after which :meth:`Outbox.close` reports that it is still waiting."""
 
@@ -65,6 +66,7 @@ class Outbox:
         self._routine = routine
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._hurried = threading.Event()
         self.refused: list[str] = []
         """Why orders were dropped, each reason once."""
         self.gone = ""
@@ -108,8 +110,11 @@ class Outbox:
         Args:
             waiting: Called once if this takes longer than ``JOIN_S`` seconds.
             patience_s: Return after this many seconds even if orders remain; ``waiting`` is not
-                called then. None waits without limit.
+                called then, and orders that a full disk does not allow are left out at once.
+                None waits without limit.
         """
+        if patience_s is not None:
+            self._hurried.set()
         self._stopping.set()
         self._thread.join(timeout=JOIN_S if patience_s is None else patience_s)
         if self._thread.is_alive() and patience_s is None:
@@ -129,16 +134,26 @@ class Outbox:
             self._stopping.wait(POLL_S)
 
     def _insist(self, action: Callable[[], None]) -> None:
-        delay_s, began_s = 1.0, time.monotonic()
+        delay_s, began_s = MIN_DELAY_S, time.monotonic()
         while True:
+            hurried = self._hurried.is_set()
             try:
                 return action()
             except Exception as error:  # noqa: BLE001  a failing server may raise anything
+                if hurried and is_disk_full(error):
+                    return None  # what comes after it may need no space
                 if time.monotonic() - began_s >= _patience_s(error):
                     return self._drop(error)
                 logger.warning("MLflow: %s; retrying in %.0f s", str(error)[:200], delay_s)
-                time.sleep(delay_s)
+                self._wait(delay_s, hurried=hurried)
                 delay_s = min(delay_s * 2, MAX_DELAY_S)
+
+    def _wait(self, delay_s: float, *, hurried: bool) -> None:
+        """Wait before the next attempt, but begin it at once when haste is called for meanwhile."""
+        if hurried:
+            time.sleep(delay_s)
+        else:
+            self._hurried.wait(delay_s)
 
     def _drop(self, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"[:200]

@@ -22,6 +22,7 @@ from lnt_core.files import content_crc32, read_json, set_aside, write_json
 from sweeps.results import tags as tag
 from sweeps.storage.events import EVENTS, Event
 from sweeps.storage.execution import TRACKED, Execution, Result, TrialStatus
+from sweeps.storage.full_disk import is_disk_full
 from sweeps.tracking.dashboard import NOTE
 from sweeps.tracking.datasets import dataset_inputs
 from sweeps.tracking.outbox import is_away
@@ -128,8 +129,8 @@ class TrialRuns:
         path = self._execution.trial(trial.trial_id) / EVENTS
         last_steps = {} if found is None else self.steps_in(found)
         self._unsent[trial.trial_id] = UnsentEvents(path, last_steps)
+        self._open[trial.trial_id] = known  # to be ended also if the disk is full
         self._save(trial.trial_id, known)
-        self._open[trial.trial_id] = known
         return known
 
     def close(self, trial: TrialRun, result: Result) -> None:
@@ -271,7 +272,9 @@ def _draw_layers(trial: TrialRun, folder: Path) -> None:
     if (folder / ANALYSIS).exists():
         try:
             draw_layers(read_json(folder / ANALYSIS), trial.name, folder / "layers.png")
-        except Exception:  # the run must be closed all the same
+        except Exception as error:  # the run must be closed all the same
+            if is_disk_full(error):  # nor could it be closed
+                raise
             logger.exception("cannot draw the layers of %s", trial.name)
 
 

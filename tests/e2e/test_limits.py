@@ -89,6 +89,15 @@ def small_disk(folder: Path, *, mib: int) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def fill(folder: Path) -> Path:
+    """A file that takes what is left of a file system."""
+    ballast = folder / "ballast"
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(b"x" * 4096)
+    return ballast
+
+
 def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
     undisturbed, micro_with, tmp_path
 ) -> None:
@@ -99,13 +108,11 @@ def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
         driver = sweep.start("run", "sweep.yaml")
         log = sweep.folder / "driver.log"
         sweep.wait_until(lambda: bool(list(disk.glob(f"{TRIALS}/*/checkpoint.pt"))))
-        ballast = disk / "ballast"
-        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-            while True:
-                file.write(b"x" * 4096)
+        ballast = fill(disk)
         assert driver.wait(timeout=HANG_S) == 1, log.read_text()
         assert "Free some space, then continue with --resume" in log.read_text()
         assert "Traceback" not in log.read_text()
+        assert "RUNNING" not in {run.info.status for run in sweep.runs()[1]}
         ballast.unlink()
         had_ended = set(disk.glob(f"{TRIALS}/*/result.json"))
         (execution,) = disk.glob(TRIALS.removesuffix("/trials"))
@@ -116,6 +123,23 @@ def test_a_full_disk_ends_the_sweep_and_resume_finishes_it(
         assert outcome_on_disk == undisturbed.outcome()
         for path in set(disk.glob(f"{TRIALS}/*/result.json")) - had_ended:
             assert json.loads(path.read_text())["metrics"]["select/batch_size"] == 3
+
+
+def test_a_full_disk_ends_stage_1_alone(micro_with, tmp_path) -> None:
+    with small_disk(tmp_path / "disk", mib=1) as disk:
+        sweep = micro_with(
+            tracking={"uri": "sqlite:///mlflow.db", "storage": str(disk / "lnt_runs")},
+        )
+        sweep.environment["LNT_CACHE"] = str(tmp_path / "cache")
+        ballast = fill(disk)
+        command = sweep.start("align", "sweep.yaml")
+        log = sweep.folder / "driver.log"
+        assert command.wait(timeout=HANG_S) == 1, log.read_text()
+        told = "the disk is full. Free some space. Run again with: lnt align sweep.yaml"
+        assert told in log.read_text()
+        assert "Traceback" not in log.read_text()
+        ballast.unlink()
+        sweep.lnt("align", "sweep.yaml")
 
 
 def steps_of(sweep: Sweep) -> int:

@@ -37,6 +37,7 @@ class Process:
         stderr: IO[bytes],
     ) -> None:
         self.returncode: int | None = None
+        self._log = stdout.name
         self._connection = socket.socket(socket.AF_UNIX)
         self._connection.connect(server())
         request = {"argv": list(argv), "folder": str(cwd or Path.cwd()), "environment": dict(env)}
@@ -57,7 +58,7 @@ class Process:
         """As that of `subprocess.Popen`."""
         if self.returncode is None:
             if not select.select([self._connection], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(f"process {self.pid}", timeout or 0)
+                raise subprocess.TimeoutExpired(f"{self.pid}: {self._end_of_log()}", timeout or 0)
             self.returncode = int(self._line())
         return self.returncode
 
@@ -65,6 +66,10 @@ class Process:
         """As that of `subprocess.Popen`."""
         if self.poll() is None:
             os.kill(self.pid, number)
+
+    def _end_of_log(self) -> str:
+        """What a process that hangs has printed last, if that goes to a file with a name."""
+        return Path(self._log).read_text()[-2000:] if isinstance(self._log, str) else ""
 
     def _line(self) -> str:
         line = b""

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from sweeps.storage.full_disk import is_disk_full
+from sweeps.storage.full_disk import disk_full, is_disk_full
 
 FULL_DEVICE = "/dev/full"
 pytestmark = pytest.mark.skipif(not os.path.exists(FULL_DEVICE), reason="Linux has it")  # noqa: PTH110
@@ -39,3 +39,8 @@ def test_it_is_found_behind_what_was_raised_from_it() -> None:
     outer.__cause__ = OSError(errno.ENOSPC, "full")
     assert is_disk_full(outer)
     assert not is_disk_full(OSError(errno.EACCES, "denied"))
+
+
+def test_what_users_are_told_of_is_known_too() -> None:
+    """Else a sweep would wait for ever to log what cannot be written."""
+    assert is_disk_full(disk_full("/data"))

@@ -21,8 +21,8 @@ from sweeps.tracking.outbox import Outbox, is_away
 def _quick(monkeypatch):
     """The waits between attempts, a thousandth of what they are."""
     monkeypatch.setattr(outbox_module, "POLL_S", 0.001)
-    real = time.sleep
-    monkeypatch.setattr(outbox_module.time, "sleep", lambda seconds: real(seconds / 1000))
+    monkeypatch.setattr(outbox_module, "MIN_DELAY_S", 0.001)
+    monkeypatch.setattr(outbox_module, "MAX_DELAY_S", 0.03)
 
 
 def outbox(routine=lambda: None) -> Outbox:
@@ -108,7 +108,7 @@ def test_the_waits_between_attempts_double_up_to_the_longest(caplog) -> None:
     box.put(order)
     close(box)
     told = [record.args for record in caplog.records if "away for long" in record.getMessage()]
-    assert [wait_s for _, wait_s in told] == [1, 2, 4, 8, 16, 30, 30]
+    assert [1000 * wait_s for _, wait_s in told] == [1, 2, 4, 8, 16, 30, 30]
 
 
 def test_the_routine_goes_on_while_there_are_no_orders() -> None:
@@ -141,6 +141,24 @@ def test_closing_with_patience_leaves_what_a_dead_server_keeps_waiting() -> None
     box.close(waiting=lambda: asked.append(True), patience_s=0.2)
     assert time.monotonic() - began_s < 10
     assert asked == []
+
+
+def test_closing_with_patience_leaves_out_what_a_full_disk_does_not_allow(monkeypatch) -> None:
+    monkeypatch.setattr(outbox_module, "MIN_DELAY_S", 600)
+    done: list[str] = []
+
+    def full() -> None:
+        done.append("tried")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    box = outbox()
+    box.put(full)
+    box.put(lambda: done.append("after"))
+    while not done:  # it is tried, and waits
+        time.sleep(0.001)
+    close(box, patience_s=60)
+    assert done == ["tried", "tried", "after"]
+    assert not box.refused
 
 
 def test_closing_without_patience_says_once_that_it_waits(monkeypatch) -> None:
@@ -224,7 +242,7 @@ class TestWhatMlflowRaises:
 
         def fail() -> None:
             calls.append(1)
-            time.sleep(20)  # 20 ms
+            time.sleep(0.02)
             raise MlflowException("internal error", error_code=INTERNAL_ERROR)
 
         box.put(fail)

@@ -66,6 +66,8 @@ class Outbox:
         self._routine = routine
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._awaited = threading.Event()
+        """Somebody waits: the next round begins at once."""
         self._hurried = threading.Event()
         self.refused: list[str] = []
         """Why orders were dropped, each reason once."""
@@ -84,6 +86,7 @@ class Outbox:
         """Wait until every order added so far is carried out."""
         done = threading.Event()
         self._orders.put(done.set)
+        self._awaited.set()
         while not done.wait(timeout=1):
             pass
 
@@ -100,6 +103,7 @@ class Outbox:
                 answer.set_exception(error)
 
         self.put(order)
+        self._awaited.set()
         while not answer.done():  # waiting without a timeout blocks Ctrl-C
             wait([answer], timeout=1)
         return answer.result()
@@ -116,6 +120,7 @@ class Outbox:
         if patience_s is not None:
             self._hurried.set()
         self._stopping.set()
+        self._awaited.set()
         self._thread.join(timeout=JOIN_S if patience_s is None else patience_s)
         if self._thread.is_alive() and patience_s is None:
             waiting()
@@ -131,7 +136,8 @@ class Outbox:
             self.busy_s = time.thread_time()
             if stopping and self._orders.empty():
                 return
-            self._stopping.wait(POLL_S)
+            self._awaited.wait(POLL_S)
+            self._awaited.clear()  # what it was set for is in the queue
 
     def _insist(self, action: Callable[[], None]) -> None:
         delay_s, began_s = MIN_DELAY_S, time.monotonic()

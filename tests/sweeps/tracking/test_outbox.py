@@ -17,14 +17,6 @@ from sweeps.tracking import outbox as outbox_module
 from sweeps.tracking.outbox import Outbox, is_away
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """The waits between attempts, a thousandth of what they are."""
-    monkeypatch.setattr(outbox_module, "POLL_S", 0.001)
-    monkeypatch.setattr(outbox_module, "MIN_DELAY_S", 0.001)
-    monkeypatch.setattr(outbox_module, "MAX_DELAY_S", 0.03)
-
-
 def outbox(routine=lambda: None) -> Outbox:
     return Outbox("test", routine)
 
@@ -108,7 +100,7 @@ def test_the_waits_between_attempts_double_up_to_the_longest(caplog) -> None:
     box.put(order)
     close(box)
     told = [record.args for record in caplog.records if "away for long" in record.getMessage()]
-    assert [1000 * wait_s for _, wait_s in told] == [1, 2, 4, 8, 16, 30, 30]
+    assert [100 * wait_s for _, wait_s in told] == [1, 2, 4, 8, 16, 30, 30]
 
 
 def test_the_routine_goes_on_while_there_are_no_orders() -> None:
@@ -265,7 +257,7 @@ def answering(status: int):
             """Print nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:

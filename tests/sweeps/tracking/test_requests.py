@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from sweeps.tracking import requests
 from sweeps.tracking.requests import ANSWERED, ASKED, Asked, Request, ask, unanswered
 
 
@@ -28,7 +29,8 @@ def test_a_request_without_an_answer_in_time_is_withdrawn(client) -> None:
 
 
 @pytest.mark.parametrize("junk", ["done", "[]", '{"ok": 1, "text": "done"}', "{}"])
-def test_an_answer_that_is_none_is_told_as_it_stands(client, junk) -> None:
+def test_an_answer_that_is_none_is_told_as_it_stands(client, junk, monkeypatch) -> None:
+    monkeypatch.setattr(requests, "POLL_S", 0.01)
     parent_id = client.create_run(client.create_experiment(f"junk {junk}")).info.run_id
 
     def write_junk() -> None:

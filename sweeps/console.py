@@ -1,5 +1,8 @@
 """Lines and tables printed for people."""
 
+from typing import Any
+
+from rich.box import Box
 from rich.console import Console, RenderableType
 from rich.style import StyleType
 from rich.table import Table
@@ -12,7 +15,15 @@ def say(console: Console, line: str) -> None:
 
 
 class PlainTable(Table):
-    """A table whose cells are shown as they are: to rich, ``[q_proj]`` is markup, not text."""
+    """A table whose cells are shown as they are: to rich, ``[q_proj]`` is markup, not text.
+
+    Without a ``box``, its columns are two spaces apart.
+    """
+
+    def __init__(self, *headers: str, box: Box | None = None, **options: Any) -> None:
+        if box is None:
+            options["padding"] = (0, 2, 0, 0)
+        super().__init__(*headers, box=box, **options)
 
     def add_row(
         self,

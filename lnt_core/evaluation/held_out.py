@@ -11,8 +11,9 @@ from lnt_core.distributed.sharded import runs_in_step
 from lnt_core.errors import DataError
 from lnt_core.evaluation.prepared import Evaluated, PreparedTask, in_batches, shared_results
 from lnt_core.evaluation.record import Record
-from lnt_core.evaluation.tasks.loss import HeldOutLoss, answer_nats
+from lnt_core.evaluation.tasks.loss import HeldOutLoss
 from lnt_core.models.features import FeatureStore
+from lnt_core.training.answers import answer_nats
 from lnt_core.training.batches import collate
 
 

@@ -1,6 +1,5 @@
 """One optimizer step: the losses of its micro-batches, their gradients, the update."""
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from lnt_core import metrics as metric
 from lnt_core.config import TrainConfig
-from lnt_core.data.conversation import IGNORE
+from lnt_core.training.answers import answer_loss
 from lnt_core.training.batches import Batch
 from lnt_core.training.engine import Engine, Number
 from lnt_core.training.shares import Share
@@ -107,50 +106,3 @@ def _reaching(loss: Tensor, model: nn.Module) -> Tensor:
         return loss
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return loss + sum(0.0 * parameter.sum() for parameter in trained)
-
-
-def answer_loss(
-    model: nn.Module, batch: Batch, *, num_answer_tokens: int, bf16: bool = False
-) -> Tensor:
-    """Cross-entropy of one micro-batch's answer tokens, as its part of the step's mean loss.
-
-    Position t predicts token t + 1. The sum is divided by the number of answer tokens in the
-    whole optimizer step, so that the losses of the micro-batches add up to the exact mean.
-
-    Args:
-        model: Returns logits of shape (B, T', V) for the last T' positions.
-        batch: B conversations of T tokens.
-        num_answer_tokens: Number of labels other than ``IGNORE`` in the whole step.
-        bf16: Run the model under bfloat16 autocast; the loss itself is computed in float32.
-
-    Returns:
-        Scalar float32, in nats.
-
-    Raises:
-        ValueError: The step has no answer tokens.
-
-    Source:
-        Liu et al., Visual Instruction Tuning, arXiv:2304.08485: only answers enter the loss.
-    """
-    device = next(model.parameters()).device
-    if num_answer_tokens == 0:
-        raise ValueError("no sample of this batch has an answer token to learn from")
-    first = int((batch.labels != IGNORE).any(dim=0).nonzero()[0])
-    keep = batch.labels.shape[1] - max(first - 1, 0)  # logits before the first answer are unused
-    context = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
-    with context:
-        logits = model(
-            **batch.inputs(device),
-            logits_to_keep=keep,
-            use_cache=False,
-        ).logits
-    labels = batch.labels[:, -keep:].to(device, non_blocking=True)
-    # the labels are shifted: a part of the logits would be a copy
-    shifted = nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORE)
-    loss = nn.functional.cross_entropy(
-        logits.flatten(0, 1).float(),
-        shifted.flatten(),
-        ignore_index=IGNORE,
-        reduction="sum",
-    )
-    return loss / num_answer_tokens

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from rich.box import HEAVY_HEAD
 from rich.console import Console
 
 from sweeps.cli.arguments import name_argument, tracking_uri
@@ -62,9 +63,8 @@ def print_winners(
     """
     found = sweep.winners
     reported = any(winner.trial.report_score is not None for winner in found)
-    table = PlainTable(
-        title=f"{sweep.name}: {sweep.objective.title}, {sweep.metric}", title_justify="left"
-    )
+    title = f"{sweep.name}: {sweep.objective.title}, {sweep.metric}"
+    table = PlainTable(title=title, title_justify="left", box=HEAVY_HEAD)
     table.add_column("strategy", overflow="fold")  # a clone's text is long; numbers do not wrap
     further = ["mean ± sd (n)"] if sweep.repeated else []
     further += ["held out"] if reported else []
@@ -104,7 +104,8 @@ def print_winners(
 
 def _benchmarks(sweep: Sweep) -> PlainTable:
     """The winners and the untuned base by the tasks of `data.report`."""
-    table = PlainTable(title="data.report, which never chooses", title_justify="left")
+    title = "data.report, which never chooses"
+    table = PlainTable(title=title, title_justify="left", box=HEAVY_HEAD)
     table.add_column("strategy", overflow="fold")
     for name in sweep.tasks_reported:
         table.add_column(benchmark_name(name), justify="right", no_wrap=True)

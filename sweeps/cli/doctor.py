@@ -54,7 +54,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _table(nodes: list[Node]) -> PlainTable:
-    table = PlainTable(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     for column in ("node", "host", "trials", "python", "torch", "transformers", "driver", "GPUs"):
         table.add_column(column)
     for column in ("C++", "deepspeed", "flash-attn", "free disk"):

@@ -104,7 +104,7 @@ def _jobs(args: argparse.Namespace) -> int:
 
     from sweeps.console import PlainTable
 
-    table = PlainTable(box=None, padding=(0, 2, 0, 0))
+    table = PlainTable()
     for column in ("job", "sweep", "status", "submitted", "took"):
         table.add_column(column, no_wrap=column == "job")
     for job in _of(args).list():

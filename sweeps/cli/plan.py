@@ -72,7 +72,7 @@ def print_plan(sweep: SweepConfig, planned: Plan, notes: list[str]) -> None:
 
 
 def _table(left: tuple[str, ...], right: tuple[str, ...], title: str = "") -> PlainTable:
-    table = PlainTable(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
+    table = PlainTable(title=title, title_justify="left")
     for column in left:
         table.add_column(column)
     for column in right:

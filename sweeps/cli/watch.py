@@ -132,14 +132,14 @@ def _next(
 
 def render(snapshot: Snapshot) -> RenderableType:
     """Tables of the running trials and of each strategy's best trial so far."""
-    running = PlainTable(box=None, padding=(0, 2, 0, 0))
+    running = PlainTable()
     for column in ("running", "step", "loss"):
         running.add_column(column, justify="left" if column == "running" else "right")
     for trial in snapshot.running:
         loss = "-" if trial.loss is None else f"{trial.loss:.3f}"
         running.add_row(trial.name, trial.progress, loss)
     objective = snapshot.sweep.objective
-    best = PlainTable(box=None, padding=(0, 2, 0, 0))
+    best = PlainTable()
     for column in ("best so far", "lr", objective.label):
         best.add_column(column, justify="left" if column == "best so far" else "right")
     for winner in snapshot.sweep.winners:

@@ -208,7 +208,7 @@ class LiveTable:
         return stage_1.name, steps, "-" if row.loss is None else f"{row.loss:.3f}", "-", progress
 
     def _render(self) -> RenderableType:
-        table = PlainTable(box=None, padding=(0, 2, 0, 0))
+        table = PlainTable()
         for column in ("trial", "step", "loss", self._objective.label, "status"):
             table.add_column(column, justify="left" if column in ("trial", "status") else "right")
         ended = [r for r in self._rows.values() if r.took_s]

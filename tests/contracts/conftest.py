@@ -14,7 +14,8 @@ from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
 from lnt_core.models.vlm import VisionLanguageModel
 from lnt_core.training.batches import Batch, collate
-from tests.vlm_families import FAMILIES, PICTURES, save
+from tests.vlm_checkpoints import PICTURES, save
+from tests.vlm_families import FAMILIES
 
 ANSWERS = (
     ("A cat.", "Two dogs\non grass \u00e9 \u72d7.", "Yes."),

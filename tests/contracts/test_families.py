@@ -11,8 +11,8 @@ from lnt_core.data.samples import Sample
 from lnt_core.errors import ConfigError
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
+from lnt_core.training.answers import answer_loss
 from lnt_core.training.batches import collate
-from lnt_core.training.optimizer_step import answer_loss
 from lnt_core.trial import run_trial
 from lnt_core.worker import Worker
 from sweeps.config import SweepConfig

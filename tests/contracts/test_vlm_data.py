@@ -17,7 +17,7 @@ from lnt_core.data.samples import Sample
 from lnt_core.errors import DataError
 from lnt_core.evaluation.answering import greedy_answers
 from lnt_core.models.features import FeatureStore
-from lnt_core.training.optimizer_step import answer_loss
+from lnt_core.training.answers import answer_loss
 from tests.contracts.conftest import QUESTION
 from tests.vlm_families import FAMILIES
 

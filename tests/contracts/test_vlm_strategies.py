@@ -18,7 +18,8 @@ from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, get_strategy
 from lnt_core.strategies.base import in_base
 from lnt_core.strategies.merge import merge
 from lnt_core.strategies.weights import load_weights, save_weights
-from tests.vlm_families import FAMILIES, PICTURES, save
+from tests.vlm_checkpoints import PICTURES, save
+from tests.vlm_families import FAMILIES
 
 OPTIONS = {name: {"name": name} for name in STRATEGIES} | {
     "lora": {"name": "lora", "rank": 4},

@@ -1,8 +1,7 @@
 """Loss: nats per answer token on data that is not trained on."""
 
-import contextlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from typing_extensions import override
 
@@ -12,11 +11,6 @@ from lnt_core.data.samples import load_samples
 from lnt_core.errors import DataError
 from lnt_core.evaluation.tasks.base import Scored, Task, register
 from lnt_core.paths import shown
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from lnt_core.training.batches import Batch
 
 
 @register("loss")
@@ -67,36 +61,3 @@ class HeldOutLoss(Task[LossConfig]):
             tuple(n / t for n, t in zip(nats, tokens, strict=True)),
             tuple(loss + (n - loss * t) * weight for n, t in zip(nats, tokens, strict=True)),
         )
-
-
-def answer_nats(model: "nn.Module", batch: "Batch", *, bf16: bool = False) -> list[float]:
-    """The sum of nats over the answer tokens of each of B conversations, in float32.
-
-    Args:
-        model: Returns logits of shape (B, T', V) for the last T' positions.
-        batch: B conversations of T tokens, each with an answer token.
-        bf16: Run the model under bfloat16 autocast.
-    """
-    import torch
-
-    from lnt_core.data.conversation import IGNORE
-
-    device = next(model.parameters()).device
-    first = int((batch.labels != IGNORE).any(dim=0).nonzero()[0])
-    keep = batch.labels.shape[1] - max(first - 1, 0)  # logits before the first answer are unused
-    context = torch.autocast(device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
-    with torch.no_grad(), context:
-        logits: Tensor = model(
-            **batch.inputs(device),
-            logits_to_keep=keep,
-            use_cache=False,
-        ).logits
-        labels = batch.labels[:, -keep:].to(device)
-        nats = torch.nn.functional.cross_entropy(
-            logits[:, :-1].float().transpose(1, 2),
-            labels[:, 1:],
-            ignore_index=IGNORE,
-            reduction="none",
-        )
-    summed: list[float] = nats.double().sum(dim=1).tolist()
-    return summed

@@ -20,9 +20,10 @@ from lnt_core.models.build import build_on_meta
 from lnt_core.models.roles import find_roles
 from lnt_core.models.vlm import PrecomputedTower, own_trainable
 from lnt_core.strategies import get_strategy
+from lnt_core.training.answers import answer_loss
 from lnt_core.training.batches import Batch
 from lnt_core.training.engines import PlainEngine
-from lnt_core.training.optimizer_step import answer_loss, optimizer_step
+from lnt_core.training.optimizer_step import optimizer_step
 from lnt_core.training.shares import own_share
 
 SHAPE = StepShape(batch=128, tokens=100, image_tokens=36, feature_channels=96, answer_tokens=40)

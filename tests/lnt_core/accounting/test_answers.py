@@ -4,7 +4,7 @@ from lnt_core.accounting.answers import with_own_image_token
 from lnt_core.config import ModelConfig
 from lnt_core.data.samples import Sample
 from tests.parts import model_config
-from tests.vlm_families import save
+from tests.vlm_checkpoints import save
 
 
 def test_a_checkpoints_own_image_token_is_found_in_texts(parts, tmp_path) -> None:

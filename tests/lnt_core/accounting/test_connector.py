@@ -20,7 +20,8 @@ from lnt_core.devices.memory import held_by
 from lnt_core.models.build import load_base
 from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import get_strategy
-from tests.vlm_families import FAMILIES, save
+from tests.vlm_checkpoints import save
+from tests.vlm_families import FAMILIES
 
 TRAIN = TrainConfig(batch_size=2, micro_batch_size=2, gradient_checkpointing=False)
 

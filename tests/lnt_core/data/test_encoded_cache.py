@@ -24,7 +24,7 @@ from lnt_core.errors import DataError
 from lnt_core.models.build import load_base
 from lnt_core.worker import Worker
 from tests.damage import WAYS, set_aside
-from tests.vlm_families import PICTURES, save
+from tests.vlm_checkpoints import PICTURES, save
 
 MAX_LENGTH = 400
 LONG = "What is there? " * 200

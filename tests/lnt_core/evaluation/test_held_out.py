@@ -12,8 +12,8 @@ from lnt_core.evaluation import held_out as held_out_module
 from lnt_core.evaluation.held_out import HeldOut
 from lnt_core.evaluation.tasks import HeldOutLoss
 from lnt_core.models.features import FeatureStore
+from lnt_core.training.answers import answer_loss
 from lnt_core.training.batches import collate
-from lnt_core.training.optimizer_step import answer_loss
 
 
 def held_out(base, scenes, *, max_length: int = 512, **options) -> HeldOut:

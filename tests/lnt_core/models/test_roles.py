@@ -15,7 +15,7 @@ from lnt_core.strategies import get_strategy
 from lnt_core.strategies.lora import LoraConfig
 from sweeps.plan.load import PRESETS
 from tests.parts import VISION, text_config
-from tests.vlm_families import on_meta
+from tests.vlm_checkpoints import on_meta
 
 # Zhao et al., arXiv:2312.11420, re-derived by hand; LoRA is rank 64. Percent of all parameters.
 PAPER_SHARES = {

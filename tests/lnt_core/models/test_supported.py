@@ -8,7 +8,8 @@ from lnt_core.config import ModelConfig
 from lnt_core.errors import ConfigError
 from lnt_core.models.build import build_on_meta, load_base
 from lnt_core.models.supported import check_supported
-from tests.vlm_families import FAMILIES, on_meta
+from tests.vlm_checkpoints import on_meta
+from tests.vlm_families import FAMILIES
 
 SMALL = {
     "hidden_size": 32,

@@ -10,8 +10,8 @@ from lnt_core.data.samples import Sample, load_samples
 from lnt_core.evaluation.answering import greedy_answers
 from lnt_core.models.build import load_base
 from lnt_core.models.features import FeatureStore
+from lnt_core.training.answers import answer_loss
 from lnt_core.training.batches import collate
-from lnt_core.training.optimizer_step import answer_loss
 
 TEMPLATE = (
     "{% for message in messages %}{% if message['role'] != 'system' %}"

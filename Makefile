@@ -18,12 +18,16 @@ sweep: .venv/.done
 real: .venv/.done
 	$(BIN)/python -m tests.real
 
-test: .venv/.done check test-quick
+# The tests that only compute: no process, none that takes seconds. Two processes: a test file is
+# one's or the other's (tests/conftest.py).
+COMPUTING := not heavy and not sweep and not fault and not cluster and not browser and not gpu
 
-# The tests that only compute: no process, none that takes seconds. For between two edits. Two
-# processes: a test file is one's or the other's (tests/conftest.py).
+test: .venv/.done check
+	$(BIN)/pytest -n 2 -m "$(COMPUTING)"
+
+# For between two edits: without those that go through every strategy on many models.
 test-quick: .venv/.done
-	$(BIN)/pytest -n 2 -m "not heavy and not sweep and not fault and not cluster and not browser and not gpu"
+	$(BIN)/pytest -n 2 -m "$(COMPUTING) and not wide"
 
 # All others: processes, whole sweeps, faults, clusters and the browser (needs what .ci/run installs).
 # LNT_SHARD=2/5 runs the second of five parts. Threads that wait for another must not keep it from

@@ -20,6 +20,8 @@ from sweeps.plan.checks import check_sweep
 from tests.families import FAMILIES, save_language_model
 from tests.parts import TRAIN
 
+pytestmark = pytest.mark.wide
+
 TURNS = (
     ("<image>\nWhat is there?", "A large red circle."),
     ("Where?", "On the left:\nbeside é 狗."),

@@ -20,6 +20,8 @@ from tests.families import FAMILIES, save_language_model
 from tests.images import features
 from tests.parts import model_config, save_parts, text_config
 
+pytestmark = pytest.mark.wide
+
 MERGING = [case for case in CASES if STRATEGIES[options_of(case).name].merges]
 QUESTION = "What is beside the circle?"
 

@@ -15,6 +15,8 @@ from lnt_core.strategies import STRATEGIES, AnyStrategyConfig, Strategy, get_str
 from lnt_core.strategies.weights import load_weights, save_weights
 from tests.images import features
 
+pytestmark = pytest.mark.wide
+
 HIDDEN, MLP, LAYERS = 32, 64, 2
 NORMS = (2 * LAYERS + 1) * HIDDEN
 QV, MLPS = 2 * HIDDEN * HIDDEN * LAYERS, 3 * HIDDEN * MLP * LAYERS

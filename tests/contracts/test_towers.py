@@ -17,6 +17,8 @@ from sweeps.plan.checks import check_sweep
 from tests.images import features
 from tests.towers import NAFLEX, TOWERS, save_tower
 
+pytestmark = pytest.mark.wide
+
 TURNS = (("<image>\nWhat is there?", "A large red circle."),)
 
 

@@ -21,6 +21,8 @@ from lnt_core.training.answers import answer_loss
 from tests.contracts.conftest import QUESTION
 from tests.vlm_families import FAMILIES
 
+pytestmark = pytest.mark.wide
+
 FIXED = {"gemma3", "paligemma2", "idefics3", "smolvlm2"}
 """Families with equally many tokens of every image, or whose processor enlarges small ones."""
 

@@ -14,6 +14,8 @@ from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.training.loader import Loading
 from lnt_core.training.loop import Hooks, train
 
+pytestmark = pytest.mark.wide
+
 STEPS, RATE = 5, 3e-3
 DECODER = r".*(language_model|text_model)\."
 LINEARS = DECODER + r".*([qkvo]_proj|gate_proj|up_proj|down_proj)"

@@ -21,6 +21,8 @@ from lnt_core.strategies.weights import load_weights, save_weights
 from tests.vlm_checkpoints import PICTURES, save
 from tests.vlm_families import FAMILIES
 
+pytestmark = pytest.mark.wide
+
 OPTIONS = {name: {"name": name} for name in STRATEGIES} | {
     "lora": {"name": "lora", "rank": 4},
     "adalora": {"name": "adalora", "train_base": True},

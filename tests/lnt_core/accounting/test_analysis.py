@@ -14,6 +14,8 @@ from lnt_core.models.features import FeatureStore
 from lnt_core.strategies import STRATEGIES, get_strategy
 from tests.parts import model_config, save_parts, text_config
 
+pytestmark = pytest.mark.wide
+
 
 def measured(base, model, prompts, images, *, bf16: bool) -> tuple[float, int]:
     """GiB that the analysis adds to the weights, and its FLOPs."""

@@ -23,6 +23,8 @@ from lnt_core.strategies import get_strategy
 from tests.vlm_checkpoints import save
 from tests.vlm_families import FAMILIES
 
+pytestmark = pytest.mark.wide
+
 TRAIN = TrainConfig(batch_size=2, micro_batch_size=2, gradient_checkpointing=False)
 
 

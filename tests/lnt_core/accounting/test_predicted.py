@@ -21,6 +21,8 @@ from lnt_core.models.vlm import own_trainable
 from lnt_core.strategies import STRATEGIES, get_strategy
 from lnt_core.training.optimizer import adamw
 
+pytestmark = pytest.mark.wide
+
 SHAPE = StepShape(batch=8, tokens=40, image_tokens=16, feature_channels=32, answer_tokens=20)
 CASES = [
     *("full:whole", "lora:whole", "lora:checkpointed", "attn_qv:whole", "layernorm:whole"),

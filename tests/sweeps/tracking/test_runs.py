@@ -1,15 +1,19 @@
 """The MLflow run of a trial: created, updated, closed, reopened after a resume."""
 
+import errno
 import random
 import time
 from pathlib import Path
 
 import pytest
 
+from lnt_core.analysis.trial_analysis import ANALYSIS
+from lnt_core.files import write_json
 from sweeps.plan.load import load_sweep, preset_names
 from sweeps.plan.trials import trials
 from sweeps.storage.events import EVENTS
 from sweeps.storage.execution import TRACKED, Result
+from sweeps.tracking import runs as runs_module
 from sweeps.tracking.runs import TrialRun, flat
 from sweeps.tracking.store import experiment_id
 from tests.damage import WAYS, flip
@@ -137,6 +141,32 @@ def test_an_interrupted_run_is_killed_and_opened_again(client, sweep, execution,
     resumed.close("FINISHED")
     (run,) = runs_of(client, sweep, "trial")
     assert (run.info.status, run.data.tags["lnt.status"]) == ("FINISHED", "finished")
+
+
+@pytest.mark.parametrize("full", ["write_json", "draw_layers"])
+def test_on_a_full_disk_its_run_is_killed_and_a_resume_ends_it(
+    full, client, sweep, execution, trial, monkeypatch
+) -> None:
+    def fail(*_) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs_module, full, fail)
+        sent = track(client, sweep, execution)
+        log_losses(execution, trial, {1: 1.0})
+        write_json(execution.trial(trial.trial_id) / ANALYSIS, {})
+        sent.ended(trial, DONE)
+        sent.interrupted()
+        sent.close("KILLED", patience_s=60)
+    (run,) = runs_of(client, sweep, "trial")
+    assert (run.info.status, run.data.tags["lnt.status"]) == ("KILLED", "interrupted")
+    monkeypatch.setattr(runs_module, "draw_layers", lambda *_: None)
+    resumed = track(client, sweep, execution)
+    resumed.ended(trial, DONE)
+    resumed.close("FINISHED")
+    (same,) = runs_of(client, sweep, "trial")
+    assert (same.info.run_id, same.info.status) == (run.info.run_id, "FINISHED")
+    assert logged_steps(client, same) == [1]
 
 
 def test_a_failed_trial_that_is_tried_again_ends_as_it_ends_then(

@@ -32,6 +32,7 @@ from sweeps.storage.mending import mend
 from sweeps.storage.notices import noted, told
 from sweeps.storage.trials import add_trial
 from sweeps.tracking.datasets import dataset_inputs
+from sweeps.tracking.outbox import PATIENCE_S
 from sweeps.tracking.parent import check_parent, check_store
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.runs import flat
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
 
 
 Result = TypeVar("Result")
-
-PATIENCE_S = 30.0
-"""Seconds to wait for MLflow when a signal ends the sweep, or the disk is full, on which its store
-may be too. A resumed sweep sends the rest."""
 
 
 def run_sweep(

@@ -25,7 +25,7 @@ from sweeps.settings import Settings
 from sweeps.storage.execution import Execution, TrialStatus
 from sweeps.storage.full_disk import is_disk_full
 from sweeps.storage.stage_1 import end_stage_1, stage_1_folder, stage_1_logged
-from sweeps.tracking.outbox import Outbox
+from sweeps.tracking.outbox import PATIENCE_S, Outbox
 from sweeps.tracking.provenance import provenance_tags
 from sweeps.tracking.runs import TrialRun, TrialRuns
 from sweeps.tracking.stage_1 import Stage1Run
@@ -36,10 +36,6 @@ from sweeps.worker.stage_1 import train_stage_1
 
 if TYPE_CHECKING:
     from lnt_core.training.loop import Report
-
-PATIENCE_S = 30.0
-"""Seconds to wait for MLflow after an interruption, or on a full disk, which MLflow's store may be
-on, too. The next `lnt align` sends the rest."""
 
 
 def align(sweep: SweepConfig, settings: Settings, console: Console) -> list[Path]:

@@ -48,6 +48,9 @@ MAX_DELAY_S = 30.0
 """Longest delay between two attempts while the server is unreachable; each is twice the last."""
 JOIN_S = 10.0
 """Seconds after which :meth:`Outbox.close` reports that it is still waiting."""
+PATIENCE_S = 30.0
+"""For :meth:`Outbox.close` when a signal ends the command, or a full disk, on which MLflow's store
+may be too. The command that resumes sends the rest."""
 
 
 class Outbox:

@@ -7,6 +7,7 @@ wait, runs no test.
 import atexit
 import collections
 import gc
+import logging
 import os
 import sys
 import time
@@ -71,6 +72,7 @@ def _place(path: Path) -> int:
 def pytest_collection_finish() -> None:
     """What is imported stays: no garbage collection, of which tests ask for many, looks at it."""
     gc.freeze()
+    gc.set_threshold(100_000, 20, 20)  # models make many objects, of which few are garbage
     atexit.register(gc.freeze)  # and those of the interpreter's end look at nothing
 
 
@@ -119,6 +121,9 @@ def _quiet():
     import transformers
 
     torch.set_num_threads(1)  # two test processes share two cores
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("torch.") and isinstance(logger, logging.Logger):
+            logger.propagate = True  # else pytest attaches itself to each of them for every test
     transformers.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
@@ -146,7 +151,10 @@ def _seeded():
     """What a test draws does not depend on which ran before it."""
     import torch
 
-    torch.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.manual_seed(0)
+    else:  # the same, but does not note down for a GPU's start who asked for it
+        torch.default_generator.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

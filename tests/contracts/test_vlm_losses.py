@@ -67,9 +67,9 @@ def plain_losses(family, config: peft.PeftConfig) -> list[float]:
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, RATE, weight_decay=0.0)
     schedule = get_cosine_schedule_with_warmup(optimizer, 0, STEPS)
-    losses = []
+    inputs, losses = family.plainly(), []
     for _ in range(STEPS):
-        logits = model(**family.plainly()).logits[:, :-1].flatten(0, 1)
+        logits = model(**inputs).logits[:, :-1].flatten(0, 1)
         loss = torch.nn.functional.cross_entropy(logits, labels[:, 1:].flatten())
         loss.backward()
         optimizer.step()

@@ -1,10 +1,8 @@
 """Detects a full disk from the errors that Python and other libraries raise."""
 
-import errno
-
 from lnt_core.errors import LntError
+from lnt_core.files import FULL
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
 TEXTS = (
     "No space left on device",
     "PytorchStreamWriter failed",

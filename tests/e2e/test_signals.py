@@ -25,9 +25,10 @@ MOMENTS: dict[str, tuple[Callable[[Sweep], bool], float]] = {
     "stage 1": (lambda sweep: bool(list(sweep.folder.glob("lnt_runs/*/*/ray-*"))), 6.0),
     "scoring": (lambda sweep: bool(list(sweep.folder.glob("lnt_runs/*/*/base"))), 1.0),
     "training": (lambda sweep: bool(sweep.files("events.jsonl")), 4.0),
-    "end": (lambda sweep: len(sweep.files("result.json")) == NUM_TRIALS, 3.0),
+    "end": (lambda sweep: len(sweep.files("result.json")) == NUM_TRIALS, 0.8),
 }
-"""What has begun at a moment, and within how many seconds after that the signal comes."""
+"""What has begun at a moment, and within how many seconds after that the signal comes. The end
+takes 1.5 s with nothing beside it; there is nothing to interrupt after that."""
 
 
 def session_of(pid: int) -> list[str]:

@@ -10,10 +10,15 @@ from tests.lnt_core.evaluation.cider_formula import IMAGES, cider_d
 REFERENCES = [["a red dog runs on grass"], ["two blue birds sit in trees"]]
 
 
+@pytest.fixture(scope="module")
+def scorer() -> CiderScorer:
+    return CiderScorer(REFERENCES)
+
+
 @pytest.mark.golden
-def test_the_reference_itself_scores_1000() -> None:
+def test_the_reference_itself_scores_1000(scorer) -> None:
     captions = [references[0] for references in REFERENCES]
-    assert CiderScorer(REFERENCES).scores(captions) == pytest.approx([1000.0, 1000.0])
+    assert scorer.scores(captions) == pytest.approx([1000.0, 1000.0])
 
 
 @pytest.mark.golden
@@ -29,9 +34,9 @@ def test_one_image_is_refused() -> None:
         CiderScorer([["a dog"]])
 
 
-def test_line_breaks_in_a_caption_do_not_shift_the_others() -> None:
+def test_line_breaks_in_a_caption_do_not_shift_the_others(scorer) -> None:
     captions = ["a red dog\nruns\u2028on\rgrass", "two blue birds sit in trees"]
-    assert CiderScorer(REFERENCES).scores(captions) == pytest.approx([1000.0, 1000.0])
+    assert scorer.scores(captions) == pytest.approx([1000.0, 1000.0])
 
 
 def test_tokens_are_lower_case_without_punctuation() -> None:
@@ -46,7 +51,7 @@ def test_java_is_put_on_the_path_for_the_tokenizer_alone(monkeypatch) -> None:
 
 
 @pytest.mark.golden
-def test_scores_are_pycocoevalcaps() -> None:
+def test_scores_are_pycocoevalcaps(scorer) -> None:
     from pycocoevalcap.cider.cider import Cider
 
     captions = ["a dog runs on the grass", "blue birds in trees"]
@@ -54,7 +59,7 @@ def test_scores_are_pycocoevalcaps() -> None:
         dict(enumerate(tokenize(REFERENCES))),
         {i: [caption] for i, caption in enumerate(captions)},
     )
-    scores = CiderScorer(REFERENCES).scores(captions)
+    scores = scorer.scores(captions)
     assert scores == pytest.approx([100 * score for score in each])
     assert sum(scores) / 2 == pytest.approx(100 * mean)
 

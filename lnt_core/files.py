@@ -21,10 +21,10 @@ import yaml
 from lnt_core.errors import DamagedError
 
 logger = logging.getLogger(__name__)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""`errno` of what a full disk, or a full quota, raises."""
 CRC32 = "crc32"
 """Key of the checksum in a JSON object, and its name in the last line of a YAML file."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Numbers of the errors that a full disk, or a full quota, raises."""
 _LAST_LINE = f"# {CRC32}: "
 _CHUNK = 2**20
 

@@ -19,7 +19,7 @@ from safetensors.torch import load, save
 
 from lnt_core.devices.memory import GIB
 from lnt_core.errors import ConfigError
-from lnt_core.files import FULL, write_bytes, write_text
+from lnt_core.files import DISK_FULL, write_bytes, write_text
 from lnt_core.models.images import ImageInputs
 from lnt_core.paths import shown
 
@@ -81,7 +81,7 @@ class FeatureFiles:
             if self._make_room(_CHECKSUM + len(payload) - before):
                 write_bytes(path, _crc32(payload) + payload)
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno not in DISK_FULL:
                 raise
             self._stop("the disk is full")
         finally:

@@ -1,7 +1,7 @@
 """Detects a full disk from the errors that Python and other libraries raise."""
 
 from lnt_core.errors import LntError
-from lnt_core.files import FULL
+from lnt_core.files import DISK_FULL
 
 TEXTS = (
     "No space left on device",
@@ -20,7 +20,7 @@ def is_disk_full(error: BaseException | None) -> bool:
     while error is not None:
         if isinstance(error, DiskFullError):
             return True
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
             return True
         if any(text in str(error) for text in TEXTS):
             return True

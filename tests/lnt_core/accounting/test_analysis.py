@@ -42,9 +42,8 @@ def deep(tmp_path_factory):
     return load_base(model_config(save_parts(folder, text_config(**shape))), cache=folder)
 
 
-@pytest.mark.parametrize(
-    ("name", "bf16"), [*((name, True) for name in STRATEGIES), ("full", False), ("lora", False)]
-)
+@pytest.mark.parametrize("bf16", [False, True], ids=["fp32", "bf16"])
+@pytest.mark.parametrize("name", STRATEGIES)
 def test_it_holds_and_computes_what_was_predicted(name, bf16, deep, scenes) -> None:
     strategy = get_strategy(name)
     model = strategy.apply(deep.trial_copy(), deep.roles, strategy.Config())

@@ -14,7 +14,7 @@ from tests.lnt_core.strategies.trained import options, trained
 
 
 class Counted(Captioning):
-    """Scores captions by their lengths: which batch they come from does not depend on Java."""
+    """Scores captions by their lengths, which takes no start of Java, as CIDEr does."""
 
     def score(self, answers) -> Scored:
         lengths = tuple(float(len(answer)) for answer in answers)

@@ -60,4 +60,4 @@ def test_without_files_the_questions_are_not_counted(content) -> None:
 def test_what_trials_are_scored_on_is_none_of_it(content) -> None:
     report = [task | {"when": "trials"} for task in content["data"]["report"]]
     sweep = SweepConfig.model_validate(content | {"data": content["data"] | {"report": report}})
-    assert planned_reports(sweep, Costs(sweep, files=False), files=True) is None
+    assert planned_reports(sweep, Costs(sweep, files=False), files=False) is None
